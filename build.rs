@@ -1,0 +1,72 @@
+//! Two jobs: say where the kernel's ABI is (committed, or generated with the feature `bindgen`), and derive
+//! the table of opcode names from it.
+
+use std::{env, fmt::Write, fs, path::PathBuf};
+
+fn main() {
+    let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
+    let root = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets CARGO_MANIFEST_DIR"));
+    let bindings = bindings(&root, &out);
+    println!("cargo:rustc-env=ANNULUS_BINDINGS={}", bindings.display());
+    println!("cargo:rerun-if-changed=build.rs");
+    println!("cargo:rerun-if-changed={}", bindings.display());
+    let text = fs::read_to_string(&bindings).unwrap_or_else(|e| panic!("{}: {e}", bindings.display()));
+    fs::write(out.join("opcodes.rs"), opcode_table(&text)).expect("OUT_DIR is writable");
+}
+
+/// The committed bindings: nobody needs libclang to build annulus.
+#[cfg(not(feature = "bindgen"))]
+fn bindings(root: &std::path::Path, _out: &std::path::Path) -> PathBuf {
+    root.join("sys/bindings.rs")
+}
+
+/// Bindings made now, from `ANNULUS_KERNEL_HEADERS` (a folder that holds `linux/io_uring.h`) or the system's.
+#[cfg(feature = "bindgen")]
+fn bindings(root: &std::path::Path, out: &std::path::Path) -> PathBuf {
+    println!("cargo:rerun-if-env-changed=ANNULUS_KERNEL_HEADERS");
+    println!("cargo:rerun-if-changed=sys/kernel.h");
+    let include = env::var("ANNULUS_KERNEL_HEADERS").unwrap_or_else(|_| "/usr/include".into());
+    let arch = env::var("CARGO_CFG_TARGET_ARCH").expect("cargo sets it");
+    let file = out.join("bindings.rs");
+    bindgen::Builder::default()
+        .header(root.join("sys/kernel.h").to_str().expect("a UTF-8 path"))
+        .clang_args([format!("-isystem{include}"), format!("-isystem{include}/{arch}-linux-gnu")])
+        .allowlist_type("io_uring.*|io_sqring.*|io_cqring.*|io_wq.*|__kernel_timespec|open_how|futex_waitv|zcrx.*")
+        .allowlist_var("IORING_.*|IOSQE_.*|IOU_.*|IO_URING.*|IO_WQ.*|SPLICE_F_FD_IN_FIXED|ZCRX.*|SOCKET_URING.*|RESOLVE_.*|FUTEX2.*")
+        .allowlist_function("^$")
+        .default_enum_style(bindgen::EnumVariation::Consts)
+        .prepend_enum_name(false)
+        .derive_default(true)
+        .derive_debug(false)
+        .layout_tests(true)
+        .use_core()
+        .generate_comments(false)
+        .clang_macro_fallback()
+        .clang_macro_fallback_build_dir(out)
+        .formatter(bindgen::Formatter::Rustfmt)
+        .generate()
+        .unwrap_or_else(|e| panic!("bindgen over {include}/linux/io_uring.h: {e}"))
+        .write_to_file(&file)
+        .expect("OUT_DIR is writable");
+    file
+}
+
+/// `pub const OPCODES: [&str; LAST] = ["NOP", …]`, in the kernel's order.
+fn opcode_table(bindings: &str) -> String {
+    let mut names: Vec<(u32, &str)> = bindings
+        .lines()
+        .filter_map(|line| {
+            let (name, rest) = line.trim().strip_prefix("pub const IORING_OP_")?.split_once(':')?;
+            let value = rest.split_once('=')?.1.trim().trim_end_matches(';');
+            Some((value.parse().ok()?, name))
+        })
+        .filter(|&(_, name)| name != "LAST")
+        .collect();
+    names.sort_unstable();
+    let mut table = format!("/// Opcode names by number.\npub const OPCODES: [&str; {}] = [", names.len());
+    for (i, (value, name)) in names.iter().enumerate() {
+        assert_eq!(i as u32, *value, "opcode {name} leaves a hole in the table");
+        write!(table, "{name:?}, ").expect("writing to a String");
+    }
+    table + "];\n"
+}

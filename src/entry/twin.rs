@@ -1,0 +1,40 @@
+//! The twin: what an entry means, spelled as an ordinary system call.
+
+use crate::entry::Sqe;
+
+/// The ordinary system call that performs the same [`Sqe`].
+///
+/// A twin is a plain function over plain data: it runs no user code, so it may run on any thread, and its safety
+/// argument is word for word the kernel's: somebody else reads and writes the memory until completion.
+#[derive(Debug)]
+pub struct Twin {
+    /// Where the call may run.
+    pub place: Place,
+    /// Performs what the entry says and returns what the completion's `res` would hold: a result or `-errno`.
+    ///
+    /// `attempt` is 0 at first and grows with each call after a wait: connect's second call asks for the outcome.
+    ///
+    /// # Safety
+    /// The memory and descriptors that the entry names obey the Lent invariant during the call.
+    pub call: unsafe fn(&Sqe, attempt: u32) -> i32,
+}
+
+/// Where a twin may run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// On the driver's own thread: the call does not block.
+    Here,
+    /// On the driver's own thread: the call does not block, and on `EAGAIN` it is repeated when the descriptor is ready.
+    Ready(Interest),
+    /// On a thread of the pool: the call may block.
+    Pool,
+}
+
+/// The readiness that a twin waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Interest {
+    /// Until the descriptor can be read, or a peer has gone.
+    Read,
+    /// Until the descriptor can be written, or a peer has gone.
+    Write,
+}

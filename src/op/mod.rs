@@ -1,0 +1,2 @@
+//! Operations: one file each.
+mod nop;

@@ -1,0 +1,1 @@
+//! `std::net::SocketAddr` to and from the kernel's `sockaddr`.

@@ -1,0 +1,47 @@
+//! The three io_uring system calls. Everything that enters the kernel's ring goes through here.
+
+use crate::sys::io_uring_params;
+use std::{
+    ffi::c_void,
+    io,
+    os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
+};
+
+/// `io_uring_setup(2)`.
+pub(crate) fn setup(entries: u32, params: &mut io_uring_params) -> io::Result<OwnedFd> {
+    // SAFETY: Kernel's word: `params` is a live, writable structure of exactly the ABI's size.
+    let fd = unsafe { libc::syscall(libc::SYS_io_uring_setup, entries, std::ptr::from_mut(params)) };
+    match fd {
+        // SAFETY: the kernel just made this descriptor and nobody else has it.
+        0.. => Ok(unsafe { OwnedFd::from_raw_fd(fd as RawFd) }),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// `io_uring_enter(2)`. `fd` is a descriptor, or a registered ring's index when `flags` say so.
+///
+/// # Safety
+/// `arg` is null or points to `size` bytes in the form that `flags` announce, and whatever it points to in turn is
+/// valid for the call. The entries this submits keep the Lent invariant.
+pub(crate) unsafe fn enter(
+    fd: RawFd,
+    submit: u32,
+    complete: u32,
+    flags: u32,
+    arg: *const c_void,
+    size: usize,
+) -> io::Result<u32> {
+    // SAFETY: by this function's contract.
+    let n = unsafe { libc::syscall(libc::SYS_io_uring_enter, fd, submit, complete, flags, arg, size) };
+    u32::try_from(n).map_err(|_| io::Error::last_os_error())
+}
+
+/// `io_uring_register(2)`.
+///
+/// # Safety
+/// `arg` and `nr` are what `opcode` asks for, and stay valid for as long as it says.
+pub(crate) unsafe fn register(fd: BorrowedFd<'_>, opcode: u32, arg: *mut c_void, nr: u32) -> io::Result<u32> {
+    // SAFETY: by this function's contract.
+    let n = unsafe { libc::syscall(libc::SYS_io_uring_register, fd.as_raw_fd(), opcode, arg, nr) };
+    u32::try_from(n).map_err(|_| io::Error::last_os_error())
+}
