@@ -3,4 +3,6 @@ extern crate self as annulus;
 
 pub mod entry;
 pub mod op;
+#[cfg(target_os = "linux")]
+pub mod ring;
 pub mod sys;

@@ -1,2 +1,4 @@
 //! Operations: one file each.
+
 mod nop;
+mod read;

@@ -1,0 +1,236 @@
+//! A kernel made of plain memory, for what the real one never does: positions just below the wrap, and lies.
+//!
+//! The unit tests of the queues drive it step by step; the fuzzer and `tests/corpus.rs` through [`layout`] and
+//! [`cq_walk`].
+
+use super::{
+    cq::Cq,
+    fork::Birth,
+    layout::Layout,
+    sq::Sq,
+    word::{Region, Word},
+};
+use crate::{
+    entry::{Cqe, Sqe},
+    sys::{self, io_cqring_offsets, io_sqring_offsets, io_uring_params},
+};
+use std::{ptr::NonNull, sync::atomic::AtomicU64};
+
+/// What a kernel that makes no mistakes would answer.
+pub(crate) fn params(sq_entries: u32, cq_entries: u32, array: bool) -> io_uring_params {
+    let indices = if array { 64 + cq_entries * size_of::<Cqe>() as u32 } else { 0 };
+    io_uring_params {
+        sq_entries,
+        cq_entries,
+        flags: if array { 0 } else { sys::IORING_SETUP_NO_SQARRAY },
+        features: sys::IORING_FEAT_SINGLE_MMAP,
+        sq_off: io_sqring_offsets {
+            head: 0,
+            tail: 4,
+            ring_mask: 16,
+            ring_entries: 24,
+            flags: 36,
+            dropped: 32,
+            array: indices,
+            ..io_sqring_offsets::default()
+        },
+        cq_off: io_cqring_offsets {
+            head: 8,
+            tail: 12,
+            ring_mask: 20,
+            ring_entries: 28,
+            overflow: 44,
+            cqes: 64,
+            flags: 40,
+            ..io_cqring_offsets::default()
+        },
+        ..io_uring_params::default()
+    }
+}
+
+/// Both queues and the memory that they lie in.
+pub(crate) struct Fake {
+    pub(crate) sq: Sq,
+    pub(crate) cq: Cq,
+    layout: Layout,
+    rings: Region,
+    sqes: Region,
+    /// Never touched by name: the regions point into it.
+    _memory: [Vec<AtomicU64>; 2],
+}
+
+impl Fake {
+    /// Queues of these sizes, with all positions at `start`.
+    pub(crate) fn new(sq_entries: u32, cq_entries: u32, start: u32, array: bool) -> Fake {
+        let layout = Layout::new(&params(sq_entries, cq_entries, array)).expect("made by the book");
+        let memory = [zeroed(layout.ring_len), zeroed(layout.sqes_len)];
+        let [rings, sqes] = [region(&memory[0]), region(&memory[1])];
+        let words = [
+            (layout.sq.head, start),
+            (layout.sq.tail, start),
+            (layout.cq.head, start),
+            (layout.cq.tail, start),
+            (layout.sq.ring_mask, sq_entries - 1),
+            (layout.sq.ring_entries, sq_entries),
+            (layout.cq.ring_mask, cq_entries - 1),
+            (layout.cq.ring_entries, cq_entries),
+        ];
+        words.into_iter().for_each(|(offset, value)| word(rings, offset).publish(value));
+        // SAFETY: Mapped: the memory goes with the queues, and nobody else moves what is theirs.
+        let sq = unsafe { Sq::new(rings, sqes, &layout, Birth::anywhere()) }.expect("made by the book");
+        // SAFETY: Mapped, as the line before.
+        let cq = unsafe { Cq::new(rings, &layout, Birth::anywhere()) }.expect("made by the book");
+        Fake { sq, cq, layout, rings, sqes, _memory: memory }
+    }
+
+    fn word(&self, offset: u32) -> Word {
+        word(self.rings, offset)
+    }
+
+    pub(crate) fn sq_tail(&self) -> u32 {
+        self.word(self.layout.sq.tail).moved()
+    }
+
+    pub(crate) fn set_sq_head(&self, head: u32) {
+        self.word(self.layout.sq.head).publish(head);
+    }
+
+    pub(crate) fn set_sq_flags(&self, flags: u32) {
+        self.word(self.layout.sq.flags).publish(flags);
+    }
+
+    fn flags(&self) -> u32 {
+        self.word(self.layout.sq.flags).peek()
+    }
+
+    pub(crate) fn cq_head(&self) -> u32 {
+        self.word(self.layout.cq.head).moved()
+    }
+
+    pub(crate) fn cq_tail(&self) -> u32 {
+        self.word(self.layout.cq.tail).peek()
+    }
+
+    pub(crate) fn set_cq_tail(&self, tail: u32) {
+        self.word(self.layout.cq.tail).publish(tail);
+    }
+
+    /// Takes up to `n` entries as the kernel would, through the array of indices if there is one.
+    pub(crate) fn take(&mut self, n: u32) -> Vec<u64> {
+        let head = self.word(self.layout.sq.head).peek();
+        let n = n.min(self.sq_tail().wrapping_sub(head));
+        let taken = (0..n).map(|i| self.entry(head.wrapping_add(i)).user_data).collect();
+        self.set_sq_head(head.wrapping_add(n));
+        taken
+    }
+
+    /// The entry at a position.
+    fn entry(&self, position: u32) -> Sqe {
+        let mut slot = position & (self.layout.sq_entries - 1);
+        if self.layout.has_array {
+            slot = self.word(self.layout.sq.array + 4 * slot).peek();
+        }
+        let at = self.sqes.at((slot as usize) << self.layout.sqe_shift).cast();
+        // SAFETY: Mapped: inside our own memory; whatever is in it was pushed as an entry, or is zero.
+        unsafe { at.read() }
+    }
+
+    /// Writes a completion at a position, whosever it is.
+    fn scribble(&self, position: u32, cqe: Cqe) {
+        let slot = position & (self.layout.cq_entries - 1);
+        let at = self.rings.at(self.layout.cq.cqes as usize + ((slot as usize) << self.layout.cqe_shift)).cast();
+        // SAFETY: Mapped: inside our own memory, and nobody reads it at the same time.
+        unsafe { at.write(cqe) };
+    }
+
+    /// Posts a completion as the kernel would.
+    pub(crate) fn post(&mut self, user_data: u64) {
+        let tail = self.cq_tail();
+        self.scribble(tail, Cqe { user_data, ..Cqe::default() });
+        self.set_cq_tail(tail.wrapping_add(1));
+    }
+}
+
+fn zeroed(len: usize) -> Vec<AtomicU64> {
+    (0..len.div_ceil(8)).map(|_| AtomicU64::new(0)).collect()
+}
+
+fn region(memory: &[AtomicU64]) -> Region {
+    let base = NonNull::from(memory).cast();
+    // SAFETY: Mapped: a `Fake` drops its memory last; atomics may be written through shared pointers.
+    unsafe { Region::new(base, size_of_val(memory)) }
+}
+
+fn word(rings: Region, offset: u32) -> Word {
+    // SAFETY: Laid out and Mapped: the offsets of `params`, in memory that a `Fake` keeps.
+    unsafe { rings.word(offset) }
+}
+
+/// Reads `bytes` as `io_uring_params` and checks them; a layout that passes is held to what it promises.
+pub fn layout(bytes: &[u8]) {
+    let mut raw = [0; size_of::<io_uring_params>()];
+    let n = bytes.len().min(raw.len());
+    raw[..n].copy_from_slice(&bytes[..n]);
+    // SAFETY: Kernel's word: the structure is numbers alone, and as long as `raw`.
+    let params: io_uring_params = unsafe { std::ptr::read_unaligned(raw.as_ptr().cast()) };
+    let Ok(at) = Layout::new(&params) else { return };
+    let len = at.ring_len as u64;
+    let words = [at.sq.head, at.sq.tail, at.sq.flags, at.sq.dropped, at.cq.head, at.cq.tail, at.cq.overflow];
+    assert!(words.iter().all(|&word| word % 4 == 0 && u64::from(word) + 4 <= len));
+    assert!(u64::from(at.cq.cqes) + (u64::from(at.cq_entries) << at.cqe_shift) <= len);
+    assert!(!at.has_array || u64::from(at.sq.array) + 4 * u64::from(at.sq_entries) <= len);
+    assert!(at.sqes_len as u64 == u64::from(at.sq_entries) << at.sqe_shift);
+}
+
+/// Plays a script against both queues: five bytes of setup (the sizes, the array, where positions start), then steps
+/// of five bytes each, honest ones and lies. Whatever the kernel's side does, nothing is read twice, nothing is read
+/// that is not there, and a broken queue stays shut.
+pub fn cq_walk(script: &[u8]) {
+    let Some((setup, steps)) = script.split_first_chunk::<5>() else { return };
+    let sizes = u32::from(setup[0]);
+    let (sq, cq) = (1 << (sizes & 3), 1 << (sizes >> 2 & 7));
+    let start = u32::from_le_bytes([setup[1], setup[2], setup[3], setup[4]]);
+    let mut ring = Fake::new(sq, cq, start, sizes & 0x80 != 0);
+    for step in steps.chunks_exact(5).take(1024) {
+        let arg = u32::from_le_bytes([step[1], step[2], step[3], step[4]]);
+        match step[0] % 9 {
+            0 => ring.set_cq_tail(arg),
+            1 => ring.set_cq_tail(ring.cq_tail().wrapping_add(arg % 8)),
+            2 => ring.set_sq_head(arg),
+            3 => drop(ring.take(arg % 8)),
+            4 => ring.post(arg.into()),
+            5 => ring.scribble(arg, Cqe { user_data: u64::MAX, res: arg as i32, ..Cqe::default() }),
+            6 => ring.set_sq_flags(arg),
+            7 => push(&mut ring, arg),
+            _ => walk(&mut ring, arg),
+        }
+    }
+}
+
+/// Pushes one entry and checks that it was published, or that nothing was.
+fn push(ring: &mut Fake, n: u32) {
+    let tail = ring.sq_tail();
+    let sqe = Sqe::nop().user_data(n.into());
+    // SAFETY: Lent: a NOP names nothing.
+    let pushed = unsafe { ring.sq.push(&sqe) };
+    assert_eq!(ring.sq_tail(), tail.wrapping_add(u32::from(pushed.is_ok())));
+    assert!(pushed.is_err() || ring.entry(tail) == sqe);
+    assert!(ring.sq.queued() <= ring.sq.capacity());
+    assert!(ring.sq.needs_wakeup() || ring.flags() & sys::IORING_SQ_NEED_WAKEUP == 0);
+}
+
+/// Reads up to `n` completions and checks them and the head against the memory.
+fn walk(ring: &mut Fake, n: u32) {
+    let (head, tail) = (ring.cq_head(), ring.cq_tail());
+    let honest = tail.wrapping_sub(head) <= ring.cq.capacity() && !ring.cq.poisoned();
+    let read: Vec<Cqe> = ring.cq.completions().take(n as usize).collect();
+    assert!(honest || read.is_empty());
+    assert!(ring.cq.poisoned() || read.len() as u32 == n.min(tail.wrapping_sub(head)));
+    assert_eq!(ring.cq_head(), head.wrapping_add(read.len() as u32));
+    for (i, cqe) in read.iter().enumerate() {
+        let slot = head.wrapping_add(i as u32) & (ring.layout.cq_entries - 1);
+        let at = ring.rings.at(ring.layout.cq.cqes as usize + ((slot as usize) << ring.layout.cqe_shift));
+        // SAFETY: Mapped: inside our own memory; every bit pattern is a `Cqe`.
+        assert_eq!(*cqe, unsafe { at.cast::<Cqe>().read() });
+    }
+}

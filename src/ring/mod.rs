@@ -1,0 +1,392 @@
+//! io_uring by hand: two queues of plain data between a program and the kernel, and nothing else. No runtime, no
+//! thread-local state beside a number, and no allocation once a ring is built (an error with a sentence may allocate).
+//!
+//! [`Ring::push`] queues an [`Sqe`], [`Ring::submit`] hands over what is queued, [`Ring::completions`] yields a
+//! [`Cqe`] for each. What pushing owes is said once, as an invariant.
+//!
+//! # Lent
+//!
+//! From push until its *final* completion (no [`CqeFlags::MORE`], and for zero-copy sends the one with
+//! [`CqeFlags::NOTIF`]), the memory and the descriptors that an entry names belong to the kernel. **Nothing else ends
+//! this**: no failed submit (what is published stays queued), no cancellation that was asked for, and not the end of
+//! the ring. *Dropping a [`Ring`] does not wait for its requests, and closing a ring does not stop the kernel from
+//! writing*: a read that is with a device goes on into its buffer after the ring is gone. So wait for every final
+//! completion before a drop, or leak the buffers.
+//!
+//! # What the kernel says is input
+//!
+//! Sizes and offsets are checked before anything is mapped (**Laid out**). Positions are checked each time they are
+//! read: a head or tail that moved where it cannot be poisons the ring for good. Then nothing can be pushed, nothing
+//! is ready, and every enter says why. Results and flags inside a [`Cqe`] are for the caller to check.
+//!
+//! # Threads
+//!
+//! A `Ring` is `Send`: it owns its maps and its descriptor, and nothing in them knows a thread but the registered
+//! index, which is used on its own thread only. It is not `Sync`: a queue has one writer on our side. A ring with
+//! `SINGLE_ISSUER` may be sent as well; the kernel answers other threads with `EEXIST`.
+//!
+//! # Fork
+//!
+//! A forked child must not use its parent's ring, and cannot: it has no maps, a push says [`Full`], there are no
+//! completions, and submitting is an error. It may make rings of its own, and it may drop the inherited one.
+
+mod builder;
+mod cq;
+mod enter;
+#[doc(hidden)]
+pub mod fake;
+mod flags;
+mod fork;
+mod index;
+mod layout;
+mod mmap;
+mod probe;
+mod register;
+mod sq;
+mod word;
+
+pub use crate::entry::{Cqe, CqeFlags, Sqe, SqeFlags};
+pub use builder::Builder;
+pub use cq::Completions;
+pub use enter::{Enter, Entered};
+pub use flags::{EnterFlags, Features, SetupFlags};
+pub use probe::Probe;
+pub use sq::Full;
+
+use crate::sys;
+use fork::Birth;
+use register::Registered;
+use std::{
+    ffi::c_void,
+    fmt, io,
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd},
+    ptr,
+    time::Duration,
+};
+
+/// One io_uring: a submission queue, a completion queue, and the descriptor that names them. Needs Linux 5.4.
+///
+/// ```no_run
+/// use annulus::ring::{Ring, Sqe};
+/// let mut ring = Ring::new(8)?;
+/// // SAFETY: a NOP names no memory.
+/// unsafe { ring.push(&Sqe::nop().user_data(7)) }?;
+/// ring.submit_and_wait(1)?;
+/// assert!(ring.completions().all(|cqe| cqe.user_data == 7));
+/// # std::io::Result::Ok(())
+/// ```
+pub struct Ring {
+    sq: sq::Sq,
+    cq: cq::Cq,
+    registered: Option<Registered>,
+    flags: SetupFlags,
+    features: Features,
+    birth: Birth,
+    // Fields drop in this order: each map holds the ring, so they go before the descriptor.
+    _maps: mmap::Maps,
+    fd: OwnedFd,
+}
+
+// SAFETY: a ring owns what its pointers lead to, and no thread is special to any of it: the maps are the process's, the
+// kernel orders its side with atomics, and a registered index is used on its own thread only.
+unsafe impl Send for Ring {}
+static_assertions::assert_not_impl_any!(Ring: Sync);
+
+impl Ring {
+    /// A ring with the kernel's defaults and room for `entries` entries; see [`Builder::build`].
+    ///
+    /// # Errors
+    /// Those of [`Builder::build`].
+    pub fn new(entries: u32) -> io::Result<Ring> {
+        Ring::builder().build(entries)
+    }
+
+    /// A ring that is to be described first.
+    #[must_use]
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// Queues a copy of `sqe`. The kernel sees it at the next submit, or with `SQPOLL` at once.
+    ///
+    /// # Errors
+    /// [`Full`] if there is no room; the entry was not taken.
+    ///
+    /// # Safety
+    /// Lent: memory and descriptors that the entry names stay valid, in place and unshared until its final completion,
+    /// whatever happens to the ring.
+    #[inline]
+    pub unsafe fn push(&mut self, sqe: &Sqe) -> Result<(), Full> {
+        // SAFETY: Lent, by this function's contract.
+        unsafe { self.sq.push(sqe) }
+    }
+
+    /// The completions that are ready now, oldest first. What is not read stays for the next call.
+    ///
+    /// This does not enter the kernel: see [`Ring::needs_enter`] for completions that wait inside it.
+    #[inline]
+    pub fn completions(&mut self) -> Completions<'_> {
+        self.cq.completions()
+    }
+
+    /// Submits everything queued, if there is a reason to enter the kernel at all ([`Ring::needs_enter`]). Does not
+    /// wait. Gives the number of entries taken, which is less than were queued if one failed at once and the ring lacks
+    /// `SUBMIT_ALL`; the rest stays queued.
+    ///
+    /// # Errors
+    /// Those of [`Ring::enter`].
+    pub fn submit(&mut self) -> io::Result<u32> {
+        if self.flags.contains(SetupFlags::SQPOLL) {
+            return self.submit_to_thread(0);
+        }
+        self.check_alive()?;
+        if !self.needs_enter() {
+            return Ok(0);
+        }
+        let flags = if self.needs_getevents() { EnterFlags::GETEVENTS } else { EnterFlags::empty() };
+        Ok(self.enter(&Enter { submit: u32::MAX, flags, ..Enter::default() })?.submitted)
+    }
+
+    /// Submits everything queued and waits until `wait` completions are ready. Gives the number of entries taken; if
+    /// not all were, or `wait` exceeds the completion queue, fewer may be ready.
+    ///
+    /// # Errors
+    /// Those of [`Ring::enter`]; `Interrupted` among them.
+    pub fn submit_and_wait(&mut self, wait: u32) -> io::Result<u32> {
+        if self.flags.contains(SetupFlags::SQPOLL) {
+            return self.submit_to_thread(wait);
+        }
+        let flags = EnterFlags::GETEVENTS;
+        Ok(self.enter(&Enter { submit: u32::MAX, wait, flags, ..Enter::default() })?.submitted)
+    }
+
+    /// Submits everything queued and waits until `wait` completions are ready or the time is up. Since Linux 5.11.
+    ///
+    /// # Errors
+    /// Those of [`Ring::enter`]; `Interrupted` among them, and `Unsupported` before Linux 5.11. The running out of the
+    /// time is no error: [`Entered::timed_out`].
+    pub fn wait_timeout(&mut self, wait: u32, timeout: Duration) -> io::Result<Entered> {
+        let flags = self.wakeup();
+        self.enter(&Enter { submit: u32::MAX, wait, flags, timeout: Some(timeout), ..Enter::default() })
+    }
+
+    /// With `SQPOLL` the kernel's thread has the entries already; it may have to be woken, and only a wait or completions
+    /// inside the kernel need more.
+    fn submit_to_thread(&mut self, wait: u32) -> io::Result<u32> {
+        self.check_alive()?;
+        let queued = self.sq.queued();
+        let mut flags = self.wakeup();
+        flags.set(EnterFlags::GETEVENTS, wait > 0 || self.needs_getevents());
+        if !flags.is_empty() {
+            self.enter(&Enter { submit: u32::MAX, wait, flags, ..Enter::default() })?;
+        }
+        Ok(queued)
+    }
+
+    fn wakeup(&self) -> EnterFlags {
+        let asleep = self.flags.contains(SetupFlags::SQPOLL) && self.sq.needs_wakeup();
+        if asleep { EnterFlags::SQ_WAKEUP } else { EnterFlags::empty() }
+    }
+
+    /// Whether an enter would do something without waiting: entries are queued, or completions wait in the kernel
+    /// because the queue overflowed, because their work is deferred (`TASKRUN_FLAG`; always assumed with
+    /// `DEFER_TASKRUN` alone), or because the device must be polled (`IOPOLL`).
+    pub fn needs_enter(&mut self) -> bool {
+        if self.flags.contains(SetupFlags::SQPOLL) {
+            return self.sq.needs_wakeup() || self.needs_getevents();
+        }
+        self.sq.queued() > 0 || self.needs_getevents()
+    }
+
+    fn needs_getevents(&self) -> bool {
+        let deferred = if self.flags.contains(SetupFlags::TASKRUN_FLAG) {
+            self.sq.taskrun()
+        } else {
+            self.flags.contains(SetupFlags::DEFER_TASKRUN)
+        };
+        deferred || self.sq.cq_overflow() || self.flags.contains(SetupFlags::IOPOLL)
+    }
+
+    /// How many entries are queued that the kernel has not taken.
+    pub fn queued(&mut self) -> u32 {
+        self.sq.queued()
+    }
+
+    /// How many entries can be pushed before the queue is full.
+    pub fn space_left(&mut self) -> u32 {
+        self.sq.space_left()
+    }
+
+    /// How many completions are ready.
+    pub fn ready(&mut self) -> u32 {
+        self.cq.ready()
+    }
+
+    /// How many entries the submission queue holds.
+    #[must_use]
+    pub fn sq_entries(&self) -> u32 {
+        self.sq.capacity()
+    }
+
+    /// How many completions the completion queue holds.
+    #[must_use]
+    pub fn cq_entries(&self) -> u32 {
+        self.cq.capacity()
+    }
+
+    /// The flags that this ring was made with.
+    #[must_use]
+    pub fn setup_flags(&self) -> SetupFlags {
+        self.flags
+    }
+
+    /// What the kernel said of itself.
+    #[must_use]
+    pub fn features(&self) -> Features {
+        self.features
+    }
+
+    /// Whether completions found the queue full and wait in the kernel; any submit moves them.
+    #[must_use]
+    pub fn cq_overflow(&self) -> bool {
+        self.sq.cq_overflow()
+    }
+
+    /// Whether deferred completions wait for an enter. Never, without `TASKRUN_FLAG`.
+    #[must_use]
+    pub fn taskrun(&self) -> bool {
+        self.flags.contains(SetupFlags::TASKRUN_FLAG) && self.sq.taskrun()
+    }
+
+    /// Whether the kernel's thread sleeps. Never, without `SQPOLL`.
+    #[must_use]
+    pub fn needs_wakeup(&self) -> bool {
+        !self.wakeup().is_empty()
+    }
+
+    /// How many completions the kernel lost for good; with [`Features::NODROP`] only for want of memory.
+    #[must_use]
+    pub fn lost(&self) -> u32 {
+        self.cq.overflow()
+    }
+
+    /// How many entries the kernel threw away as not well-formed; more than 0 is a bug in annulus or the kernel.
+    #[must_use]
+    pub fn dropped(&self) -> u32 {
+        self.sq.dropped()
+    }
+
+    /// Whether the kernel moved a position to where it cannot be. Nothing works on such a ring.
+    #[must_use]
+    pub fn poisoned(&self) -> bool {
+        self.sq.poisoned() || self.cq.poisoned()
+    }
+
+    /// Starts a ring made with `R_DISABLED`. With `SINGLE_ISSUER`, this thread becomes the one. Since Linux 5.10.
+    ///
+    /// # Errors
+    /// `EBADFD` if the ring is enabled already; `Other` in a forked child.
+    pub fn enable(&mut self) -> io::Result<()> {
+        // SAFETY: Kernel's word: this request takes no argument.
+        unsafe { self.register(sys::IORING_REGISTER_ENABLE_RINGS, ptr::null_mut(), 0) }.map(drop)
+    }
+
+    /// Asks which opcodes the kernel carries out. Since Linux 5.6.
+    ///
+    /// # Errors
+    /// `EINVAL` before Linux 5.6, `EEXIST` on a `SINGLE_ISSUER` ring from another thread; `Other` in a forked child.
+    pub fn probe(&self) -> io::Result<Probe> {
+        self.check_alive()?;
+        Probe::ask(self.fd.as_fd())
+    }
+
+    /// `io_uring_register(2)`, for what has no method here. `opcode` is an `IORING_REGISTER_*`.
+    ///
+    /// # Errors
+    /// What the kernel says; `Other` in a forked child.
+    ///
+    /// # Safety
+    /// `arg` and `nr` are what `opcode` asks for, and stay valid for as long as it says. `IORING_REGISTER_RESIZE_RINGS`
+    /// and `IORING_UNREGISTER_RING_FDS` for this ring's own index are not allowed: both change what this ring relies on.
+    pub unsafe fn register(&self, opcode: u32, arg: *mut c_void, nr: u32) -> io::Result<u32> {
+        self.check_alive()?;
+        // SAFETY: by this function's contract.
+        unsafe { sys::uring::register(self.fd.as_fd(), opcode, arg, nr) }
+    }
+
+    /// Takes an index in this thread's table of rings, and uses it for every enter from this thread; other threads go
+    /// on with the descriptor. Saves 50 to 100 ns each. Since Linux 5.18.
+    ///
+    /// The index holds the ring open until [`Ring::unregister_ring_fd`], a drop on this thread, or the thread's end. A
+    /// ring that was registered on another thread gives up that thread's index unreleased.
+    ///
+    /// # Errors
+    /// `AlreadyExists` if it has an index here; `EBUSY` if the thread has 16 already; `EINVAL` before Linux 5.18;
+    /// `Other` in a forked child.
+    pub fn register_ring_fd(&mut self) -> io::Result<()> {
+        self.check_alive()?;
+        if self.registered.is_some_and(|registered| registered.is_here()) {
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, "the ring has an index on this thread already"));
+        }
+        self.registered = Some(Registered::new(self.fd.as_fd())?);
+        Ok(())
+    }
+
+    /// Gives the index back.
+    ///
+    /// # Errors
+    /// `NotFound` if the ring has no index on this thread; `Other` in a forked child.
+    pub fn unregister_ring_fd(&mut self) -> io::Result<()> {
+        self.check_alive()?;
+        match self.registered.take_if(|registered| registered.is_here()) {
+            Some(registered) => registered.release(self.fd.as_fd()),
+            None => Err(io::Error::new(io::ErrorKind::NotFound, "the ring has no index on this thread")),
+        }
+    }
+
+    fn check_alive(&self) -> io::Result<()> {
+        let why = if !self.birth.is_here() {
+            "a forked child cannot use its parent's ring: make another"
+        } else if self.poisoned() {
+            "the kernel moved a position of the ring to where it cannot be: make another"
+        } else {
+            return Ok(());
+        };
+        Err(io::Error::other(why))
+    }
+}
+
+impl Drop for Ring {
+    /// Does not wait for requests: see the module's documentation.
+    fn drop(&mut self) {
+        let here = self.birth.is_here();
+        if let Some(registered) = self.registered.take_if(|registered| here && registered.is_here()) {
+            // It can only fail if somebody took the index away already.
+            let _ = registered.release(self.fd.as_fd());
+        }
+    }
+}
+
+impl fmt::Debug for Ring {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ring")
+            .field("fd", &self.fd)
+            .field("sq_entries", &self.sq_entries())
+            .field("cq_entries", &self.cq_entries())
+            .field("flags", &self.flags)
+            .field("features", &self.features)
+            .finish_non_exhaustive()
+    }
+}
+
+impl AsFd for Ring {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+impl AsRawFd for Ring {
+    fn as_raw_fd(&self) -> RawFd {
+        self.fd.as_raw_fd()
+    }
+}
