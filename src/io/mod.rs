@@ -1,0 +1,41 @@
+//! Streams that take a buffer and give it back: [`AsyncReadRent`], [`AsyncWriteRent`] and what every such stream can do.
+//!
+//! They are the counterparts of `std::io::Read` and `Write` for operations that own their buffer while they run. The
+//! futures are not `Send`: they belong to the shard that made them. An implementor may write plain `async fn`s.
+//!
+//! What a dropped future means is said in the section *Cancellation* of each method, with one word:
+//! - **Clean**: nothing has happened, or nothing is lost by forgetting it.
+//! - **Lossy**: bytes may already have been transferred, and how many is lost with the buffer.
+//! - **Detached**: the operation goes on or is cancelled behind the future's back; it keeps its buffer until it ends,
+//!   and its outcome is dropped.
+//!
+//! Slices, cursors and vectors are streams in memory, useful for tests:
+//!
+//! ```
+//! use annulus::io::{AsyncReadRent, AsyncReadRentExt, AsyncWriteRentExt};
+//! # fn block_on<F: Future>(f: F) -> F::Output {
+//! #     let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+//! #     match std::pin::pin!(f).poll(&mut cx) {
+//! #         std::task::Poll::Ready(out) => out,
+//! #         std::task::Poll::Pending => unreachable!("memory is always ready"),
+//! #     }
+//! # }
+//! # fn main() -> std::io::Result<()> { block_on(async {
+//!
+//! let mut stream: &[u8] = b"\0\x05hello, and more";
+//! let len = stream.read_u16().await?;
+//! let (res, word) = stream.read_exact(Vec::with_capacity(len.into())).await;
+//! assert_eq!((res?, &word[..]), (5, &b"hello"[..]));
+//!
+//! let mut copy = Vec::new();
+//! let (res, _word) = copy.write_all(word).await;
+//! assert_eq!((res?, &copy[..]), (5, &b"hello"[..]));
+//! # Ok(()) }) }
+//! ```
+
+mod ext;
+mod memory;
+mod traits;
+
+pub use ext::{AsyncReadRentExt, AsyncWriteRentExt};
+pub use traits::{AsyncReadRent, AsyncReadRentAt, AsyncWriteRent, AsyncWriteRentAt};
