@@ -4,7 +4,8 @@ use bytes::{Bytes, BytesMut};
 
 use super::{IoBuf, IoBufMut};
 
-// SAFETY: Steady: a `Bytes` is a handle to shared bytes elsewhere. Filled: nobody can write them while any handle lives.
+// SAFETY: Steady: a `Bytes` is a handle to shared bytes elsewhere. Filled: nobody can write them while any handle
+// lives.
 unsafe impl IoBuf for Bytes {
     #[inline]
     fn read_ptr(&self) -> *const u8 {
@@ -17,8 +18,8 @@ unsafe impl IoBuf for Bytes {
     }
 }
 
-// SAFETY: Steady: a `BytesMut` is a handle to bytes elsewhere, and only `&mut` methods reallocate. Filled: it shares its
-// block with others, but no byte of it.
+// SAFETY: Steady: a `BytesMut` is a handle to bytes elsewhere, and only `&mut` methods reallocate. Filled: it shares
+// its block with others, but no byte of it.
 unsafe impl IoBuf for BytesMut {
     #[inline]
     fn read_ptr(&self) -> *const u8 {

@@ -85,9 +85,9 @@ pub unsafe trait IoBuf: Unpin + 'static {
 /// Types whose bytes `as_ptr` and `len` describe.
 macro_rules! plain {
     ($([$($generics:tt)*] $t:ty;)*) => {$(
-        // SAFETY: Steady: the value is only a handle to bytes elsewhere (heap or static memory), so its move leaves them
-        // in place, and without a `&mut` method nothing reallocates. Filled: safe code sees the same `len` bytes as
-        // initialised, and a value that is lent is owned by the operation, so that nobody can write them.
+        // SAFETY: Steady: the value is only a handle to bytes elsewhere (heap or static memory), so its move leaves
+        // them in place, and without a `&mut` method nothing reallocates. Filled: safe code sees the same `len` bytes
+        // as initialised, and a value that is lent is owned by the operation, so that nobody can write them.
         unsafe impl<$($generics)*> IoBuf for $t {
             #[inline]
             fn read_ptr(&self) -> *const u8 {

@@ -12,8 +12,8 @@ use super::{Fixed, IoBuf, SliceMut, slice::bounds};
 ///
 /// # Safety
 /// The implementor keeps **Steady** and **Filled** (see the [module](crate::buf#the-contract)) for
-/// `write_ptr() .. + bytes_total()`: writable memory, initialised or not, that nobody else touches while it is lent. Its
-/// methods do not panic.
+/// `write_ptr() .. + bytes_total()`: writable memory, initialised or not, that nobody else touches while it is lent.
+/// Its methods do not panic.
 pub unsafe trait IoBufMut: Unpin + 'static {
     /// Where the first byte goes. May dangle when [`bytes_total`](IoBufMut::bytes_total) is 0.
     fn write_ptr(&mut self) -> *mut u8;
@@ -39,8 +39,8 @@ pub unsafe trait IoBufMut: Unpin + 'static {
     /// ```
     ///
     /// # Panics
-    /// If `range` starts after it ends, starts after the initialised bytes (a gap of garbage would remain before it), or
-    /// ends after [`bytes_total`](IoBufMut::bytes_total).
+    /// If `range` starts after it ends, starts after the initialised bytes (a gap of garbage would remain before it),
+    /// or ends after [`bytes_total`](IoBufMut::bytes_total).
     #[inline]
     fn slice_mut(mut self, range: impl RangeBounds<usize>) -> SliceMut<Self>
     where
@@ -75,8 +75,8 @@ pub unsafe trait IoBufMut: Unpin + 'static {
     }
 }
 
-// SAFETY: Steady: the bytes lie on the heap, and neither these methods nor a move reallocate. Filled: the whole capacity
-// is this vector's alone, and `as_mut_ptr` reaches all of it.
+// SAFETY: Steady: the bytes lie on the heap, and neither these methods nor a move reallocate. Filled: the whole
+// capacity is this vector's alone, and `as_mut_ptr` reaches all of it.
 unsafe impl IoBufMut for Vec<u8> {
     #[inline]
     fn write_ptr(&mut self) -> *mut u8 {

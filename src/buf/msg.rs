@@ -7,8 +7,8 @@ use libc::msghdr;
 /// A message header that an operation may read.
 ///
 /// # Safety
-/// **Steady** (see the [module](crate::buf#the-contract)): while it is lent, the pointer is the same at every call, even
-/// when the value was moved in between, and leads to an initialised header.
+/// **Steady** (see the [module](crate::buf#the-contract)): while it is lent, the pointer is the same at every call,
+/// even when the value was moved in between, and leads to an initialised header.
 ///
 /// The promise covers the header alone. Whether the pointers *in* it are valid nobody can see: whatever gives such a
 /// header to a system must be an `unsafe fn` that asks its caller to promise that.

@@ -31,8 +31,9 @@ impl RawBuf {
     /// The `len` bytes at `ptr`.
     ///
     /// # Safety
-    /// Until every operation that gets this buffer has completed, the bytes stay in place, nobody else uses them against
-    /// the rules (readers only read, a writer is alone), and they are initialised if they are going to be read from.
+    /// Until every operation that gets this buffer has completed, the bytes stay in place, nobody else uses them
+    /// against the rules (readers only read, a writer is alone), and they are initialised if they are going to be read
+    /// from.
     #[inline]
     #[must_use]
     pub const unsafe fn new(ptr: *const u8, len: usize) -> Self {

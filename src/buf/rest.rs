@@ -1,7 +1,8 @@
 //! What remains of a transfer that was cut short: [`Rest`] of a buffer, [`VecRest`] of a vectored one.
 //!
-//! Both *own* the buffer, so that a dropped future leaves it in its operation, and both count for themselves how much was
-//! told (**Told**): a reader that returns more than it wrote gets an error, not somebody's old memory shown as data.
+//! Both *own* the buffer, so that a dropped future leaves it in its operation, and both count for themselves how much
+//! was told (**Told**): a reader that returns more than it wrote gets an error, not somebody's old memory shown as
+//! data.
 
 use std::{
     io,
@@ -185,8 +186,8 @@ impl<T> Drop for VecRest<T> {
     }
 }
 
-// SAFETY: Steady: the copied entries lie on the heap and change only in `advance`, after the buffer was given back; what
-// they point to is kept by the buffer, which is Unmoved. Filled is the buffer's promise for each part.
+// SAFETY: Steady: the copied entries lie on the heap and change only in `advance`, after the buffer was given back;
+// what they point to is kept by the buffer, which is Unmoved. Filled is the buffer's promise for each part.
 unsafe impl<T: IoVecBuf> IoVecBuf for VecRest<T> {
     fn read_iovec_ptr(&self) -> *const iovec {
         self.parts[self.at..].as_ptr()
@@ -215,7 +216,8 @@ unsafe impl<T: IoVecBufMut> IoVecBufMut for VecRest<T> {
 /// The answer to a transfer that reports more than it can have done.
 pub(crate) fn overclaim(n: usize, most: usize) -> io::Error {
     let why = format!(
-        "the stream reports {n} bytes where at most {most} can have been transferred: its `read` or `write` must return, and a `read` must tell `set_init`, what it did"
+        "the stream reports {n} bytes where at most {most} can have been transferred: its `read` or `write` must \
+         return, and a `read` must tell `set_init`, what it did"
     );
     io::Error::new(io::ErrorKind::InvalidData, why)
 }

@@ -1,6 +1,7 @@
 //! [`Slice`] and [`SliceMut`]: a part of a buffer that owns the whole.
 //!
-//! Rust's `&buf[..]` borrows, and what is lent to a kernel cannot be borrowed. These own the buffer and remember a range.
+//! Rust's `&buf[..]` borrows, and what is lent to a kernel cannot be borrowed. These own the buffer and remember a
+//! range.
 //! `get_mut` hands out the buffer inside, which may then shrink or be replaced; so the range is cut to the buffer again
 //! at every use, and a slice whose buffer no longer reaches its start is empty.
 

@@ -13,7 +13,8 @@ use super::{IoBuf, IoBufMut};
 ///
 /// # Safety
 /// The implementor keeps **Steady** and **Filled** (see the [module](crate::buf#the-contract)), for the array of
-/// `read_iovec_len()` entries at `read_iovec_ptr()` and for every part that an entry describes. Its methods do not panic.
+/// `read_iovec_len()` entries at `read_iovec_ptr()` and for every part that an entry describes. Its methods do not
+/// panic.
 pub unsafe trait IoVecBuf: Unpin + 'static {
     /// The first entry. May dangle when [`read_iovec_len`](IoVecBuf::read_iovec_len) is 0.
     fn read_iovec_ptr(&self) -> *const iovec;
@@ -62,17 +63,17 @@ pub(crate) fn iovecs_mut<T: IoVecBufMut>(buf: &mut T) -> &[iovec] {
 
 /// The parts of a buffer to be read, without the empty ones.
 pub(crate) fn parts<T: IoVecBuf>(buf: &T) -> impl Iterator<Item = &[u8]> {
-    // SAFETY: Filled: each part is initialised and not written while `buf` is borrowed; an empty one, which may be null,
-    // does not get here.
+    // SAFETY: Filled: each part is initialised and not written while `buf` is borrowed; an empty one, which may be
+    // null, does not get here.
     let part = |v: &iovec| unsafe { slice::from_raw_parts(v.iov_base.cast::<u8>(), v.iov_len) };
     iovecs(buf).iter().filter(|v| v.iov_len > 0).map(part)
 }
 
 /// Several vectors as one vectored buffer.
 ///
-/// Each part is a vector's *length*, not its capacity: to read into it, fill the vectors first. What was read is told to
-/// the vectors in order: the full ones keep their length, the one where the bytes ended is cut there, and the ones after
-/// it stay as they are. The parts keep their first lengths, so the same buffer can be read into again.
+/// Each part is a vector's *length*, not its capacity: to read into it, fill the vectors first. What was read is told
+/// to the vectors in order: the full ones keep their length, the one where the bytes ended is cut there, and the ones
+/// after it stay as they are. The parts keep their first lengths, so the same buffer can be read into again.
 ///
 /// ```
 /// use annulus::buf::VecBuf;

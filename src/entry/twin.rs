@@ -17,6 +17,35 @@ pub struct Twin {
     /// # Safety
     /// The memory and descriptors that the entry names obey the Lent invariant during the call.
     pub call: unsafe fn(&Sqe, attempt: u32) -> i32,
+    /// The twin to go on with when this one answers `EOPNOTSUPP`: a descriptor that cannot promise not to block.
+    pub otherwise: Option<&'static Twin>,
+}
+
+impl Twin {
+    /// A call that does not block.
+    #[must_use]
+    pub const fn here(call: unsafe fn(&Sqe, u32) -> i32) -> Twin {
+        Twin { place: Place::Here, call, otherwise: None }
+    }
+
+    /// A call that answers `EAGAIN` instead of blocking, to be repeated when there is `interest`.
+    #[must_use]
+    pub const fn ready(interest: Interest, call: unsafe fn(&Sqe, u32) -> i32) -> Twin {
+        Twin { place: Place::Ready(interest), call, otherwise: None }
+    }
+
+    /// A call that may block.
+    #[must_use]
+    pub const fn pool(call: unsafe fn(&Sqe, u32) -> i32) -> Twin {
+        Twin { place: Place::Pool, call, otherwise: None }
+    }
+
+    /// The same, with another to go on with at `EOPNOTSUPP`.
+    #[must_use]
+    pub const fn or(mut self, otherwise: &'static Twin) -> Twin {
+        self.otherwise = Some(otherwise);
+        self
+    }
 }
 
 /// Where a twin may run.
@@ -24,7 +53,8 @@ pub struct Twin {
 pub enum Place {
     /// On the driver's own thread: the call does not block.
     Here,
-    /// On the driver's own thread: the call does not block, and on `EAGAIN` it is repeated when the descriptor is ready.
+    /// On the driver's own thread: the call does not block, and on `EAGAIN` it is repeated when the descriptor is
+    /// ready.
     Ready(Interest),
     /// On a thread of the pool: the call may block.
     Pool,

@@ -1,4 +1,5 @@
-//! Streams that take a buffer and give it back: [`AsyncReadRent`], [`AsyncWriteRent`] and what every such stream can do.
+//! Streams that take a buffer and give it back: [`AsyncReadRent`], [`AsyncWriteRent`] and what every such stream can
+//! do.
 //!
 //! They are the counterparts of `std::io::Read` and `Write` for operations that own their buffer while they run. The
 //! futures are not `Send`: they belong to the shard that made them. An implementor may write plain `async fn`s.

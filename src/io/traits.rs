@@ -9,7 +9,8 @@ pub trait AsyncReadRent {
     /// Reads at most [`bytes_total`](IoBufMut::bytes_total) bytes to the start of `buf`, and returns how many.
     ///
     /// `Ok(0)` means the end of the stream, or that `buf` has no room. An implementor calls
-    /// [`set_init`](IoBufMut::set_init) once after a success, with the number that it returns, and never after an error.
+    /// [`set_init`](IoBufMut::set_init) once after a success, with the number that it returns, and never after an
+    /// error.
     ///
     /// # Errors
     /// Whatever stopped the stream. No byte was read then, and `buf` is as it was.

@@ -1,4 +1,62 @@
-//! Operations: one file each.
+//! Operations: one file each, with its entry, its twin, its future and its tests.
+//!
+//! An operation is a value ([`Op`]) that a future ([`Submit`]) hands to the driver at its first poll. To add one, write
+//! its file and name it here; no driver has to know.
+//!
+//! # Cancellation
+//! Every function here returns a [`Submit`]: dropped before its completion, it asks the driver to cancel, and its
+//! memory stays lent until the driver has answered. The operation is finished all the same, and only its output is
+//! dropped: what it opened is closed, what it received is lost. [`Submit::cancel`] asks for an early end without giving
+//! up the output.
 
+mod accept;
+mod bind;
+mod close;
+mod connect;
+mod fsync;
+mod listen;
 mod nop;
+mod openat;
+mod poll;
 mod read;
+mod readv;
+mod recv;
+mod send;
+mod shutdown;
+mod socket;
+mod submit;
+mod write;
+mod writev;
+
+pub use accept::{Accept, Peer, accept};
+pub use bind::{Bind, bind};
+pub use close::{Close, close};
+pub use connect::{Connect, connect};
+pub use fsync::{Fsync, fdatasync, fsync};
+pub use listen::{Listen, listen};
+pub use nop::{Nop, nop};
+pub use openat::{OpenAt, OpenHow, openat};
+pub use poll::{Poll, poll};
+pub use read::{Read, read, read_at};
+pub use readv::{Readv, readv, readv_at};
+pub use recv::{Recv, recv};
+pub use send::{Send, send};
+pub use shutdown::{Shutdown, shutdown};
+pub use socket::{Socket, socket};
+pub use submit::{Op, Submit, submit};
+pub use write::{Write, write, write_at};
+pub use writev::{Writev, writev, writev_at};
+
+/// The most bytes that the kernel moves in one call; longer requests are cut, not refused.
+pub(crate) const MAX_LEN: usize = 0x7fff_f000;
+
+/// The most buffers that the kernel takes in one call.
+pub(crate) const MAX_IOVECS: usize = 1024;
+
+/// A length as an entry has it.
+pub(crate) fn clamp(len: usize) -> u32 {
+    len.min(MAX_LEN) as u32
+}
+
+/// The offset that means: where the file's own position is.
+pub(crate) const HERE: u64 = u64::MAX;

@@ -1,12 +1,165 @@
-//! `READ`: `IORING_OP_READ`, since Linux 5.6. Reads from a descriptor into memory.
+//! `read(2)`: `IORING_OP_READ`, since Linux 5.6. On a file the twin runs on the pool, elsewhere it waits for readiness.
 
-use crate::{entry::Sqe, sys};
-use std::os::fd::RawFd;
+use crate::{
+    buf::{BufResult, IoBufMut},
+    driver::Fd,
+    entry::{Cqe, Interest, Sqe, Twin},
+    op::{HERE, Op, Submit, clamp, submit},
+    sys::{
+        self,
+        unix::{self, Kind, ret},
+    },
+};
+use std::os::fd::{AsRawFd, RawFd};
 
 impl Sqe {
-    /// Reads up to `len` bytes at `offset` (-1, as `u64::MAX`: at the file's own position) into `buf`.
+    /// Reads up to `len` bytes at `offset` (`u64::MAX`: at the file's own position) into `buf`.
     #[must_use]
     pub fn read(fd: RawFd, buf: *mut u8, len: u32, offset: u64) -> Sqe {
         Sqe { opcode: sys::IORING_OP_READ as u8, fd, off: offset, addr: buf as u64, len, ..Sqe::default() }
+    }
+}
+
+static ON_FILE: Twin = Twin::pool(call);
+static ON_SOCKET: Twin = Twin::ready(Interest::Read, call_socket);
+static ON_STREAM: Twin = Twin::ready(Interest::Read, call_stream).or(&ON_FILE);
+
+/// The twin for what the descriptor is.
+fn twin(fd: &Fd) -> &'static Twin {
+    match fd.kind() {
+        Kind::File => &ON_FILE,
+        Kind::Socket => &ON_SOCKET,
+        Kind::Stream => &ON_STREAM,
+    }
+}
+
+unsafe fn call(sqe: &Sqe, _attempt: u32) -> i32 {
+    let (buf, len) = (sqe.addr as *mut libc::c_void, sqe.len as usize);
+    ret(match sqe.off {
+        // SAFETY: Lent: `addr..addr + len` is writable until completion.
+        HERE => unsafe { libc::read(sqe.fd, buf, len) },
+        // SAFETY: Lent: the same bytes, read at a place of their own.
+        offset => unsafe { libc::pread(sqe.fd, buf, len, offset as libc::off_t) },
+    })
+}
+
+unsafe fn call_socket(sqe: &Sqe, _attempt: u32) -> i32 {
+    let (buf, len) = (sqe.addr as *mut libc::c_void, sqe.len as usize);
+    // SAFETY: Lent: a socket writes to the buffer while the call lasts, and it is the operation's for longer.
+    ret(unsafe { libc::recv(sqe.fd, buf, len, libc::MSG_DONTWAIT) })
+}
+
+unsafe fn call_stream(sqe: &Sqe, _attempt: u32) -> i32 {
+    let iov = libc::iovec { iov_base: sqe.addr as *mut libc::c_void, iov_len: sqe.len as usize };
+    // SAFETY: Lent: the one buffer is writable until completion; the array lives until the call returns.
+    unsafe { unix::readv_nowait(sqe.fd, &iov, 1) }
+}
+
+/// A read, as an operation.
+#[derive(Debug)]
+pub struct Read<B> {
+    fd: Fd,
+    buf: B,
+    len: u32,
+    offset: u64,
+}
+
+// SAFETY: Lent: `B: IoBufMut` keeps its bytes in place while it is moved, and `len` of them are its own.
+unsafe impl<B: IoBufMut> Op for Read<B> {
+    type Output = BufResult<usize, B>;
+
+    fn twin(&self) -> &'static Twin {
+        twin(&self.fd)
+    }
+
+    fn fd(&self) -> Option<&Fd> {
+        Some(&self.fd)
+    }
+
+    fn encode(&mut self) -> Sqe {
+        self.len = clamp(self.buf.bytes_total());
+        Sqe::read(self.fd.as_raw_fd(), self.buf.write_ptr(), self.len, self.offset)
+    }
+
+    fn finish(mut self, cqe: Cqe) -> Self::Output {
+        let n = cqe.result().map(|n| n.min(self.len) as usize);
+        if let Ok(n) = n {
+            // SAFETY: Told: the kernel or the twin wrote `n` bytes, and `n` is no more than was offered.
+            unsafe { self.buf.set_init(n) };
+        }
+        (n, self.buf)
+    }
+}
+
+/// Reads into `buf`, from wherever the descriptor's position is. Gives the number of bytes, 0 at the end.
+///
+/// # Errors
+/// Those of `read(2)`, with the buffer.
+///
+/// # Cancellation
+/// **Lossy**: bytes that were read go down with the buffer.
+pub fn read<B: IoBufMut>(fd: &Fd, buf: B) -> Submit<Read<B>> {
+    submit(Read { fd: fd.clone(), buf, len: 0, offset: HERE })
+}
+
+/// Reads into `buf` what a file has at `offset`, in bytes; the file's own position stays.
+///
+/// # Errors
+/// Those of `pread(2)`, with the buffer: `ESPIPE` for a descriptor that has no places.
+///
+/// # Cancellation
+/// **Clean**: the file keeps what was read.
+pub fn read_at<B: IoBufMut>(fd: &Fd, buf: B, offset: u64) -> Submit<Read<B>> {
+    submit(Read { fd: fd.clone(), buf, len: 0, offset })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{
+        fs::File,
+        io::{Write, pipe},
+    };
+
+    #[crate::test]
+    async fn reads_files_where_told() {
+        let file = Fd::new(File::open("Cargo.toml").unwrap().into());
+        let text = std::fs::read("Cargo.toml").unwrap();
+        let (n, buf) = read_at(&file, Vec::with_capacity(10), 3).await;
+        assert_eq!((n.unwrap(), &buf[..]), (10, &text[3..13]));
+        let (n, buf) = read(&file, Vec::with_capacity(5)).await;
+        assert_eq!((n.unwrap(), &buf[..]), (5, &text[..5]), "the position was not moved by the read before");
+        let (n, _) = read_at(&file, Vec::with_capacity(10), 1 << 40).await;
+        assert_eq!(n.unwrap(), 0, "behind the end there is nothing");
+    }
+
+    #[crate::test]
+    async fn waits_for_a_pipe_and_never_changes_it() {
+        let (rx, mut tx) = pipe().unwrap();
+        let rx = Fd::new(rx.into());
+        let writer = std::thread::spawn(move || {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            tx.write_all(b"late").unwrap();
+        });
+        let (n, buf) = read(&rx, Vec::with_capacity(10)).await;
+        assert_eq!((n.unwrap(), &buf[..]), (4, &b"late"[..]));
+        writer.join().unwrap();
+        assert_eq!(read(&rx, Vec::with_capacity(10)).await.0.unwrap(), 0, "the other end is gone");
+        // SAFETY: Plain call: no memory is named.
+        let flags = unsafe { libc::fcntl(rx.as_raw_fd(), libc::F_GETFL) };
+        assert_eq!(flags & libc::O_NONBLOCK, 0);
+    }
+
+    #[crate::test]
+    async fn errors_bring_the_buffer_back() {
+        let dir = Fd::new(File::open(".").unwrap().into());
+        let (res, buf) = read(&dir, vec![7; 3]).await;
+        assert_eq!((res.unwrap_err().raw_os_error(), buf), (Some(libc::EISDIR), vec![7; 3]));
+    }
+
+    #[crate::test]
+    async fn a_buffer_without_room_reads_nothing() {
+        let file = Fd::new(File::open("Cargo.toml").unwrap().into());
+        assert_eq!(read(&file, Vec::new()).await.0.unwrap(), 0);
     }
 }

@@ -8,7 +8,8 @@ bitflags::bitflags! {
     pub struct SetupFlags: u32 {
         /// Completions are found by polling the device, not by its interrupt: `O_DIRECT` files only. Since Linux 5.1.
         const IOPOLL = sys::IORING_SETUP_IOPOLL;
-        /// A kernel thread takes entries from the queue without a system call. Since Linux 5.1; for everybody since 5.13.
+        /// A kernel thread takes entries from the queue without a system call. Since Linux 5.1; for everybody since
+        /// 5.13.
         const SQPOLL = sys::IORING_SETUP_SQPOLL;
         /// The kernel thread of `SQPOLL` stays on one processor; set by `Builder::sq_thread_cpu`. Since Linux 5.1.
         const SQ_AFF = sys::IORING_SETUP_SQ_AFF;

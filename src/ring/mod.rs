@@ -69,7 +69,7 @@ use std::{
 /// ```no_run
 /// use annulus::ring::{Ring, Sqe};
 /// let mut ring = Ring::new(8)?;
-/// // SAFETY: a NOP names no memory.
+/// // SAFETY: Lent: a NOP names neither memory nor a descriptor.
 /// unsafe { ring.push(&Sqe::nop().user_data(7)) }?;
 /// ring.submit_and_wait(1)?;
 /// assert!(ring.completions().all(|cqe| cqe.user_data == 7));
@@ -170,8 +170,8 @@ impl Ring {
         self.enter(&Enter { submit: u32::MAX, wait, flags, timeout: Some(timeout), ..Enter::default() })
     }
 
-    /// With `SQPOLL` the kernel's thread has the entries already; it may have to be woken, and only a wait or completions
-    /// inside the kernel need more.
+    /// With `SQPOLL` the kernel's thread has the entries already; it may have to be woken, and only a wait or
+    /// completions inside the kernel need more.
     fn submit_to_thread(&mut self, wait: u32) -> io::Result<u32> {
         self.check_alive()?;
         let queued = self.sq.queued();
@@ -307,7 +307,8 @@ impl Ring {
     ///
     /// # Safety
     /// `arg` and `nr` are what `opcode` asks for, and stay valid for as long as it says. `IORING_REGISTER_RESIZE_RINGS`
-    /// and `IORING_UNREGISTER_RING_FDS` for this ring's own index are not allowed: both change what this ring relies on.
+    /// and `IORING_UNREGISTER_RING_FDS` for this ring's own index are not allowed: both change what this ring relies
+    /// on.
     pub unsafe fn register(&self, opcode: u32, arg: *mut c_void, nr: u32) -> io::Result<u32> {
         self.check_alive()?;
         // SAFETY: by this function's contract.

@@ -6,7 +6,6 @@
 mod abi;
 pub(crate) mod sockaddr;
 pub(crate) mod unix;
-#[cfg(target_os = "linux")]
 pub(crate) mod uring;
 
 pub use abi::*;

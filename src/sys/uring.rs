@@ -31,7 +31,7 @@ pub(crate) unsafe fn enter(
     arg: *const c_void,
     size: usize,
 ) -> io::Result<u32> {
-    // SAFETY: by this function's contract.
+    // SAFETY: Lent, and the argument's form, by this function's contract.
     let n = unsafe { libc::syscall(libc::SYS_io_uring_enter, fd, submit, complete, flags, arg, size) };
     u32::try_from(n).map_err(|_| io::Error::last_os_error())
 }
@@ -41,7 +41,7 @@ pub(crate) unsafe fn enter(
 /// # Safety
 /// `arg` and `nr` are what `opcode` asks for, and stay valid for as long as it says.
 pub(crate) unsafe fn register(fd: BorrowedFd<'_>, opcode: u32, arg: *mut c_void, nr: u32) -> io::Result<u32> {
-    // SAFETY: by this function's contract.
+    // SAFETY: Kernel's word: the argument is what the opcode asks for, by this function's contract.
     let n = unsafe { libc::syscall(libc::SYS_io_uring_register, fd.as_raw_fd(), opcode, arg, nr) };
     u32::try_from(n).map_err(|_| io::Error::last_os_error())
 }

@@ -1,0 +1,86 @@
+//! What a driver counts.
+
+use crate::sys::names::OPCODES;
+use std::fmt;
+
+/// What a driver has done since it was made.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Counters {
+    /// Turns: each submits what is queued and sorts out completions.
+    pub turns: u64,
+    /// Calls of `io_uring_enter(2)`; on the poll driver, of `epoll_wait(2)`.
+    pub enters: u64,
+    /// Entries given to the kernel's ring, by opcode.
+    pub sqes: [u64; OPCODES.len()],
+    /// Completions, final and not, from wherever.
+    pub cqes: u64,
+    /// Completions that nobody waited for: late, doubled or foreign.
+    pub strays: u64,
+    /// Twins called on the driver's thread that needed no readiness.
+    pub twins_here: u64,
+    /// Calls of twins on the driver's thread that answer EAGAIN instead of blocking.
+    pub twins_ready: u64,
+    /// Twins given to the pool.
+    pub twins_pool: u64,
+    /// Cancellations asked for.
+    pub cancels: u64,
+    /// Entries that found the submission queue full and waited in the driver.
+    pub backlogged: u64,
+    /// Slots taken: operations in flight, and completions that were not fetched.
+    pub slots: usize,
+}
+
+impl Counters {
+    pub(super) fn new() -> Counters {
+        Counters {
+            turns: 0,
+            enters: 0,
+            sqes: [0; OPCODES.len()],
+            cqes: 0,
+            strays: 0,
+            twins_here: 0,
+            twins_ready: 0,
+            twins_pool: 0,
+            cancels: 0,
+            backlogged: 0,
+            slots: 0,
+        }
+    }
+
+    /// How many entries of the operation `name` (without its `IORING_OP_`) went to the kernel's ring.
+    ///
+    /// # Panics
+    /// When there is no such operation.
+    #[must_use]
+    pub fn sqes_of(&self, name: &str) -> u64 {
+        let opcode = OPCODES.iter().position(|&n| n == name);
+        self.sqes[opcode.unwrap_or_else(|| panic!("no opcode is named {name}"))]
+    }
+
+    /// How many entries went to the kernel's ring in all.
+    #[must_use]
+    pub fn sqes_total(&self) -> u64 {
+        self.sqes.iter().sum()
+    }
+}
+
+impl fmt::Debug for Counters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let used = |(n, &count): (usize, &u64)| (count > 0).then_some((OPCODES[n], count));
+        let sqes: Vec<_> = self.sqes.iter().enumerate().filter_map(used).collect();
+        f.debug_struct("Counters")
+            .field("turns", &self.turns)
+            .field("enters", &self.enters)
+            .field("sqes", &sqes)
+            .field("cqes", &self.cqes)
+            .field("strays", &self.strays)
+            .field("twins_here", &self.twins_here)
+            .field("twins_ready", &self.twins_ready)
+            .field("twins_pool", &self.twins_pool)
+            .field("cancels", &self.cancels)
+            .field("backlogged", &self.backlogged)
+            .field("slots", &self.slots)
+            .finish()
+    }
+}

@@ -1,0 +1,249 @@
+//! Drivers: entries in, completions out. No driver knows an operation by name.
+//!
+//! A [`Driver`] takes an [`Sqe`] with its [`Twin`], and answers with a [`Cqe`]. Two backends do the work: the kernel's
+//! ring (`uring`), and a ring in user space (`poll`); nobody above can tell them apart. The invariants that this room
+//! keeps (Lent, Home, Settled, Published stays, Cancel is never lost, Quiet, Close waits, Teardown) are argued in
+//! [`design`](crate::design).
+
+mod backend;
+mod batch;
+mod choice;
+mod counters;
+mod fd;
+mod ladder;
+mod own;
+mod poll;
+mod slots;
+pub(crate) mod threads;
+mod uring;
+mod wake;
+
+use crate::{
+    entry::{Cqe, Sqe, Twin},
+    sys::unix::Kind as FdKind,
+};
+use backend::Core;
+pub(crate) use batch::Batch;
+pub(crate) use choice::{Choice, Config};
+pub use choice::{DriverInfo, DriverKind};
+pub use counters::Counters;
+pub use fd::Fd;
+pub(crate) use own::CLOSE;
+pub(crate) use slots::{Key, Orphan};
+pub use threads::PoolCounts;
+pub(crate) use threads::Threads;
+pub(crate) use wake::WakeHandle;
+
+use slots::{Fate, Owner};
+use std::{
+    cell::{OnceCell, RefCell},
+    fmt, io,
+    os::fd::RawFd,
+    rc::Rc,
+    task::Waker,
+    time::{Duration, Instant},
+};
+
+/// How long a turn may wait for a completion.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wait {
+    /// Not at all.
+    Not,
+    /// So long.
+    For(Duration),
+    /// Until there is one, or a wake.
+    Forever,
+}
+
+/// A driver: what performs entries, and who waits for them.
+///
+/// **Home**: an operation in flight holds the driver that has it, and asks no other. The driver's state outlives its
+/// backend for that purpose: after the teardown it still answers for the operations it had.
+pub(crate) struct Driver {
+    core: RefCell<Core>,
+    info: DriverInfo,
+    wake: WakeHandle,
+    threads: Threads,
+    this: OnceCell<std::rc::Weak<Driver>>,
+}
+
+thread_local!(static CURRENT: RefCell<Option<Rc<Driver>>> = const { RefCell::new(None) });
+
+/// Makes a driver the thread's current one until dropped.
+pub(crate) struct Entered(Option<Rc<Driver>>);
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        let _ = CURRENT.try_with(|current| current.replace(self.0.take()));
+    }
+}
+
+impl Driver {
+    /// Makes a driver as `config` asks.
+    pub(crate) fn new(config: &Config) -> io::Result<Rc<Driver>> {
+        let wake = WakeHandle::new()?;
+        let threads = Threads::new(config.max_blocking_threads);
+        let (core, info) = Core::new(config, &wake)?;
+        let this = OnceCell::new();
+        let driver = Rc::new(Driver { core: RefCell::new(core), info, wake, threads, this });
+        driver.this.get_or_init(|| Rc::downgrade(&driver));
+        Ok(driver)
+    }
+
+    /// The thread's current driver. `None` outside of a runtime, and while the thread's locals are torn down.
+    pub(crate) fn current() -> Option<Rc<Driver>> {
+        CURRENT.try_with(|current| current.borrow().clone()).ok().flatten()
+    }
+
+    /// Makes `self` the thread's current driver.
+    pub(crate) fn enter(self: &Rc<Driver>) -> Entered {
+        Entered(CURRENT.with(|current| current.replace(Some(self.clone()))))
+    }
+
+    /// Which backend runs, and why.
+    pub(crate) fn info(&self) -> &DriverInfo {
+        &self.info
+    }
+
+    /// The remote end of this driver's sleep.
+    pub(crate) fn wake_handle(&self) -> WakeHandle {
+        self.wake.clone()
+    }
+
+    /// The pool, for work that blocks.
+    pub(crate) fn threads(&self) -> &Threads {
+        &self.threads
+    }
+
+    /// What has been counted so far.
+    pub(crate) fn counters(&self) -> Counters {
+        self.core.borrow().counters()
+    }
+
+    /// Performs an entry at once, if it can be done on this thread without waiting. `attempt` and `twin` are what to go
+    /// on with otherwise.
+    pub(crate) fn try_now(
+        self: &Rc<Driver>,
+        sqe: &Sqe,
+        twin: &mut &'static Twin,
+        attempt: &mut u32,
+        fd: Option<&Fd>,
+    ) -> Option<Cqe> {
+        let source = fd.and_then(|fd| fd.source(self));
+        self.core.borrow_mut().try_now(sqe, twin, attempt, source)
+    }
+
+    /// Takes in an entry. `waker` is woken when its completion can be fetched by [`Driver::poll`].
+    pub(crate) fn push(
+        self: &Rc<Driver>,
+        sqe: Sqe,
+        twin: &'static Twin,
+        attempt: u32,
+        fd: Option<&Fd>,
+        waker: Waker,
+    ) -> Key {
+        let (source, owned) = (fd.and_then(|fd| fd.source(self)), fd.is_some());
+        let mut core = self.core.borrow_mut();
+        let key = core.slots.insert(sqe, twin, attempt, Owner::Future(waker));
+        let watched = core.start(key, owned, source, &self.threads);
+        drop(core);
+        if let (Some(fd), Some(id)) = (fd, watched.filter(|_| watched != source)) {
+            fd.set_source(self, id);
+        }
+        key
+    }
+
+    /// The completion of `key`, if it is there. Otherwise `waker` is to be woken for it.
+    pub(crate) fn poll(&self, key: Key, waker: &Waker) -> Option<Cqe> {
+        let wants = {
+            let mut core = self.core.borrow_mut();
+            if let Some(cqe) = core.slots.take(key) {
+                return Some(cqe);
+            }
+            core.slots.wants(key, waker)
+        };
+        if wants {
+            // Quiet: cloning the new waker and dropping the old one is somebody else's code, so neither happens inside.
+            let waker = waker.clone();
+            let unused = self.core.borrow_mut().slots.set_waker(key, waker);
+            drop(unused);
+        }
+        None
+    }
+
+    /// Takes the operation of a future that is gone, and cancels it. It is finished all the same; only its output is
+    /// dropped.
+    pub(crate) fn abandon(&self, key: Key, op: Box<dyn Orphan>) {
+        let mut core = self.core.borrow_mut();
+        let (fate, waker) = core.slots.abandon(key, op);
+        if matches!(fate, Fate::InFlight) {
+            core.cancel(key, &self.threads);
+        }
+        drop(core);
+        drop(waker);
+        match fate {
+            Fate::InFlight => {}
+            Fate::Done(op, cqe) => op.settle(cqe),
+            Fate::Lost(op) => std::mem::forget(op),
+        }
+    }
+
+    /// Asks for an early end of `key`. Its completion comes all the same, and says what had been done.
+    pub(crate) fn cancel(&self, key: Key) {
+        self.core.borrow_mut().cancel(key, &self.threads);
+    }
+
+    /// Closes a number whose last reference is gone. `false`: the caller has to.
+    pub(crate) fn push_close(&self, fd: RawFd, kind: Option<FdKind>) -> bool {
+        self.core.borrow_mut().push_close(fd, kind, &self.threads)
+    }
+
+    /// Stops watching a descriptor that is about to close or to leave.
+    pub(crate) fn forget_source(&self, source: poll::SourceId) {
+        self.core.borrow_mut().forget_source(source);
+    }
+
+    /// Submits what is queued, waits, and sorts completions into `batch`.
+    ///
+    /// # Errors
+    /// What the kernel says, short of interruptions and time-outs. Nothing that was pushed is lost by an error.
+    pub(crate) fn turn(&self, wait: Wait, batch: &mut Batch) -> io::Result<()> {
+        self.core.borrow_mut().turn(wait, batch, &self.threads)
+    }
+
+    /// Teardown, first: no new entries are taken. What is pushed from now on is answered with ECANCELED.
+    pub(crate) fn close(&self) {
+        self.core.borrow_mut().close();
+    }
+
+    /// Teardown, last: cancels everything, and waits until no final completion is owed, `limit` long at most. What is
+    /// left then is leaked on purpose, since the kernel may still write to it; returns how many operations that is.
+    pub(crate) fn drain(&self, limit: Duration) -> usize {
+        let deadline = Instant::now() + limit;
+        let mut batch = Batch::default();
+        let mut pause = Duration::from_millis(1);
+        self.close();
+        while self.core.borrow().slots.owed() > 0 {
+            let left = deadline.saturating_duration_since(Instant::now());
+            self.core.borrow_mut().cancel_all(&self.threads);
+            let turned = self.turn(Wait::For(pause.min(left)), &mut batch);
+            batch.run();
+            if left.is_zero() || turned.is_err() {
+                break;
+            }
+            // Cancelling again reaches what has started since; what cannot be cancelled need not be asked so often.
+            pause = (pause * 2).min(Duration::from_millis(100));
+        }
+        self.threads.shutdown(deadline.saturating_duration_since(Instant::now()));
+        let (lost, wakers, backend) = self.core.borrow_mut().end();
+        drop(wakers);
+        drop(backend);
+        lost
+    }
+}
+
+impl fmt::Debug for Driver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Driver").field("info", &self.info).finish_non_exhaustive()
+    }
+}

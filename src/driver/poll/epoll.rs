@@ -1,0 +1,131 @@
+//! `epoll(7)`: which descriptors became ready.
+
+use crate::{
+    driver::Wait,
+    sys::unix::{check, errno, timespec},
+};
+use std::{
+    io,
+    os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd},
+};
+
+/// How many events one wait fetches at most.
+const EVENTS: usize = 256;
+
+/// What to watch a descriptor for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Watch {
+    pub(super) read: bool,
+    pub(super) write: bool,
+    /// Once, and then no more until asked again.
+    pub(super) once: bool,
+}
+
+/// What became of a descriptor. An error or a hang-up is both: the call itself will tell.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Event {
+    pub(super) token: u64,
+    pub(super) read: bool,
+    pub(super) write: bool,
+}
+
+/// An epoll instance.
+pub(super) struct Selector {
+    epoll: OwnedFd,
+    events: Box<[libc::epoll_event]>,
+    ready: usize,
+    /// `epoll_pwait2` is there (Linux 5.11); without it, waits are rounded up to a millisecond.
+    precise: bool,
+}
+
+impl Selector {
+    pub(super) fn new() -> io::Result<Selector> {
+        // SAFETY: Plain call: no memory is named.
+        let fd = check(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) })?;
+        // SAFETY: Fresh descriptor: the kernel just made it and nobody else has it.
+        let epoll = unsafe { OwnedFd::from_raw_fd(fd) };
+        let events = vec![libc::epoll_event { events: 0, u64: 0 }; EVENTS].into_boxed_slice();
+        Ok(Selector { epoll, events, ready: 0, precise: true })
+    }
+
+    /// Watches `fd` from now on.
+    ///
+    /// # Errors
+    /// `EPERM` for a file that has no readiness.
+    pub(super) fn add(&self, fd: RawFd, token: u64, watch: Watch) -> io::Result<()> {
+        self.control(libc::EPOLL_CTL_ADD, fd, token, watch)
+    }
+
+    /// Changes what `fd` is watched for, or asks again. A number that was closed and came back is watched anew.
+    pub(super) fn change(&self, fd: RawFd, token: u64, watch: Watch) -> io::Result<()> {
+        match self.control(libc::EPOLL_CTL_MOD, fd, token, watch) {
+            Err(e) if e.raw_os_error() == Some(libc::ENOENT) => self.add(fd, token, watch),
+            other => other,
+        }
+    }
+
+    /// Stops watching `fd`. A number that is closed already is not watched any more, which is as good.
+    pub(super) fn delete(&self, fd: RawFd) {
+        let _ = self.control(libc::EPOLL_CTL_DEL, fd, 0, Watch { read: false, write: false, once: true });
+    }
+
+    fn control(&self, what: i32, fd: RawFd, token: u64, watch: Watch) -> io::Result<()> {
+        let mut events = if watch.once { libc::EPOLLONESHOT } else { libc::EPOLLET };
+        events |= if watch.read { libc::EPOLLIN | libc::EPOLLRDHUP } else { 0 };
+        events |= if watch.write { libc::EPOLLOUT } else { 0 };
+        let mut event = libc::epoll_event { events: events as u32, u64: token };
+        // SAFETY: Kernel's word: `event` is read before the call returns.
+        check(unsafe { libc::epoll_ctl(self.epoll.as_raw_fd(), what, fd, &mut event) }).map(drop)
+    }
+
+    /// Waits for events; [`Selector::events`] has them afterwards. A signal ends the wait early.
+    pub(super) fn wait(&mut self, wait: Wait) -> io::Result<()> {
+        self.ready = 0;
+        let n = if self.precise { self.wait_precisely(wait) } else { self.wait_roughly(wait) };
+        match n {
+            0.. => self.ready = n as usize,
+            _ if errno() == libc::EINTR => {}
+            _ if self.precise && errno() == libc::ENOSYS => {
+                self.precise = false;
+                return self.wait(wait);
+            }
+            _ => return Err(io::Error::last_os_error()),
+        }
+        Ok(())
+    }
+
+    fn wait_precisely(&mut self, wait: Wait) -> i32 {
+        let limit = match wait {
+            Wait::Not => Some(timespec(std::time::Duration::ZERO)),
+            Wait::For(limit) => Some(timespec(limit)),
+            Wait::Forever => None,
+        };
+        let limit = limit.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
+        let (epoll, room) = (self.epoll.as_raw_fd(), self.events.as_mut_ptr());
+        // SAFETY: Kernel's word: `events` has room for EVENTS, and the limit lives until the call returns.
+        unsafe { libc::epoll_pwait2(epoll, room, EVENTS as i32, limit, std::ptr::null()) }
+    }
+
+    fn wait_roughly(&mut self, wait: Wait) -> i32 {
+        let limit = match wait {
+            Wait::Not => 0,
+            Wait::For(limit) => i32::try_from(limit.as_nanos().div_ceil(1_000_000)).unwrap_or(i32::MAX),
+            Wait::Forever => -1,
+        };
+        // SAFETY: Kernel's word: `events` has room for EVENTS.
+        unsafe { libc::epoll_wait(self.epoll.as_raw_fd(), self.events.as_mut_ptr(), EVENTS as i32, limit) }
+    }
+
+    /// How many events the last wait found.
+    pub(super) fn len(&self) -> usize {
+        self.ready
+    }
+
+    /// Event number `i` of the last wait.
+    pub(super) fn event(&self, i: usize) -> Event {
+        let event = self.events[..self.ready][i];
+        let (bits, either) = (event.events as i32, libc::EPOLLERR | libc::EPOLLHUP);
+        let read = bits & (libc::EPOLLIN | libc::EPOLLRDHUP | either) != 0;
+        Event { token: event.u64, read, write: bits & (libc::EPOLLOUT | either) != 0 }
+    }
+}

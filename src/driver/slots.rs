@@ -1,0 +1,340 @@
+//! Who is in flight: one slot for each entry, from its push to its final completion.
+
+use crate::{
+    driver::poll::SourceId,
+    entry::{Cqe, Interest, Sqe, Twin},
+};
+use slab::Slab;
+use std::{os::fd::RawFd, task::Waker};
+
+/// The name of an entry in flight, and the `user_data` of its SQE: the slot's index below, its generation above.
+///
+/// **Settled**: a generation is given out once in 2^32 pushes, so a completion that comes late, twice or from a
+/// stranger finds nobody. It is counted then, and never trusted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Key {
+    index: u32,
+    generation: u32,
+}
+
+impl Key {
+    /// The index that no slot has: entries with it are the driver's own.
+    const OWN: u32 = u32::MAX;
+
+    /// The name of the driver's own entry number `n`.
+    pub(crate) const fn own(n: u32) -> Key {
+        Key { index: Key::OWN, generation: n }
+    }
+
+    /// As an SQE carries it.
+    pub(crate) const fn user_data(self) -> u64 {
+        (self.generation as u64) << 32 | self.index as u64
+    }
+
+    /// As a CQE returns it; any number may come.
+    pub(crate) const fn from_user_data(word: u64) -> Key {
+        Key { index: word as u32, generation: (word >> 32) as u32 }
+    }
+}
+
+/// An operation whose future is gone. Somebody must still receive its completion.
+pub(crate) trait Orphan {
+    /// Finishes the operation, and drops its output.
+    fn settle(self: Box<Self>, cqe: Cqe);
+}
+
+/// Who waits for the completion.
+pub(crate) enum Owner {
+    /// A future, to be woken.
+    Future(Waker),
+    /// Nobody any more; the operation lies here, because its memory is lent.
+    Orphan(Box<dyn Orphan>),
+    /// The last reference to a descriptor: this is its close.
+    Close(RawFd),
+    /// A future that has its completion and has not fetched it.
+    Done(Cqe),
+    /// A future, at a driver that gave up waiting: the memory stays lent for ever.
+    Lost,
+}
+
+/// Where the request is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// With the backend, as the SQE it is.
+    Native,
+    /// Its twin waits for readiness, by a POLL_ADD on the ring.
+    Waiting,
+    /// Its twin waits for readiness, in the queue of a source.
+    Queued(SourceId, Interest),
+    /// Its twin is with the pool.
+    Pool,
+}
+
+/// One entry in flight.
+pub(crate) struct Slot {
+    generation: u32,
+    pub(crate) owner: Owner,
+    pub(crate) stage: Stage,
+    /// How often the twin was called.
+    pub(crate) attempt: u32,
+    pub(crate) sqe: Sqe,
+    pub(crate) twin: &'static Twin,
+}
+
+impl Slot {
+    /// Calls the twin, once more.
+    pub(crate) fn call(&mut self) -> i32 {
+        let res = call(self.twin, &self.sqe, self.attempt);
+        self.attempt = self.attempt.saturating_add(1);
+        res
+    }
+}
+
+/// Calls a twin on this thread.
+pub(crate) fn call(twin: &Twin, sqe: &Sqe, attempt: u32) -> i32 {
+    loop {
+        // SAFETY: Lent: the operation that encoded this entry has not been finished, so what it names is still lent.
+        let res = unsafe { (twin.call)(sqe, attempt) };
+        if res != -libc::EINTR {
+            return res;
+        }
+    }
+}
+
+/// What became of an operation that its future gave up.
+pub(crate) enum Fate {
+    /// It is in flight and parked in its slot: somebody should cancel it.
+    InFlight,
+    /// It had completed: it is to be settled now, outside the driver.
+    Done(Box<dyn Orphan>, Cqe),
+    /// Its driver gave up on it: it must be leaked.
+    Lost(Box<dyn Orphan>),
+}
+
+/// What a completion asks of the world outside the driver.
+pub(crate) enum Effect {
+    /// Wake this future.
+    Wake(Waker),
+    /// Settle this operation.
+    Settle(Box<dyn Orphan>, Cqe),
+    /// Close this number: the CLOSE was cancelled before it began.
+    Close(RawFd),
+    /// Nothing.
+    None,
+}
+
+/// All slots of a driver.
+pub(crate) struct Slots {
+    all: Slab<Slot>,
+    next_generation: u32,
+    /// How many final completions are owed. Not the number of slots: a forgotten future never reads its slot.
+    owed: usize,
+}
+
+impl Slots {
+    pub(crate) fn new() -> Slots {
+        Slots { all: Slab::new(), next_generation: 0, owed: 0 }
+    }
+
+    /// Takes in an entry, and writes its name into it.
+    pub(crate) fn insert(&mut self, mut sqe: Sqe, twin: &'static Twin, attempt: u32, owner: Owner) -> Key {
+        let (generation, entry) = (self.next_generation, self.all.vacant_entry());
+        let index = u32::try_from(entry.key()).unwrap_or(Key::OWN);
+        assert!(index != Key::OWN, "annulus: 2^32 operations are in flight");
+        let key = Key { index, generation };
+        sqe.user_data = key.user_data();
+        entry.insert(Slot { generation, owner, stage: Stage::Native, attempt, sqe, twin });
+        self.next_generation = generation.wrapping_add(1);
+        self.owed += 1;
+        key
+    }
+
+    /// The slot of `key`, unless it is gone or never was.
+    pub(crate) fn get(&mut self, key: Key) -> Option<&mut Slot> {
+        self.all.get_mut(key.index as usize).filter(|slot| slot.generation == key.generation)
+    }
+
+    /// How many final completions are owed.
+    pub(crate) fn owed(&self) -> usize {
+        self.owed
+    }
+
+    /// How many slots are taken, settled ones included.
+    pub(crate) fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    /// The completion of `key`, if it is there; the slot is free then.
+    pub(crate) fn take(&mut self, key: Key) -> Option<Cqe> {
+        let Owner::Done(cqe) = self.get(key)?.owner else { return None };
+        self.all.remove(key.index as usize);
+        Some(cqe)
+    }
+
+    /// Whether `waker` differs from the one that waits in the slot.
+    pub(crate) fn wants(&mut self, key: Key, waker: &Waker) -> bool {
+        matches!(self.get(key), Some(Slot { owner: Owner::Future(current), .. }) if !current.will_wake(waker))
+    }
+
+    /// Puts `waker` in the slot, and hands out whichever is not needed: dropping it runs somebody else's code.
+    pub(crate) fn set_waker(&mut self, key: Key, waker: Waker) -> Waker {
+        match self.get(key) {
+            Some(Slot { owner: Owner::Future(current), .. }) => std::mem::replace(current, waker),
+            _ => waker,
+        }
+    }
+
+    /// Parks the operation of a future that is gone. The waker is handed out, to be dropped outside the driver.
+    pub(crate) fn abandon(&mut self, key: Key, op: Box<dyn Orphan>) -> (Fate, Option<Waker>) {
+        let Some(slot) = self.get(key) else { return (Fate::Lost(op), None) };
+        match &slot.owner {
+            Owner::Done(cqe) => {
+                let cqe = *cqe;
+                self.all.remove(key.index as usize);
+                (Fate::Done(op, cqe), None)
+            }
+            Owner::Future(_) => match std::mem::replace(&mut slot.owner, Owner::Orphan(op)) {
+                Owner::Future(waker) => (Fate::InFlight, Some(waker)),
+                _ => (Fate::InFlight, None),
+            },
+            // A slot that was given up, and (never, by Home) one that belongs to somebody else.
+            Owner::Lost | Owner::Orphan(_) | Owner::Close(_) => (Fate::Lost(op), None),
+        }
+    }
+
+    /// Settles `key` with its final completion. `None` if nobody has that name.
+    pub(crate) fn complete(&mut self, key: Key, cqe: Cqe) -> Option<Effect> {
+        let slot = self.get(key)?;
+        if matches!(slot.owner, Owner::Done(_)) {
+            return None;
+        }
+        let effect = match std::mem::replace(&mut slot.owner, Owner::Done(cqe)) {
+            Owner::Future(waker) => return self.settled(Effect::Wake(waker)),
+            Owner::Orphan(op) => Effect::Settle(op, cqe),
+            Owner::Close(fd) if cqe.res == -libc::ECANCELED => Effect::Close(fd),
+            Owner::Close(_) | Owner::Lost | Owner::Done(_) => Effect::None,
+        };
+        self.all.remove(key.index as usize);
+        self.settled(effect)
+    }
+
+    fn settled(&mut self, effect: Effect) -> Option<Effect> {
+        self.owed -= 1;
+        Some(effect)
+    }
+
+    /// The names of all entries that are owed a completion.
+    pub(crate) fn in_flight(&self) -> Vec<Key> {
+        let waits = |slot: &Slot| !matches!(slot.owner, Owner::Done(_));
+        let key = |(index, slot): (usize, &Slot)| Key { index: index as u32, generation: slot.generation };
+        self.all.iter().filter(|(_, slot)| waits(slot)).map(key).collect()
+    }
+
+    /// Gives up on everything that is owed a completion, and forgets the operations: their memory stays lent for ever.
+    /// Returns how many, and the wakers of the futures that will never be answered.
+    pub(crate) fn give_up(&mut self) -> (usize, Vec<Waker>) {
+        let mut wakers = Vec::new();
+        let lost = self.owed;
+        for (_, slot) in &mut self.all {
+            if matches!(slot.owner, Owner::Done(_)) {
+                continue;
+            }
+            match std::mem::replace(&mut slot.owner, Owner::Lost) {
+                Owner::Future(waker) => wakers.push(waker),
+                Owner::Orphan(op) => std::mem::forget(op),
+                Owner::Close(_) | Owner::Lost | Owner::Done(_) => {}
+            }
+        }
+        self.owed = 0;
+        (lost, wakers)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{cell::Cell, rc::Rc, sync::Arc, task::Wake};
+
+    static TWIN: Twin = Twin::here(|_, _| 0);
+
+    struct Nobody;
+    impl Wake for Nobody {
+        fn wake(self: Arc<Self>) {}
+    }
+
+    struct Count(Rc<Cell<u32>>);
+    impl Orphan for Count {
+        fn settle(self: Box<Self>, _: Cqe) {
+            self.0.set(self.0.get() + 1);
+        }
+    }
+
+    fn future() -> Owner {
+        Owner::Future(Arc::new(Nobody).into())
+    }
+
+    #[test]
+    fn a_key_survives_user_data() {
+        let key = Key { index: 7, generation: u32::MAX };
+        assert_eq!(Key::from_user_data(key.user_data()), key);
+        assert_eq!(Key::from_user_data(Key::own(1).user_data()), Key::own(1));
+    }
+
+    #[test]
+    fn stale_and_foreign_keys_find_nobody() {
+        let mut slots = Slots::new();
+        slots.next_generation = u32::MAX;
+        let old = slots.insert(Sqe::nop(), &TWIN, 0, future());
+        assert!(slots.complete(old, Cqe::new(0, 1)).is_some());
+        assert!(slots.complete(old, Cqe::new(0, 2)).is_none(), "a second final completion");
+        assert_eq!(slots.take(old).unwrap().res, 1);
+        let new = slots.insert(Sqe::nop(), &TWIN, 0, future());
+        assert_eq!(new.index, old.index, "the slot is used again");
+        assert!(slots.complete(old, Cqe::new(0, 3)).is_none(), "the old name is gone");
+        assert!(slots.complete(Key::from_user_data(0xdead_beef), Cqe::default()).is_none());
+        assert_eq!((slots.owed(), slots.len()), (1, 1));
+        assert!(slots.take(new).is_none());
+    }
+
+    #[test]
+    fn an_abandoned_operation_settles_once() {
+        let (mut slots, count) = (Slots::new(), Rc::new(Cell::new(0)));
+        let key = slots.insert(Sqe::nop(), &TWIN, 0, future());
+        let (fate, waker) = slots.abandon(key, Box::new(Count(count.clone())));
+        assert!(matches!(fate, Fate::InFlight) && waker.is_some());
+        let Some(Effect::Settle(op, cqe)) = slots.complete(key, Cqe::new(0, 0)) else { panic!("nobody to settle") };
+        op.settle(cqe);
+        assert_eq!((count.get(), slots.owed(), slots.len()), (1, 0, 0));
+    }
+
+    #[test]
+    fn what_is_given_up_is_leaked_and_not_dropped() {
+        struct Bomb;
+        impl Drop for Bomb {
+            fn drop(&mut self) {
+                panic!("lent memory was freed");
+            }
+        }
+        impl Orphan for Bomb {
+            fn settle(self: Box<Self>, _: Cqe) {}
+        }
+        let mut slots = Slots::new();
+        let orphan = slots.insert(Sqe::nop(), &TWIN, 0, future());
+        slots.abandon(orphan, Box::new(Bomb));
+        let kept = slots.insert(Sqe::nop(), &TWIN, 0, future());
+        let (lost, wakers) = slots.give_up();
+        assert_eq!((lost, wakers.len(), slots.owed()), (2, 1, 0));
+        let (fate, _) = slots.abandon(kept, Box::new(Bomb));
+        let Fate::Lost(op) = fate else { panic!("a lost slot must say so") };
+        std::mem::forget(op);
+    }
+
+    #[test]
+    fn a_cancelled_close_is_made_up_for() {
+        let mut slots = Slots::new();
+        let key = slots.insert(Sqe::nop(), &TWIN, 0, Owner::Close(9));
+        assert!(matches!(slots.complete(key, Cqe::new(0, -libc::ECANCELED)), Some(Effect::Close(9))));
+        let key = slots.insert(Sqe::nop(), &TWIN, 0, Owner::Close(9));
+        assert!(matches!(slots.complete(key, Cqe::new(0, 0)), Some(Effect::None)));
+    }
+}

@@ -1,0 +1,190 @@
+//! The kernel's ring as a driver.
+
+use crate::{
+    driver::{Counters, Wait, WakeHandle, ladder, own, slots::Key},
+    entry::{Cqe, Interest, Sqe, SqeFlags},
+    ring::{Enter, EnterFlags, Features, Ring},
+    sys::names::OPCODES,
+};
+use std::{collections::VecDeque, env, io, os::fd::RawFd, time::Duration};
+
+/// The driver's own entries.
+const BELL: Key = Key::own(0);
+const CANCEL: Key = Key::own(1);
+
+/// How often a turn enters again because completions are left inside the kernel (since Linux 6.13 an enter runs only
+/// about twenty deferred ones). What is left then comes with the next turn.
+const ENTERS: u32 = 64;
+
+/// The uring backend.
+pub(super) struct Uring {
+    ring: Ring,
+    /// Entries that found the queue full, in their order.
+    backlog: VecDeque<Sqe>,
+    known: [bool; OPCODES.len()],
+    bell: WakeHandle,
+    /// The kernel watches the bell.
+    bell_is_watched: bool,
+    cancels_are_silent: bool,
+    can_cancel_all: bool,
+}
+
+impl Uring {
+    /// The best ring of about `entries` entries.
+    ///
+    /// # Errors
+    /// Why there is none, and what to do.
+    pub(super) fn new(entries: u32, bell: &WakeHandle) -> io::Result<Uring> {
+        let ring = ladder::climb(entries)?;
+        let known = known(&ring, env::var("ANNULUS_HIDE_OPS").unwrap_or_default().as_str())?;
+        let cancels_are_silent = ring.features().contains(Features::CQE_SKIP);
+        Ok(Uring {
+            ring,
+            backlog: VecDeque::new(),
+            known,
+            bell: bell.clone(),
+            bell_is_watched: false,
+            cancels_are_silent,
+            can_cancel_all: true,
+        })
+    }
+
+    /// Whether the kernel carries out this opcode.
+    pub(super) fn knows(&self, opcode: u8) -> bool {
+        self.known.get(usize::from(opcode)).copied().unwrap_or(false)
+    }
+
+    /// Queues an entry. A full queue is emptied into the kernel first; what the kernel will not take waits here.
+    pub(super) fn push(&mut self, sqe: &Sqe, counters: &mut Counters) {
+        counters.sqes[usize::from(sqe.opcode)] += 1;
+        if self.backlog.is_empty() && self.ring.space_left() == 0 {
+            // Whatever it says, nothing is lost: what was not taken is still queued (Published stays).
+            counters.enters += 1;
+            let _ = self.ring.submit();
+        }
+        // SAFETY: Lent: the operation stays in its slot or its future until the final completion of this entry.
+        let pushed = self.backlog.is_empty() && unsafe { self.ring.push(sqe) }.is_ok();
+        if !pushed {
+            counters.backlogged += 1;
+            self.backlog.push_back(*sqe);
+        }
+    }
+
+    fn push_backlog(&mut self) {
+        while let Some(sqe) = self.backlog.front() {
+            // SAFETY: Lent: as in `push`; its future may be gone by now, and then it lies in its slot.
+            if unsafe { self.ring.push(sqe) }.is_err() {
+                return;
+            }
+            self.backlog.pop_front();
+        }
+    }
+
+    /// Waits for readiness under the name of `key`.
+    pub(super) fn wait_for(&mut self, key: Key, fd: RawFd, interest: Interest, counters: &mut Counters) {
+        self.push(&own::wait_for(fd, interest, key), counters);
+    }
+
+    /// Cancels `key`. `true`: it had not reached the ring and is gone; otherwise its completion will come.
+    ///
+    /// **Cancel is never lost**: the request waits in the backlog like any other entry, behind the one that it is for.
+    pub(super) fn cancel(&mut self, key: Key, counters: &mut Counters) -> bool {
+        if let Some(at) = self.backlog.iter().position(|sqe| sqe.user_data == key.user_data()) {
+            self.backlog.remove(at);
+            return true;
+        }
+        self.push_cancel(own::cancel(key), counters);
+        false
+    }
+
+    /// Cancels everything in the ring by one request. `false`: this kernel (before Linux 5.19) cannot.
+    pub(super) fn cancel_all(&mut self, counters: &mut Counters) -> bool {
+        if self.can_cancel_all {
+            self.push_cancel(own::cancel_all(), counters);
+        }
+        self.can_cancel_all
+    }
+
+    fn push_cancel(&mut self, sqe: Sqe, counters: &mut Counters) {
+        let skip = SqeFlags::CQE_SKIP_SUCCESS;
+        let sqe = sqe.user_data(CANCEL.user_data());
+        self.push(&if self.cancels_are_silent { sqe.flags(skip) } else { sqe }, counters);
+    }
+
+    /// Submits, waits, and collects completions into `done`.
+    pub(super) fn turn(&mut self, wait: Wait, done: &mut Vec<Cqe>, counters: &mut Counters) -> io::Result<()> {
+        self.push_backlog();
+        let wait = if self.backlog.is_empty() && self.ring.ready() == 0 { wait } else { Wait::Not };
+        if wait != Wait::Not {
+            self.watch_bell(counters);
+        }
+        let mut result = self.enter(wait, counters);
+        self.collect(done);
+        for _ in 0..ENTERS {
+            self.push_backlog();
+            if result.is_err() || !self.ring.needs_enter() {
+                break;
+            }
+            result = self.enter(Wait::Not, counters);
+            self.collect(done);
+        }
+        result
+    }
+
+    fn enter(&mut self, wait: Wait, counters: &mut Counters) -> io::Result<()> {
+        let timeout = match wait {
+            Wait::Not if !self.ring.needs_enter() => return Ok(()),
+            Wait::Not | Wait::Forever => None,
+            Wait::For(limit) => Some(limit.max(Duration::from_nanos(1))),
+        };
+        counters.enters += 1;
+        let complete = u32::from(wait != Wait::Not);
+        let flags = EnterFlags::GETEVENTS;
+        let entered = self.ring.enter(&Enter { submit: u32::MAX, wait: complete, flags, timeout, ..Enter::default() });
+        match entered.map_err(|e| (e.raw_os_error().unwrap_or(0), e)) {
+            // The wait was interrupted, or the kernel is short of something for now: what was queued still is.
+            Ok(_) | Err((libc::EINTR | libc::EAGAIN | libc::EBUSY, _)) => Ok(()),
+            Err((_, e)) => Err(e),
+        }
+    }
+
+    /// Sorts out the driver's own completions; the rest are somebody's.
+    fn collect(&mut self, done: &mut Vec<Cqe>) {
+        for cqe in self.ring.completions() {
+            match Key::from_user_data(cqe.user_data) {
+                BELL => {
+                    self.bell_is_watched = false;
+                    self.bell.clear();
+                }
+                CANCEL => self.can_cancel_all &= cqe.res != -libc::EINVAL,
+                _ => done.push(cqe),
+            }
+        }
+    }
+
+    fn watch_bell(&mut self, counters: &mut Counters) {
+        if !self.bell_is_watched {
+            self.bell_is_watched = true;
+            self.push(&own::wait_for(self.bell.raw(), Interest::Read, BELL), counters);
+        }
+    }
+}
+
+/// Which opcodes the ring carries out, but for those that `hidden` (names, comma-separated) hides, for tests.
+fn known(ring: &Ring, hidden: &str) -> io::Result<[bool; OPCODES.len()]> {
+    let probe = ring.probe()?;
+    let mut known = [false; OPCODES.len()];
+    for (opcode, known) in known.iter_mut().enumerate() {
+        *known = probe.supports(opcode as u8);
+    }
+    for name in hidden.split(',').map(str::trim).filter(|name| !name.is_empty()) {
+        match OPCODES.iter().position(|&op| op == name) {
+            Some(opcode) => known[opcode] = false,
+            None => {
+                let why = format!("ANNULUS_HIDE_OPS names `{name}`, which is no opcode; RECV is one");
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+            }
+        }
+    }
+    Ok(known)
+}

@@ -1,0 +1,71 @@
+//! Making a TCP connection.
+
+use super::{TcpConnectOpts, TcpStream, domain, nothing, resolve, set};
+use crate::{driver::Fd, op};
+use std::{
+    io,
+    net::{SocketAddr, ToSocketAddrs},
+};
+
+impl TcpStream {
+    /// Connects to `addr`; of several addresses, to the first that answers. A name is looked up on this thread.
+    ///
+    /// # Errors
+    /// `ConnectionRefused`, `TimedOut` and whatever else `connect(2)` says of the last address; `InvalidInput` for a
+    /// name without any.
+    ///
+    /// # Cancellation
+    /// **Clean**: a connection that was made is closed.
+    pub async fn connect(addr: impl ToSocketAddrs) -> io::Result<TcpStream> {
+        let mut last = None;
+        for addr in resolve(addr)? {
+            match TcpStream::connect_addr(addr).await {
+                Ok(stream) => return Ok(stream),
+                Err(e) => last = Some(e),
+            }
+        }
+        Err(last.unwrap_or_else(nothing))
+    }
+
+    /// Connects to one address.
+    ///
+    /// # Errors
+    /// Those of `socket(2)` and `connect(2)`.
+    ///
+    /// # Cancellation
+    /// **Clean**: a connection that was made is closed.
+    pub async fn connect_addr(addr: SocketAddr) -> io::Result<TcpStream> {
+        TcpStream::connect_addr_with_config(addr, &TcpConnectOpts::default()).await
+    }
+
+    /// Connects to one address, as `opts` say.
+    ///
+    /// # Errors
+    /// Those of [`TcpStream::connect_addr`], and those of options that the system does not have.
+    ///
+    /// # Cancellation
+    /// **Clean**: a connection that was made is closed.
+    pub async fn connect_addr_with_config(addr: SocketAddr, opts: &TcpConnectOpts) -> io::Result<TcpStream> {
+        let fd = Fd::socket(op::socket(domain(addr), libc::SOCK_STREAM, 0).await?);
+        if opts.tcp_fast_open {
+            set(&fd, libc::IPPROTO_TCP, libc::TCP_FASTOPEN_CONNECT, 1)?;
+        }
+        op::connect(&fd, addr).await?;
+        Ok(TcpStream::from_fd(fd))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[crate::test]
+    async fn the_address_that_answers_is_taken() {
+        let dead = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let alive = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let stream = TcpStream::connect(&[dead, alive.local_addr().unwrap()][..]).await.unwrap();
+        assert_eq!(stream.peer_addr().unwrap(), alive.local_addr().unwrap());
+        assert_eq!(TcpStream::connect(dead).await.unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
+        assert_eq!(TcpStream::connect(&[][..]).await.unwrap_err().kind(), io::ErrorKind::InvalidInput);
+    }
+}

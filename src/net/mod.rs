@@ -1,0 +1,50 @@
+//! Sockets. Each method is one line over an operation of [`op`](crate::op).
+
+mod connect;
+mod listener;
+mod opts;
+mod tcp;
+
+pub use listener::TcpListener;
+pub use opts::{ListenerOpts, TcpConnectOpts};
+pub use tcp::TcpStream;
+
+use crate::sys::unix;
+use std::{
+    io,
+    net::{SocketAddr, ToSocketAddrs},
+};
+
+/// The `AF_*` of an address.
+fn domain(addr: SocketAddr) -> i32 {
+    if addr.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 }
+}
+
+/// The addresses that something stands for. A name is looked up on this thread, and blocks it.
+fn resolve(addr: impl ToSocketAddrs) -> io::Result<impl Iterator<Item = SocketAddr>> {
+    addr.to_socket_addrs()
+}
+
+/// Tries each address until one is taken; the last error otherwise.
+fn first<T>(
+    addrs: impl Iterator<Item = SocketAddr>,
+    mut attempt: impl FnMut(SocketAddr) -> io::Result<T>,
+) -> io::Result<T> {
+    let mut last = None;
+    for addr in addrs {
+        match attempt(addr) {
+            Ok(done) => return Ok(done),
+            Err(e) => last = Some(e),
+        }
+    }
+    Err(last.unwrap_or_else(nothing))
+}
+
+fn nothing() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, "the name stands for no address")
+}
+
+/// A switch or a number among a socket's options.
+fn set(fd: &impl std::os::fd::AsRawFd, level: i32, name: i32, value: i32) -> io::Result<()> {
+    unix::set_option(fd.as_raw_fd(), level, name, value)
+}

@@ -1,0 +1,225 @@
+//! A TCP connection.
+
+use super::set;
+use crate::{
+    buf::{BufResult, IoBuf, IoBufMut, IoVecBuf, IoVecBufMut},
+    driver::Fd,
+    entry::Interest,
+    io::{AsyncReadRent, AsyncWriteRent},
+    op,
+    sys::unix::{self, End},
+};
+use std::{
+    future::{Future, ready},
+    io,
+    net::{Shutdown, SocketAddr},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd},
+};
+
+/// A TCP connection. Dropping it closes the connection, once the operations on it have ended.
+#[derive(Debug)]
+pub struct TcpStream {
+    fd: Fd,
+}
+
+impl TcpStream {
+    pub(super) fn from_fd(fd: Fd) -> TcpStream {
+        TcpStream { fd }
+    }
+
+    /// Takes over a connection of `std`; whether it blocks does not matter.
+    ///
+    /// # Errors
+    /// None yet.
+    pub fn from_std(stream: std::net::TcpStream) -> io::Result<TcpStream> {
+        Ok(TcpStream { fd: Fd::socket(stream.into()) })
+    }
+
+    /// The connection's descriptor, for operations of [`op`](crate::op).
+    #[must_use]
+    pub fn fd(&self) -> &Fd {
+        &self.fd
+    }
+
+    /// The address of this end.
+    ///
+    /// # Errors
+    /// Those of `getsockname(2)`.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        unix::socket_addr(self.fd.as_raw_fd(), End::Local)?.to_std()
+    }
+
+    /// The address of the other end.
+    ///
+    /// # Errors
+    /// `NotConnected` when there is none any more.
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        unix::socket_addr(self.fd.as_raw_fd(), End::Peer)?.to_std()
+    }
+
+    /// Whether small writes are sent at once (`TCP_NODELAY`).
+    ///
+    /// # Errors
+    /// Those of `getsockopt(2)`.
+    pub fn nodelay(&self) -> io::Result<bool> {
+        Ok(unix::option(self.fd.as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_NODELAY)? != 0)
+    }
+
+    /// Sends small writes at once, or else waits a moment for more (`TCP_NODELAY`).
+    ///
+    /// # Errors
+    /// Those of `setsockopt(2)`.
+    pub fn set_nodelay(&self, on: bool) -> io::Result<()> {
+        set(&self.fd, libc::IPPROTO_TCP, libc::TCP_NODELAY, on.into())
+    }
+
+    /// Waits until there is something to read, or the peer has gone. `relaxed` is there for monoio's programs: the
+    /// answer is always a true one.
+    ///
+    /// # Errors
+    /// Those of `poll(2)`.
+    ///
+    /// # Cancellation
+    /// **Clean**: waiting takes nothing.
+    pub async fn readable(&self, relaxed: bool) -> io::Result<()> {
+        let _ = relaxed;
+        op::poll(&self.fd, Interest::Read).await
+    }
+
+    /// Waits until there is room to write, or the peer has gone. `relaxed` is there for monoio's programs.
+    ///
+    /// # Errors
+    /// Those of `poll(2)`.
+    ///
+    /// # Cancellation
+    /// **Clean**: waiting takes nothing.
+    pub async fn writable(&self, relaxed: bool) -> io::Result<()> {
+        let _ = relaxed;
+        op::poll(&self.fd, Interest::Write).await
+    }
+
+    /// The descriptor itself.
+    ///
+    /// # Errors
+    /// Gives the stream back while operations on it are in flight.
+    pub fn try_into_owned(self) -> Result<OwnedFd, TcpStream> {
+        self.fd.try_into_owned().map_err(TcpStream::from_fd)
+    }
+}
+
+impl AsyncReadRent for TcpStream {
+    fn read<T: IoBufMut>(&mut self, buf: T) -> impl Future<Output = BufResult<usize, T>> {
+        op::recv(&self.fd, buf)
+    }
+
+    fn readv<T: IoVecBufMut>(&mut self, buf: T) -> impl Future<Output = BufResult<usize, T>> {
+        op::readv(&self.fd, buf)
+    }
+}
+
+impl AsyncWriteRent for TcpStream {
+    fn write<T: IoBuf>(&mut self, buf: T) -> impl Future<Output = BufResult<usize, T>> {
+        op::send(&self.fd, buf)
+    }
+
+    fn writev<T: IoVecBuf>(&mut self, buf_vec: T) -> impl Future<Output = BufResult<usize, T>> {
+        op::writev(&self.fd, buf_vec)
+    }
+
+    fn flush(&mut self) -> impl Future<Output = io::Result<()>> {
+        ready(Ok(()))
+    }
+
+    fn shutdown(&mut self) -> impl Future<Output = io::Result<()>> {
+        op::shutdown(&self.fd, Shutdown::Write)
+    }
+}
+
+impl AsRawFd for TcpStream {
+    fn as_raw_fd(&self) -> RawFd {
+        self.fd.as_raw_fd()
+    }
+}
+
+impl AsFd for TcpStream {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+impl IntoRawFd for TcpStream {
+    /// The descriptor, which is the caller's to close. While an operation on the connection is in flight the number
+    /// must stay open for it, and a duplicate is given instead.
+    ///
+    /// # Panics
+    /// When a duplicate is needed and no descriptor is left.
+    fn into_raw_fd(self) -> RawFd {
+        match self.try_into_owned() {
+            Ok(fd) => fd.into_raw_fd(),
+            Err(shared) => shared.fd.duplicate().expect("a descriptor for a duplicate").into_raw_fd(),
+        }
+    }
+}
+
+impl FromRawFd for TcpStream {
+    unsafe fn from_raw_fd(fd: RawFd) -> TcpStream {
+        // SAFETY: Fresh descriptor: the caller hands over the only claim to it.
+        TcpStream { fd: Fd::socket(unsafe { OwnedFd::from_raw_fd(fd) }) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        buf::VecBuf,
+        io::{AsyncReadRentExt, AsyncWriteRentExt},
+        net::TcpListener,
+    };
+
+    async fn pair() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        (client, listener.accept().await.unwrap().0)
+    }
+
+    #[crate::test]
+    async fn both_ways_and_to_the_end() {
+        let (mut a, mut b) = pair().await;
+        a.write_all("ping").await.0.unwrap();
+        let (n, buf) = b.read(Vec::with_capacity(64)).await;
+        assert_eq!((n.unwrap(), &buf[..]), (4, &b"ping"[..]));
+        let halves = VecBuf::from(vec![b"po".to_vec(), b"ng".to_vec()]);
+        b.write_vectored_all(halves).await.0.unwrap();
+        let (n, buf) = a.read_exact(vec![0; 4].into_boxed_slice()).await;
+        assert_eq!((n.unwrap(), &buf[..]), (4, &b"pong"[..]));
+        a.shutdown().await.unwrap();
+        assert_eq!(b.read(buf).await.0.unwrap(), 0);
+    }
+
+    #[crate::test]
+    async fn options_are_kept() {
+        let (a, _b) = pair().await;
+        for on in [true, false] {
+            a.set_nodelay(on).unwrap();
+            assert_eq!(a.nodelay().unwrap(), on);
+        }
+        assert_eq!(a.peer_addr().unwrap(), _b.local_addr().unwrap());
+    }
+
+    #[crate::test]
+    async fn the_descriptor_can_be_taken_out() {
+        let (mut a, mut b) = pair().await;
+        a.write_all("x").await.0.unwrap();
+        // SAFETY: Fresh descriptor: `into_raw_fd` gives it away.
+        let std = unsafe { std::net::TcpStream::from_raw_fd(b.fd.duplicate().unwrap().into_raw_fd()) };
+        let reading = b.read(Vec::with_capacity(1)).await;
+        assert_eq!(reading.0.unwrap(), 1);
+        let raw = b.into_raw_fd();
+        // SAFETY: Fresh descriptor: likewise.
+        let mut again = unsafe { TcpStream::from_raw_fd(raw) };
+        drop(std);
+        again.write_all("y").await.0.unwrap();
+        assert_eq!(a.read(Vec::with_capacity(8)).await.1, b"y");
+    }
+}

@@ -1,0 +1,154 @@
+//! `accept4(2)`: `IORING_OP_ACCEPT`, since Linux 5.5. The twin needs a listener that does not block.
+
+use crate::{
+    driver::Fd,
+    entry::{Cqe, Interest, Sqe, Twin},
+    op::{Op, Submit, submit},
+    sys::{self, sockaddr::SockAddr, unix},
+};
+use std::{
+    io,
+    net::SocketAddr,
+    os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd},
+};
+
+impl Sqe {
+    /// Accepts a connection; the kernel writes the peer's address to `addr` and its length to `len`, unless both are
+    /// null.
+    /// `flags` are `SOCK_*`; close-on-exec is added.
+    #[must_use]
+    pub fn accept(fd: RawFd, addr: *mut libc::sockaddr, len: *mut libc::socklen_t, flags: i32) -> Sqe {
+        let (op_flags, off) = ((flags | unix::SOCK_CLOEXEC) as u32, len as u64);
+        Sqe { opcode: sys::IORING_OP_ACCEPT as u8, fd, addr: addr as u64, off, op_flags, ..Sqe::default() }
+    }
+}
+
+static TWIN: Twin = Twin::ready(Interest::Read, call);
+
+unsafe fn call(sqe: &Sqe, _attempt: u32) -> i32 {
+    let (addr, len) = (sqe.addr as *mut libc::sockaddr, sqe.off as *mut libc::socklen_t);
+    // SAFETY: Lent: the room for the address and its length stays until completion.
+    unsafe { unix::accept_cloexec(sqe.fd, addr, len, sqe.op_flags as i32) }
+}
+
+/// An accept, as an operation.
+#[derive(Debug)]
+pub struct Accept {
+    fd: Fd,
+    addr: Box<SockAddr>,
+}
+
+impl Accept {
+    /// As [`accept`], with room for the address that is used again: the output gives it back.
+    pub(crate) fn with_room(fd: &Fd, mut addr: Box<SockAddr>) -> Submit<Accept> {
+        *addr = SockAddr::room();
+        submit(Accept { fd: fd.clone(), addr })
+    }
+}
+
+// SAFETY: Lent: the address lies in a box of its own, which stays where it is while the operation is moved.
+unsafe impl Op for Accept {
+    type Output = (io::Result<OwnedFd>, Peer);
+
+    fn twin(&self) -> &'static Twin {
+        &TWIN
+    }
+
+    fn fd(&self) -> Option<&Fd> {
+        Some(&self.fd)
+    }
+
+    fn encode(&mut self) -> Sqe {
+        let addr = self.addr.as_mut_ptr();
+        Sqe::accept(self.fd.as_raw_fd(), addr, self.addr.len_ptr(), 0)
+    }
+
+    fn finish(self, cqe: Cqe) -> Self::Output {
+        // SAFETY: Fresh descriptor: an accept that succeeds gives one that nobody else has.
+        let fd = cqe.result().map(|fd| unsafe { OwnedFd::from_raw_fd(fd as RawFd) });
+        (fd, Peer(self.addr))
+    }
+}
+
+/// The address of whoever connected.
+#[derive(Debug)]
+pub struct Peer(Box<SockAddr>);
+
+impl Peer {
+    /// The address, for a connection over IP.
+    ///
+    /// # Errors
+    /// `InvalidInput` for another family, and when nothing was accepted.
+    pub fn ip(&self) -> io::Result<SocketAddr> {
+        self.0.to_std()
+    }
+
+    /// The room, to be used again.
+    pub(crate) fn into_room(self) -> Box<SockAddr> {
+        self.0
+    }
+}
+
+/// Accepts one connection from a listening socket. Gives the connection, and the peer's address.
+///
+/// On the poll driver the listener has to be non-blocking, or else this blocks the thread; those made by
+/// [`TcpListener`](crate::net::TcpListener) and [`socket`](crate::op::socket()) are.
+///
+/// # Errors
+/// Those of `accept4(2)`: `EINVAL` for a socket that does not listen, `EMFILE` when no descriptor is left.
+///
+/// # Cancellation
+/// **Lossy**: a connection that was accepted is closed.
+pub fn accept(fd: &Fd) -> Submit<Accept> {
+    Accept::with_room(fd, Box::new(SockAddr::room()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::listener;
+    use std::{io::Read, net::TcpStream, time::Duration};
+
+    #[crate::test]
+    async fn accepts_now_and_later() {
+        let (listener, addr) = listener();
+        let early = TcpStream::connect(addr).unwrap();
+        let (fd, peer) = accept(&listener).await;
+        assert_eq!(peer.ip().unwrap(), early.local_addr().unwrap());
+        let client = std::thread::spawn(move || {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            TcpStream::connect(addr).unwrap()
+        });
+        let (second, _) = accept(&listener).await;
+        // SAFETY: Plain call: no memory is named.
+        let flags = unsafe { libc::fcntl(second.as_ref().unwrap().as_raw_fd(), libc::F_GETFD) };
+        assert_eq!(flags & libc::FD_CLOEXEC, libc::FD_CLOEXEC, "children must not inherit it");
+        drop((fd, second, client.join().unwrap()));
+    }
+
+    #[crate::test]
+    async fn a_socket_that_does_not_listen_is_an_error() {
+        let socket = crate::op::socket(libc::AF_INET, libc::SOCK_STREAM, 0).await.unwrap();
+        let (res, _) = accept(&Fd::new(socket)).await;
+        assert_eq!(res.unwrap_err().raw_os_error(), Some(libc::EINVAL));
+    }
+
+    /// A connection that arrives for an accept nobody waits for any more is closed, not leaked.
+    #[crate::test]
+    async fn an_abandoned_accept_leaks_nothing() {
+        let (listener, addr) = listener();
+        let mut accepting = accept(&listener);
+        crate::testing::poll_once(&mut accepting).await;
+        let mut client = TcpStream::connect(addr).unwrap();
+        drop(accepting);
+        crate::testing::settle().await;
+        drop(listener);
+        crate::testing::settle().await;
+        client.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        match client.read(&mut [0]) {
+            Ok(0) => {}
+            Err(e) if e.kind() == io::ErrorKind::ConnectionReset => {}
+            other => panic!("the connection lives on: {other:?}"),
+        }
+    }
+}

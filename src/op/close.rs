@@ -1,0 +1,112 @@
+//! `close(2)`: `IORING_OP_CLOSE`, since Linux 5.6. The twin runs on the pool: a close may write what was held back.
+
+use crate::{
+    driver::{CLOSE, Fd},
+    entry::{Cqe, Sqe, Twin},
+    op::{Op, Submit, submit},
+    sys,
+};
+use std::{
+    io,
+    os::fd::{AsRawFd, IntoRawFd, OwnedFd, RawFd},
+};
+
+impl Sqe {
+    /// Closes a descriptor. Requests that name it go on.
+    #[must_use]
+    pub fn close(fd: RawFd) -> Sqe {
+        Sqe { opcode: sys::IORING_OP_CLOSE as u8, fd, ..Sqe::default() }
+    }
+}
+
+/// A close, as an operation.
+#[derive(Debug)]
+pub struct Close {
+    fd: OwnedFd,
+}
+
+// SAFETY: Lent: the entry names no memory. Close waits: `fd` is the only reference, so nobody names the number.
+unsafe impl Op for Close {
+    type Output = io::Result<()>;
+
+    fn twin(&self) -> &'static Twin {
+        &CLOSE
+    }
+
+    fn encode(&mut self) -> Sqe {
+        Sqe::close(self.fd.as_raw_fd())
+    }
+
+    fn finish(self, cqe: Cqe) -> io::Result<()> {
+        // Cancelled, the close has not happened, and dropping `fd` makes up for it. In all other cases the number is
+        // gone, after an error too.
+        if cqe.res != -libc::ECANCELED {
+            let _ = self.fd.into_raw_fd();
+        }
+        cqe.result().map(drop)
+    }
+}
+
+/// Closes a descriptor, and tells what came of it: a file system may only now notice that it could not write.
+///
+/// # Errors
+/// Those of `close(2)`; the descriptor is gone all the same. `WouldBlock` when operations on it are in flight or clones
+/// of it are alive: it is closed when the last of them goes.
+///
+/// # Cancellation
+/// **Detached**: the descriptor is closed all the same.
+pub fn close(fd: Fd) -> io::Result<Submit<Close>> {
+    match fd.try_into_owned() {
+        Ok(fd) => Ok(submit(Close { fd })),
+        Err(_) => Err(io::Error::new(
+            io::ErrorKind::WouldBlock,
+            "the descriptor is in use by other operations or clones; it is closed when the last of them goes",
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+    use std::os::unix::net::UnixStream;
+
+    /// Whether the other end is closed.
+    fn is_closed(peer: &mut UnixStream) -> bool {
+        peer.set_nonblocking(true).unwrap();
+        matches!(std::io::Read::read(peer, &mut [0]), Ok(0))
+    }
+
+    #[crate::test]
+    async fn a_close_is_done_when_it_says_so() {
+        let (fd, mut peer) = testing::socket_pair();
+        assert!(!is_closed(&mut peer));
+        close(fd).unwrap().await.unwrap();
+        assert!(is_closed(&mut peer));
+    }
+
+    #[crate::test]
+    async fn a_close_that_is_dropped_happens_all_the_same() {
+        for polled in [false, true] {
+            let (fd, mut peer) = testing::socket_pair();
+            let mut closing = close(fd).unwrap();
+            if polled {
+                testing::poll_once(&mut closing).await;
+            }
+            drop(closing);
+            testing::settle().await;
+            assert!(is_closed(&mut peer), "polled: {polled}");
+        }
+    }
+
+    #[crate::test]
+    async fn what_is_in_use_closes_later() {
+        let (fd, mut peer) = testing::socket_pair();
+        let clone = fd.clone();
+        assert_eq!(close(fd).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        assert!(!is_closed(&mut peer));
+        drop(clone);
+        testing::settle().await;
+        assert!(is_closed(&mut peer));
+    }
+}

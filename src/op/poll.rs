@@ -1,0 +1,122 @@
+//! `poll(2)`: `IORING_OP_POLL_ADD`, since Linux 5.1. Waits until a descriptor is ready.
+
+use crate::{
+    driver::Fd,
+    entry::{Cqe, Interest, Sqe, Twin},
+    op::{Op, Submit, submit},
+    sys::{self, unix::ret},
+};
+use std::{
+    io,
+    os::fd::{AsRawFd, RawFd},
+};
+
+impl Sqe {
+    /// Completes once, when `fd` is ready for `interest` or its peer has gone; the result is the mask of `POLL*`.
+    #[must_use]
+    pub fn poll_add(fd: RawFd, interest: Interest) -> Sqe {
+        let mask = events(interest) as u32;
+        // The kernel wants the two halves of the word exchanged on big-endian machines.
+        let op_flags = if cfg!(target_endian = "big") { mask.rotate_left(16) } else { mask };
+        Sqe { opcode: sys::IORING_OP_POLL_ADD as u8, fd, op_flags, ..Sqe::default() }
+    }
+}
+
+fn events(interest: Interest) -> i16 {
+    match interest {
+        Interest::Read => libc::POLLIN,
+        Interest::Write => libc::POLLOUT,
+    }
+}
+
+static READ: Twin = Twin::ready(Interest::Read, |sqe, _| call(sqe, Interest::Read));
+static WRITE: Twin = Twin::ready(Interest::Write, |sqe, _| call(sqe, Interest::Write));
+
+fn call(sqe: &Sqe, interest: Interest) -> i32 {
+    let mut ask = libc::pollfd { fd: sqe.fd, events: events(interest), revents: 0 };
+    // SAFETY: Kernel's word: `ask` is one live, writable entry.
+    match ret(unsafe { libc::poll(&mut ask, 1, 0) } as isize) {
+        0 => -libc::EAGAIN,
+        n if n > 0 && ask.revents & libc::POLLNVAL != 0 => -libc::EBADF,
+        n if n > 0 => i32::from(ask.revents),
+        error => error,
+    }
+}
+
+/// A wait for readiness, as an operation.
+#[derive(Debug)]
+pub struct Poll {
+    fd: Fd,
+    interest: Interest,
+}
+
+// SAFETY: Lent: a mask and a descriptor, which `fd` holds open; no memory.
+unsafe impl Op for Poll {
+    type Output = io::Result<()>;
+
+    fn twin(&self) -> &'static Twin {
+        match self.interest {
+            Interest::Read => &READ,
+            Interest::Write => &WRITE,
+        }
+    }
+
+    fn fd(&self) -> Option<&Fd> {
+        Some(&self.fd)
+    }
+
+    fn encode(&mut self) -> Sqe {
+        Sqe::poll_add(self.fd.as_raw_fd(), self.interest)
+    }
+
+    fn finish(self, cqe: Cqe) -> io::Result<()> {
+        cqe.result().map(drop)
+    }
+}
+
+/// Waits until a descriptor can be read or written, or its peer has gone. A regular file always can.
+///
+/// # Errors
+/// Those of `poll(2)`.
+///
+/// # Cancellation
+/// **Clean**: waiting takes nothing.
+pub fn poll(fd: &Fd, interest: Interest) -> Submit<Poll> {
+    submit(Poll { fd: fd.clone(), interest })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::socket_pair;
+    use std::io::Write;
+
+    #[crate::test]
+    async fn waits_until_there_is_something() {
+        let (a, mut b) = socket_pair();
+        poll(&a, Interest::Write).await.unwrap();
+        let writer = std::thread::spawn(move || {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            b.write_all(b"!").unwrap();
+            b
+        });
+        let start = std::time::Instant::now();
+        poll(&a, Interest::Read).await.unwrap();
+        assert!(start.elapsed().as_millis() >= 15, "there was nothing to read yet");
+        poll(&a, Interest::Read).await.unwrap();
+        drop(writer.join().unwrap());
+    }
+
+    #[crate::test]
+    async fn a_peer_that_goes_is_readiness() {
+        let (a, b) = socket_pair();
+        drop(b);
+        poll(&a, Interest::Read).await.unwrap();
+    }
+
+    #[crate::test]
+    async fn a_file_is_always_ready() {
+        let file = Fd::new(std::fs::File::open("Cargo.toml").unwrap().into());
+        poll(&file, Interest::Read).await.unwrap();
+    }
+}

@@ -1,0 +1,133 @@
+//! `readv(2)`: `IORING_OP_READV`, since Linux 5.1. On a file the twin runs on the pool, elsewhere it waits for
+//! readiness.
+
+use crate::{
+    buf::{BufResult, IoVecBufMut},
+    driver::Fd,
+    entry::{Cqe, Interest, Sqe, Twin},
+    op::{HERE, MAX_IOVECS, Op, Submit, submit},
+    sys::{
+        self,
+        unix::{self, Kind, ret},
+    },
+};
+use std::os::fd::{AsRawFd, RawFd};
+
+impl Sqe {
+    /// Reads into the `count` buffers at `iov`, one after the other, from `offset` (`u64::MAX`: the file's own
+    /// position).
+    #[must_use]
+    pub fn readv(fd: RawFd, iov: *const libc::iovec, count: u32, offset: u64) -> Sqe {
+        Sqe { opcode: sys::IORING_OP_READV as u8, fd, off: offset, addr: iov as u64, len: count, ..Sqe::default() }
+    }
+}
+
+static ON_FILE: Twin = Twin::pool(call);
+static ON_STREAM: Twin = Twin::ready(Interest::Read, call_nowait).or(&ON_FILE);
+
+unsafe fn call(sqe: &Sqe, _attempt: u32) -> i32 {
+    let (iov, count) = (sqe.addr as *const libc::iovec, sqe.len as i32);
+    ret(match sqe.off {
+        // SAFETY: Lent: the array and the buffers that it names stay until completion.
+        HERE => unsafe { libc::readv(sqe.fd, iov, count) },
+        // SAFETY: Lent: the same buffers, read at a place of their own.
+        offset => unsafe { libc::preadv(sqe.fd, iov, count, offset as libc::off_t) },
+    })
+}
+
+unsafe fn call_nowait(sqe: &Sqe, _attempt: u32) -> i32 {
+    // SAFETY: Lent: the array and the writable buffers that it names stay until completion.
+    unsafe { unix::readv_nowait(sqe.fd, sqe.addr as *const libc::iovec, sqe.len as i32) }
+}
+
+/// A vectored read, as an operation.
+#[derive(Debug)]
+pub struct Readv<B> {
+    fd: Fd,
+    buf: B,
+    offset: u64,
+}
+
+// SAFETY: Lent: `B: IoVecBufMut` keeps its array and what that names in place while it is moved.
+unsafe impl<B: IoVecBufMut> Op for Readv<B> {
+    type Output = BufResult<usize, B>;
+
+    fn twin(&self) -> &'static Twin {
+        if self.fd.kind() == Kind::File { &ON_FILE } else { &ON_STREAM }
+    }
+
+    fn fd(&self) -> Option<&Fd> {
+        Some(&self.fd)
+    }
+
+    fn encode(&mut self) -> Sqe {
+        let count = self.buf.write_iovec_len().min(MAX_IOVECS) as u32;
+        Sqe::readv(self.fd.as_raw_fd(), self.buf.write_iovec_ptr(), count, self.offset)
+    }
+
+    fn finish(mut self, cqe: Cqe) -> Self::Output {
+        let n = cqe.result().map(|n| n as usize);
+        if let Ok(n) = n {
+            // SAFETY: Told: the kernel or the twin filled the buffers in their order with `n` bytes, and a vectored
+            // read gives no more than there was room for.
+            unsafe { self.buf.set_init(n) };
+        }
+        (n, self.buf)
+    }
+}
+
+/// Reads into several buffers, one after the other, from wherever the descriptor's position is. Gives the number of
+/// bytes, 0 at the end. Buffers beyond the 1,024th are left alone.
+///
+/// # Errors
+/// Those of `readv(2)`, with the buffers.
+///
+/// # Cancellation
+/// **Lossy**: bytes that were read go down with the buffers.
+pub fn readv<B: IoVecBufMut>(fd: &Fd, buf: B) -> Submit<Readv<B>> {
+    submit(Readv { fd: fd.clone(), buf, offset: HERE })
+}
+
+/// Reads into several buffers what a file has at `offset`, in bytes; the file's own position stays.
+///
+/// # Errors
+/// Those of `preadv(2)`, with the buffers.
+///
+/// # Cancellation
+/// **Clean**: the file keeps what was read.
+pub fn readv_at<B: IoVecBufMut>(fd: &Fd, buf: B, offset: u64) -> Submit<Readv<B>> {
+    submit(Readv { fd: fd.clone(), buf, offset })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::buf::VecBuf;
+    use std::{
+        fs::File,
+        io::{Write, pipe},
+    };
+
+    fn room(lens: &[usize]) -> VecBuf {
+        VecBuf::from(lens.iter().map(|&n| vec![b'.'; n]).collect::<Vec<_>>())
+    }
+
+    #[crate::test]
+    async fn fills_buffers_in_their_order() {
+        let file = Fd::new(File::open("Cargo.toml").unwrap().into());
+        let text = std::fs::read("Cargo.toml").unwrap();
+        let (n, buf) = readv_at(&file, room(&[4, 0, 6]), 2).await;
+        let parts: Vec<Vec<u8>> = buf.into();
+        assert_eq!((n.unwrap(), &parts[0][..], &parts[2][..]), (10, &text[2..6], &text[6..12]));
+        assert_eq!(readv(&file, room(&[3])).await.0.unwrap(), 3);
+    }
+
+    #[crate::test]
+    async fn tells_only_what_was_filled() {
+        let (rx, mut tx) = pipe().unwrap();
+        tx.write_all(b"abcde").unwrap();
+        let (n, buf) = readv(&Fd::new(rx.into()), room(&[3, 4, 4])).await;
+        let parts: Vec<Vec<u8>> = buf.into();
+        assert_eq!((n.unwrap(), parts), (5, vec![b"abc".to_vec(), b"de".to_vec(), b"....".to_vec()]));
+    }
+}

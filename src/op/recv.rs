@@ -1,0 +1,119 @@
+//! `recv(2)`: `IORING_OP_RECV`, since Linux 5.6.
+
+use crate::{
+    buf::{BufResult, IoBufMut},
+    driver::Fd,
+    entry::{Cqe, Interest, Sqe, Twin},
+    op::{Op, Submit, clamp, submit},
+    sys::{self, unix::ret},
+};
+use std::os::fd::{AsRawFd, RawFd};
+
+impl Sqe {
+    /// Receives up to `len` bytes into `buf`; `flags` are `MSG_*`.
+    #[must_use]
+    pub fn recv(fd: RawFd, buf: *mut u8, len: u32, flags: i32) -> Sqe {
+        let (addr, op_flags) = (buf as u64, flags as u32);
+        Sqe { opcode: sys::IORING_OP_RECV as u8, fd, addr, len, op_flags, ..Sqe::default() }
+    }
+}
+
+static TWIN: Twin = Twin::ready(Interest::Read, call);
+
+unsafe fn call(sqe: &Sqe, _attempt: u32) -> i32 {
+    let (buf, flags) = (sqe.addr as *mut libc::c_void, sqe.op_flags as i32 | libc::MSG_DONTWAIT);
+    // SAFETY: Lent: the kernel may write to all of the buffer, which is the operation's alone until it finishes.
+    ret(unsafe { libc::recv(sqe.fd, buf, sqe.len as usize, flags) })
+}
+
+/// A receive, as an operation.
+#[derive(Debug)]
+pub struct Recv<B> {
+    fd: Fd,
+    buf: B,
+    len: u32,
+}
+
+// SAFETY: Lent: `B: IoBufMut` keeps its bytes in place while it is moved, and `len` of them are its own.
+unsafe impl<B: IoBufMut> Op for Recv<B> {
+    type Output = BufResult<usize, B>;
+
+    fn twin(&self) -> &'static Twin {
+        &TWIN
+    }
+
+    fn fd(&self) -> Option<&Fd> {
+        Some(&self.fd)
+    }
+
+    fn encode(&mut self) -> Sqe {
+        self.len = clamp(self.buf.bytes_total());
+        Sqe::recv(self.fd.as_raw_fd(), self.buf.write_ptr(), self.len, 0)
+    }
+
+    fn finish(mut self, cqe: Cqe) -> Self::Output {
+        // A result may exceed the length: a datagram that did not fit (MSG_TRUNC).
+        let n = cqe.result().map(|n| n.min(self.len) as usize);
+        if let Ok(n) = n {
+            // SAFETY: Told: `n` bytes were received into the buffer, and `n` is no more than was offered.
+            unsafe { self.buf.set_init(n) };
+        }
+        (n, self.buf)
+    }
+}
+
+/// Receives into `buf`. Gives the number of bytes: 0 when the peer has shut down, or for an empty datagram.
+///
+/// # Errors
+/// Those of `recv(2)`, with the buffer: `ENOTSOCK` for what is no socket.
+///
+/// # Cancellation
+/// **Lossy**: bytes that were received go down with the buffer.
+pub fn recv<B: IoBufMut>(fd: &Fd, buf: B) -> Submit<Recv<B>> {
+    submit(Recv { fd: fd.clone(), buf, len: 0 })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::socket_pair;
+    use std::io::Write;
+
+    #[crate::test]
+    async fn what_is_there_and_what_comes_later() {
+        let (a, mut b) = socket_pair();
+        b.write_all(b"now").unwrap();
+        let (n, buf) = recv(&a, Vec::with_capacity(16)).await;
+        assert_eq!((n.unwrap(), &buf[..]), (3, &b"now"[..]));
+        let writer = std::thread::spawn(move || {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            b.write_all(b"later").unwrap();
+        });
+        let (n, buf) = recv(&a, buf).await;
+        assert_eq!((n.unwrap(), &buf[..]), (5, &b"later"[..]));
+        writer.join().unwrap();
+        assert_eq!(recv(&a, buf).await.0.unwrap(), 0, "the peer has closed");
+    }
+
+    #[crate::test]
+    async fn no_socket_is_an_error_and_loses_nothing() {
+        let file = Fd::new(std::fs::File::open("Cargo.toml").unwrap().into());
+        let (res, buf) = recv(&file, vec![1, 2, 3]).await;
+        assert_eq!((res.unwrap_err().raw_os_error(), buf), (Some(libc::ENOTSOCK), vec![1, 2, 3]));
+    }
+
+    #[crate::test]
+    async fn two_receives_are_served_in_their_order_on_poll_and_both_on_the_ring() {
+        let (a, mut b) = socket_pair();
+        let (first, second) = (recv(&a, Vec::with_capacity(1)), recv(&a, Vec::with_capacity(1)));
+        let first = crate::spawn(first);
+        let second = crate::spawn(second);
+        crate::yield_now().await;
+        b.write_all(b"xy").unwrap();
+        let (one, two) = (first.await.unwrap(), second.await.unwrap());
+        assert_eq!((one.0.unwrap(), two.0.unwrap()), (1, 1));
+        let mut all = [one.1, two.1].concat();
+        all.sort_unstable();
+        assert_eq!(all, b"xy");
+    }
+}

@@ -1,0 +1,82 @@
+//! `socket(2)`: `IORING_OP_SOCKET`, since Linux 5.19.
+
+use crate::{
+    entry::{Cqe, Sqe, Twin},
+    op::{Op, Submit, submit},
+    sys::{
+        self,
+        unix::{self, ret},
+    },
+};
+use std::{
+    io,
+    os::fd::{FromRawFd, OwnedFd, RawFd},
+};
+
+impl Sqe {
+    /// Makes a socket; the arguments are those of `socket(2)`. Close-on-exec is added.
+    #[must_use]
+    pub fn socket(domain: i32, kind: i32, protocol: i32) -> Sqe {
+        let off = (kind | unix::SOCK_CLOEXEC) as u64;
+        Sqe { opcode: sys::IORING_OP_SOCKET as u8, fd: domain, off, len: protocol as u32, ..Sqe::default() }
+    }
+}
+
+static TWIN: Twin = Twin::here(call);
+
+/// What a twin makes is for twins to use, and those of accept and connect must not block.
+unsafe fn call(sqe: &Sqe, _attempt: u32) -> i32 {
+    let kind = sqe.off as i32 | unix::SOCK_NONBLOCK;
+    // SAFETY: Plain call: three numbers that the kernel checks.
+    ret(unsafe { libc::socket(sqe.fd, kind, sqe.len as i32) } as isize)
+}
+
+/// The making of a socket, as an operation.
+#[derive(Debug)]
+pub struct Socket {
+    domain: i32,
+    kind: i32,
+    protocol: i32,
+}
+
+// SAFETY: Lent: three numbers, and neither memory nor a descriptor.
+unsafe impl Op for Socket {
+    type Output = io::Result<OwnedFd>;
+
+    fn twin(&self) -> &'static Twin {
+        &TWIN
+    }
+
+    fn encode(&mut self) -> Sqe {
+        Sqe::socket(self.domain, self.kind, self.protocol)
+    }
+
+    fn finish(self, cqe: Cqe) -> Self::Output {
+        // SAFETY: Fresh descriptor: the kernel just made it and nobody else has it.
+        cqe.result().map(|fd| unsafe { OwnedFd::from_raw_fd(fd as RawFd) })
+    }
+}
+
+/// Makes a socket that children do not inherit; the arguments are the `AF_*`, `SOCK_*` and `IPPROTO_*` of `socket(2)`.
+/// On the poll driver it is non-blocking as well.
+///
+/// # Errors
+/// Those of `socket(2)`: `EAFNOSUPPORT`, `EPROTONOSUPPORT`, `EMFILE`.
+///
+/// # Cancellation
+/// **Clean**: a socket that was made is closed.
+pub fn socket(domain: i32, kind: i32, protocol: i32) -> Submit<Socket> {
+    submit(Socket { domain, kind, protocol })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[crate::test]
+    async fn makes_a_socket_or_says_why_not() {
+        socket(libc::AF_INET, libc::SOCK_STREAM, 0).await.unwrap();
+        let error = socket(libc::AF_INET, libc::SOCK_STREAM, libc::IPPROTO_UDP).await.unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(libc::EPROTONOSUPPORT));
+    }
+}

@@ -1,0 +1,155 @@
+//! What an operation is, and the future that performs one.
+
+use crate::{
+    driver::{Driver, Fd, Key, Orphan},
+    entry::{Cqe, Sqe, Twin},
+};
+use std::{
+    fmt,
+    future::Future,
+    mem::{self, MaybeUninit},
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll},
+};
+
+/// One operation: as data, by hand, and as an answer.
+///
+/// From before [`Op::encode`] until [`Op::finish`] the value lies in `MaybeUninit` and nothing touches it but moves; a
+/// moved `Box` or `&mut` would otherwise claim to be the only way to its memory while the kernel writes there.
+///
+/// # Safety
+/// **Lent**: memory that the entry names stays valid and in place until `finish`, even when `self` is moved, and
+/// nothing else reads or writes it meanwhile in a way that would conflict with what the entry does to it. `twin` means
+/// the same as the entry: it touches no memory and no descriptor that the entry does not name.
+pub unsafe trait Op: Unpin + 'static {
+    /// What the operation gives.
+    type Output;
+
+    /// The system call that does the same.
+    fn twin(&self) -> &'static Twin;
+
+    /// The descriptor that it works on, if it is a counted one.
+    fn fd(&self) -> Option<&Fd> {
+        None
+    }
+
+    /// The entry. Called once.
+    fn encode(&mut self) -> Sqe;
+
+    /// Turns the final completion into the output. Called once, also when nobody wants the output any more.
+    fn finish(self, cqe: Cqe) -> Self::Output;
+}
+
+/// The future of an operation.
+///
+/// Dropping it before it is ready cancels the operation; see the [module's documentation](crate::op). Forgetting it
+/// leaks the operation and nothing worse.
+///
+/// # Panics
+/// Its first poll panics outside of a runtime, and any poll after it was ready.
+#[must_use = "an operation does nothing until it is awaited"]
+pub struct Submit<T: Op> {
+    state: State,
+    op: MaybeUninit<T>,
+}
+
+enum State {
+    /// `op` is there, and nobody has seen it.
+    Fresh,
+    /// `op` is there, and lent.
+    Flying(Rc<Driver>, Key),
+    /// `op` has been moved out.
+    Gone,
+}
+
+/// Makes an operation a future.
+pub fn submit<T: Op>(op: T) -> Submit<T> {
+    Submit { state: State::Fresh, op: MaybeUninit::new(op) }
+}
+
+impl<T: Op> Submit<T> {
+    /// Asks for an early end. The future has to be polled on: it gives whatever had been done, with the buffer, or
+    /// `ECANCELED` (raw error 125 on Linux) if nothing had. Does nothing before the first poll and after the last.
+    pub fn cancel(&mut self) {
+        if let State::Flying(driver, key) = &self.state {
+            driver.cancel(*key);
+        }
+    }
+
+    fn start(&mut self, cx: &mut Context<'_>) -> Poll<T::Output> {
+        let driver = Driver::current().expect("an annulus operation was polled outside of an annulus runtime");
+        // SAFETY: Fresh: `op` was put there by `submit` and has not been moved out.
+        let op = unsafe { self.op.assume_init_mut() };
+        let sqe = op.encode();
+        let (mut twin, mut attempt) = (op.twin(), 0);
+        if let Some(cqe) = driver.try_now(&sqe, &mut twin, &mut attempt, op.fd()) {
+            return Poll::Ready(self.finish(cqe));
+        }
+        let waker = cx.waker().clone();
+        let key = driver.push(sqe, twin, attempt, op.fd(), waker);
+        self.state = State::Flying(driver, key);
+        Poll::Pending
+    }
+
+    fn finish(&mut self, cqe: Cqe) -> T::Output {
+        self.state = State::Gone;
+        // SAFETY: Settled: this is the operation's only final completion, so `op` is there and no longer lent; the
+        // state says that it is moved out now.
+        let op = unsafe { self.op.assume_init_read() };
+        op.finish(cqe)
+    }
+}
+
+impl<T: Op> Future for Submit<T> {
+    type Output = T::Output;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T::Output> {
+        let this = &mut *self;
+        match &this.state {
+            State::Fresh => this.start(cx),
+            State::Flying(driver, key) => match driver.poll(*key, cx.waker()) {
+                Some(cqe) => Poll::Ready(this.finish(cqe)),
+                None => Poll::Pending,
+            },
+            State::Gone => panic!("an annulus operation was polled after it had given its output"),
+        }
+    }
+}
+
+impl<T: Op> Drop for Submit<T> {
+    fn drop(&mut self) {
+        match mem::replace(&mut self.state, State::Gone) {
+            // SAFETY: Fresh: `op` is there, was never lent, and nobody else will drop it.
+            State::Fresh => unsafe { self.op.assume_init_drop() },
+            State::Flying(driver, key) => {
+                let op = mem::replace(&mut self.op, MaybeUninit::uninit());
+                driver.abandon(key, Box::new(Parked(op)));
+            }
+            State::Gone => {}
+        }
+    }
+}
+
+/// An operation whose future is gone, in its slot.
+struct Parked<T: Op>(MaybeUninit<T>);
+
+impl<T: Op> Orphan for Parked<T> {
+    fn settle(self: Box<Self>, cqe: Cqe) {
+        // SAFETY: Settled: a slot settles its operation once, with the final completion, so it is no longer lent.
+        let op = unsafe { self.0.assume_init() };
+        // What it opened closes here, and what it borrowed is freed here.
+        drop(op.finish(cqe));
+    }
+}
+
+impl<T: Op> fmt::Debug for Submit<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = match self.state {
+            State::Fresh => "not started",
+            State::Flying(..) => "in flight",
+            State::Gone => "done",
+        };
+        write!(f, "Submit({state})")
+    }
+}

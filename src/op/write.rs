@@ -1,0 +1,157 @@
+//! `write(2)`: `IORING_OP_WRITE`, since Linux 5.6. On a file the twin runs on the pool, elsewhere it waits for
+//! readiness.
+
+use crate::{
+    buf::{BufResult, IoBuf},
+    driver::Fd,
+    entry::{Cqe, Interest, Sqe, Twin},
+    op::{HERE, Op, Submit, clamp, submit},
+    sys::{
+        self,
+        unix::{self, Kind, ret},
+    },
+};
+use std::os::fd::{AsRawFd, RawFd};
+
+impl Sqe {
+    /// Writes up to `len` bytes from `buf` at `offset` (`u64::MAX`: at the file's own position).
+    #[must_use]
+    pub fn write(fd: RawFd, buf: *const u8, len: u32, offset: u64) -> Sqe {
+        Sqe { opcode: sys::IORING_OP_WRITE as u8, fd, off: offset, addr: buf as u64, len, ..Sqe::default() }
+    }
+}
+
+static ON_FILE: Twin = Twin::pool(call);
+static ON_SOCKET: Twin = Twin::ready(Interest::Write, call_socket);
+static ON_STREAM: Twin = Twin::ready(Interest::Write, call_stream).or(&ON_FILE);
+
+/// The twin for what the descriptor is.
+fn twin(fd: &Fd) -> &'static Twin {
+    match fd.kind() {
+        Kind::File => &ON_FILE,
+        Kind::Socket => &ON_SOCKET,
+        Kind::Stream => &ON_STREAM,
+    }
+}
+
+unsafe fn call(sqe: &Sqe, _attempt: u32) -> i32 {
+    let (buf, len) = (sqe.addr as *const libc::c_void, sqe.len as usize);
+    ret(match sqe.off {
+        // SAFETY: Lent: `addr..addr + len` is readable and unchanged until completion.
+        HERE => unsafe { libc::write(sqe.fd, buf, len) },
+        // SAFETY: Lent: the same bytes, written to a place of their own.
+        offset => unsafe { libc::pwrite(sqe.fd, buf, len, offset as libc::off_t) },
+    })
+}
+
+unsafe fn call_socket(sqe: &Sqe, _attempt: u32) -> i32 {
+    let (buf, len) = (sqe.addr as *const libc::c_void, sqe.len as usize);
+    // SAFETY: Lent: a socket reads the bytes while the call lasts, and they are unchanged for longer.
+    ret(unsafe { libc::send(sqe.fd, buf, len, libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL) })
+}
+
+unsafe fn call_stream(sqe: &Sqe, _attempt: u32) -> i32 {
+    let iov = libc::iovec { iov_base: sqe.addr as *mut libc::c_void, iov_len: sqe.len as usize };
+    // SAFETY: Lent: the one buffer is readable until completion; the array lives until the call returns.
+    unsafe { unix::writev_nowait(sqe.fd, &iov, 1) }
+}
+
+/// A write, as an operation.
+#[derive(Debug)]
+pub struct Write<B> {
+    fd: Fd,
+    buf: B,
+    offset: u64,
+}
+
+// SAFETY: Lent: `B: IoBuf` keeps its bytes in place and unchanged while it is moved.
+unsafe impl<B: IoBuf> Op for Write<B> {
+    type Output = BufResult<usize, B>;
+
+    fn twin(&self) -> &'static Twin {
+        twin(&self.fd)
+    }
+
+    fn fd(&self) -> Option<&Fd> {
+        Some(&self.fd)
+    }
+
+    fn encode(&mut self) -> Sqe {
+        let len = clamp(self.buf.bytes_init());
+        Sqe::write(self.fd.as_raw_fd(), self.buf.read_ptr(), len, self.offset)
+    }
+
+    fn finish(self, cqe: Cqe) -> Self::Output {
+        (cqe.result().map(|n| n as usize), self.buf)
+    }
+}
+
+/// Writes `buf` to wherever the descriptor's position is. Gives the number of bytes written, which may be fewer than
+/// there are.
+///
+/// # Errors
+/// Those of `write(2)`, with the buffer; `EPIPE` when nobody reads any more, without a signal.
+///
+/// # Cancellation
+/// **Lossy**: bytes may have been written, and nobody learns how many.
+pub fn write<B: IoBuf>(fd: &Fd, buf: B) -> Submit<Write<B>> {
+    submit(Write { fd: fd.clone(), buf, offset: HERE })
+}
+
+/// Writes `buf` into a file at `offset`, in bytes; the file's own position stays.
+///
+/// # Errors
+/// Those of `pwrite(2)`, with the buffer: `ESPIPE` for a descriptor that has no places.
+///
+/// # Cancellation
+/// **Lossy**: bytes may have been written, and nobody learns how many.
+pub fn write_at<B: IoBuf>(fd: &Fd, buf: B, offset: u64) -> Submit<Write<B>> {
+    submit(Write { fd: fd.clone(), buf, offset })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::op::read_at;
+    use std::io::{Read, pipe};
+
+    #[crate::test]
+    async fn writes_files_where_told() {
+        let file = Fd::new(crate::testing::temp_file().into());
+        assert_eq!(write(&file, b"0123456789").await.0.unwrap(), 10);
+        assert_eq!(write_at(&file, b"ab", 3).await.0.unwrap(), 2);
+        assert_eq!(write(&file, b"!").await.0.unwrap(), 1);
+        let (n, buf) = read_at(&file, Vec::with_capacity(20), 0).await;
+        assert_eq!((n.unwrap(), &buf[..]), (11, &b"012ab56789!"[..]));
+    }
+
+    #[crate::test]
+    async fn waits_for_room_in_a_pipe() {
+        let (mut rx, tx) = pipe().unwrap();
+        let tx = Fd::new(tx.into());
+        let reader = std::thread::spawn(move || {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            let mut all = Vec::new();
+            rx.read_to_end(&mut all).map(|_| all)
+        });
+        let (mut sent, mut buf) = (0, vec![1u8; 300_000]);
+        while sent < 300_000 {
+            let (n, back) = write(&tx, buf).await;
+            sent += n.unwrap();
+            buf = back;
+            buf.truncate(300_000 - sent);
+        }
+        drop(tx);
+        // The close is the driver's to do; it happens in its next turn.
+        crate::op::nop().await.unwrap();
+        assert_eq!(reader.join().unwrap().unwrap().len(), 300_000);
+    }
+
+    #[crate::test]
+    async fn a_broken_pipe_is_an_error_and_no_signal() {
+        let (rx, tx) = pipe().unwrap();
+        drop(rx);
+        let (res, buf) = write(&Fd::new(tx.into()), b"x".to_vec()).await;
+        assert_eq!((res.unwrap_err().raw_os_error(), buf), (Some(libc::EPIPE), b"x".to_vec()));
+    }
+}

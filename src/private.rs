@@ -1,0 +1,68 @@
+//! What the attribute macros expand to. Not part of the API.
+
+use crate::{
+    driver::DriverKind,
+    rt::{self, Builder, Runtime},
+};
+use std::{
+    future::Future,
+    io::{self, Write},
+    process::{self, ExitCode, Termination},
+};
+
+fn builder(driver: Option<&str>, entries: Option<u32>) -> Builder {
+    let mut builder = Builder::new();
+    if let Some(name) = driver {
+        builder = builder.driver(if name == "poll" { DriverKind::Poll } else { DriverKind::Uring });
+    }
+    if let Some(entries) = entries {
+        builder = builder.entries(entries);
+    }
+    builder
+}
+
+/// The body of a `main`. A runtime that cannot be had is told on the standard error, and ends the process with 1.
+pub fn run_main<F: Future>(driver: Option<&str>, entries: Option<u32>, future: F) -> F::Output {
+    match builder(driver, entries).build() {
+        Ok(runtime) => runtime.block_on(future),
+        Err(error) => {
+            // A standard error that is closed is no reason to panic instead.
+            let _ = writeln!(io::stderr(), "annulus: no runtime can be made here: {error}");
+            process::exit(1)
+        }
+    }
+}
+
+/// The body of a test on one driver. It is skipped, and says so, where the kernel's ring cannot be had.
+pub fn run_test<F, T>(
+    name: &'static str,
+    driver: &'static str,
+    entries: Option<u32>,
+    body: impl FnOnce() -> F,
+) -> ExitCode
+where
+    F: Future<Output = T>,
+    T: Termination,
+{
+    match builder(Some(driver), entries).build() {
+        Ok(runtime) => finish(name, &runtime.block_on(async { checked(driver, body()).await }), runtime),
+        Err(error) if driver == "uring" => {
+            // Written past the test harness, which hides what a passing test prints.
+            let _ = writeln!(io::stderr(), "SKIP {name}: {error}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => panic!("no runtime can be made here: {error}"),
+    }
+}
+
+async fn checked<T: Termination>(driver: &str, body: impl Future<Output = T>) -> ExitCode {
+    assert_eq!(rt::driver().kind().to_string(), driver, "the test runs on another driver than it names");
+    body.await.report()
+}
+
+/// A panic that nobody awaited fails the test it happened in.
+fn finish(name: &str, code: &ExitCode, runtime: Runtime) -> ExitCode {
+    let lost = runtime.shut_down().unawaited_panics;
+    assert_eq!(lost, 0, "{name}: {lost} tasks panicked, and nobody awaited them");
+    *code
+}

@@ -1,0 +1,137 @@
+//! Closures that block, on the pool's threads.
+//!
+//! The task that stands for one is an ordinary task: its future waits for an answer that the pool's thread puts into
+//! a slot they share. So the handle, its `abort` and its errors are those of every task. Who aborts it in time drops
+//! the future, and a thread that finds nobody waiting does not begin.
+
+use super::{
+    current,
+    remote::Remote,
+    task::{JoinError, JoinHandle, Outcome, drop_quietly},
+};
+use std::{
+    io, mem,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, Waker},
+};
+
+/// Runs `f` on a thread of the runtime's pool, where it may block, and gives its output.
+///
+/// A panic of `f` is carried to whoever awaits the handle. [`abort`](JoinHandle::abort) keeps `f` from being run if it
+/// was not begun; one that runs cannot be stopped, and its output is dropped.
+///
+/// # Panics
+/// Outside a runtime.
+pub fn spawn_blocking<F, R>(f: F) -> JoinHandle<R>
+where
+    F: FnOnce() -> R + Send + 'static,
+    R: Send + 'static,
+{
+    current::with(|core| core.spawn_blocking(f))
+        .expect("annulus::spawn_blocking was called outside a runtime; call it from a future that block_on or run runs")
+}
+
+type Job = Box<dyn FnOnce() + Send>;
+
+enum Slot<R> {
+    Waiting(Option<Waker>),
+    Answered(Outcome<R>),
+    /// The answer was taken, or nobody waits for it any more.
+    Closed,
+}
+
+struct Shared<R> {
+    slot: Mutex<Slot<R>>,
+    remote: Arc<Remote>,
+}
+
+impl<R> Shared<R> {
+    /// No stranger's code runs under the lock, so a poisoned one is whole.
+    fn lock(&self) -> MutexGuard<'_, Slot<R>> {
+        self.slot.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Makes the job for the pool and the future that waits for it.
+pub(super) fn pair<F, R>(f: F, remote: Arc<Remote>) -> (Job, Answer<R>)
+where
+    F: FnOnce() -> R + Send + 'static,
+    R: Send + 'static,
+{
+    let shared = Arc::new(Shared { slot: Mutex::new(Slot::Waiting(None)), remote });
+    let promise = Promise(shared.clone());
+    let job = move || {
+        if promise.is_wanted() {
+            promise.answer(catch_unwind(AssertUnwindSafe(f)).map_err(JoinError::panicked));
+        } else {
+            drop_quietly(f);
+        }
+    };
+    (Box::new(job), Answer(shared))
+}
+
+/// The pool's end. A job that is dropped without having been run answers with a cancellation.
+struct Promise<R>(Arc<Shared<R>>);
+
+impl<R> Promise<R> {
+    fn is_wanted(&self) -> bool {
+        matches!(*self.0.lock(), Slot::Waiting(_))
+    }
+
+    fn answer(&self, outcome: Outcome<R>) {
+        let mut slot = self.0.lock();
+        if !matches!(*slot, Slot::Waiting(_)) {
+            drop(slot);
+            if let Some(panic) = outcome.as_ref().err().filter(|error| error.is_panic()) {
+                self.0.remote.unawaited_panic(panic);
+            }
+            return drop_quietly(outcome);
+        }
+        let before = mem::replace(&mut *slot, Slot::Answered(outcome));
+        drop(slot);
+        if let Slot::Waiting(Some(waker)) = before {
+            waker.wake();
+        }
+    }
+}
+
+impl<R> Drop for Promise<R> {
+    fn drop(&mut self) {
+        self.answer(Err(JoinError::cancelled()));
+    }
+}
+
+/// The task's end.
+pub(super) struct Answer<R>(Arc<Shared<R>>);
+
+impl<R> Answer<R> {
+    /// The pool would not have the job.
+    pub(super) fn refuse(&self, error: io::Error) {
+        *self.0.lock() = Slot::Answered(Err(JoinError::refused(error)));
+    }
+}
+
+impl<R> Future for Answer<R> {
+    type Output = Outcome<R>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome<R>> {
+        let mut slot = self.0.lock();
+        match mem::replace(&mut *slot, Slot::Closed) {
+            Slot::Answered(outcome) => Poll::Ready(outcome),
+            // A waker of this task replaces one of the same task: dropping it runs no stranger's code.
+            _ => {
+                *slot = Slot::Waiting(Some(cx.waker().clone()));
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl<R> Drop for Answer<R> {
+    fn drop(&mut self) {
+        let before = mem::replace(&mut *self.0.lock(), Slot::Closed);
+        drop(before);
+    }
+}

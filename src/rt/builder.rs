@@ -1,0 +1,69 @@
+//! How a runtime is to be.
+
+use super::{Runtime, core::Core};
+use crate::driver::{Choice, Config, Driver, DriverKind};
+use std::{io, rc::Rc, time::Duration};
+
+/// Makes a [`Runtime`].
+///
+/// ```
+/// let runtime = annulus::Builder::new().entries(1024).build()?;
+/// assert_eq!(runtime.block_on(async { 6 * 7 }), 42);
+/// # std::io::Result::Ok(())
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "a builder does nothing until `build`"]
+pub struct Builder {
+    config: Config,
+    shutdown_deadline: Duration,
+}
+
+impl Default for Builder {
+    fn default() -> Builder {
+        Builder::new()
+    }
+}
+
+impl Builder {
+    /// The defaults: the driver that `ANNULUS_DRIVER` names or the best there is, 1024 entries, at most 64 threads for
+    /// what blocks, five seconds to shut down.
+    pub fn new() -> Builder {
+        Builder { config: Config::default(), shutdown_deadline: Duration::from_secs(5) }
+    }
+
+    /// Names the driver; this outranks the environment. One that cannot be had is then an error of `build`.
+    pub fn driver(mut self, kind: DriverKind) -> Builder {
+        self.config.choice = Choice::Named(kind);
+        self
+    }
+
+    /// How many entries the ring's submission queue has: 1 to 32768, rounded up to a power of two. When the memory may
+    /// not be locked, the ring has fewer. The poll driver has no use for the number.
+    pub fn entries(mut self, entries: u32) -> Builder {
+        self.config.entries = entries;
+        self
+    }
+
+    /// How many threads the pool for blocking work may have, above 0. They are started when needed.
+    pub fn max_blocking_threads(mut self, threads: usize) -> Builder {
+        self.config.max_blocking_threads = threads;
+        self
+    }
+
+    /// How long dropping the runtime waits for operations that the kernel still owes. What does not end by then is
+    /// reported and leaked: its memory may still be written to.
+    pub fn shutdown_deadline(mut self, deadline: Duration) -> Builder {
+        self.shutdown_deadline = deadline;
+        self
+    }
+
+    /// Makes the runtime, on the thread that will run it.
+    ///
+    /// # Errors
+    /// `InvalidInput` for a number that makes no sense, or an `ANNULUS_DRIVER` or `ANNULUS_SETUP` that names nothing;
+    /// otherwise what the driver met: `EMFILE`, or the refusal of a driver that was asked for by name, with what to do.
+    pub fn build(self) -> io::Result<Runtime> {
+        let core = Core::new(Driver::new(&self.config)?);
+        Ok(Runtime { core: Rc::new(core), deadline: self.shutdown_deadline })
+    }
+}

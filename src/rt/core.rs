@@ -1,0 +1,254 @@
+//! The loop, and what it keeps: the run queue, the list of tasks, the timers and the driver.
+//!
+//! No borrow of the core's cells spans a stranger's code (*Quiet*): wakers, polls and drops run between borrows, so
+//! they may spawn, wake, abort and drop whatever they like.
+
+use super::{
+    blocking,
+    current::{self, Running},
+    metrics::Metrics,
+    remote::Remote,
+    task::{self, Begin, JoinHandle, Outcome, RawTask},
+    timer::Timers,
+};
+use crate::driver::{Batch, Driver, Wait, threads::Job};
+use slab::Slab;
+use std::{
+    cell::{Cell, RefCell},
+    collections::VecDeque,
+    io::Write,
+    mem,
+    panic::Location,
+    pin::{Pin, pin},
+    rc::Rc,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+    time::{Duration, Instant},
+};
+
+/// How many polls a turn may hold before the driver, the timers and other threads' wakes are looked at: so many that
+/// a turn's cost is spread thin, so few that a busy shard still looks up every few microseconds.
+pub(super) const POLLS_PER_TURN: usize = 128;
+
+/// The thread's half of a runtime.
+#[derive(Debug)]
+pub(crate) struct Core {
+    driver: Rc<Driver>,
+    timers: Rc<RefCell<Timers>>,
+    remote: Arc<Remote>,
+    /// Tasks to run, oldest wake first.
+    queue: RefCell<VecDeque<RawTask>>,
+    /// Every task whose future is not gone, each with the runtime's reference.
+    tasks: RefCell<Slab<RawTask>>,
+    closed: Cell<bool>,
+    turns: Cell<u64>,
+    polls: Cell<u64>,
+    spawned: Cell<u64>,
+    local_wakes: Cell<u64>,
+    blocking: Cell<u64>,
+}
+
+fn count(counter: &Cell<u64>) {
+    counter.set(counter.get().wrapping_add(1));
+}
+
+impl Core {
+    pub(super) fn new(driver: Rc<Driver>) -> Core {
+        let remote = Arc::new(Remote::new(driver.wake_handle()));
+        Core {
+            driver,
+            timers: Rc::new(RefCell::new(Timers::new(Instant::now()))),
+            remote,
+            queue: RefCell::default(),
+            tasks: RefCell::default(),
+            closed: Cell::new(false),
+            turns: Cell::new(0),
+            polls: Cell::new(0),
+            spawned: Cell::new(0),
+            local_wakes: Cell::new(0),
+            blocking: Cell::new(0),
+        }
+    }
+
+    pub(super) fn driver(&self) -> Rc<Driver> {
+        self.driver.clone()
+    }
+
+    pub(super) fn timers(&self) -> Rc<RefCell<Timers>> {
+        self.timers.clone()
+    }
+
+    pub(super) fn remote(&self) -> &Arc<Remote> {
+        &self.remote
+    }
+
+    pub(super) fn metrics(&self) -> Metrics {
+        let (remote_wakes_sent, remote_wakes_elided, unawaited_panics) = self.remote.counts();
+        Metrics {
+            turns: self.turns.get(),
+            polls: self.polls.get(),
+            tasks_alive: self.tasks.borrow().len(),
+            tasks_spawned: self.spawned.get(),
+            local_wakes: self.local_wakes.get(),
+            remote_wakes_sent,
+            remote_wakes_elided,
+            unawaited_panics,
+            blocking_jobs: self.blocking.get(),
+            driver: self.driver.counters(),
+            pool: self.driver.threads().counts(),
+        }
+    }
+
+    /// Queues a task that was just notified on this thread.
+    pub(super) fn push(&self, task: RawTask) {
+        count(&self.local_wakes);
+        self.queue.borrow_mut().push_back(task);
+    }
+
+    /// Starts a task. A runtime that is ending drops its future at once: the handle gives a cancellation.
+    pub(super) fn spawn<F, T>(&self, future: F) -> JoinHandle<T>
+    where
+        F: Future<Output = Outcome<T>> + 'static,
+        T: 'static,
+    {
+        count(&self.spawned);
+        let (task, handle) = task::new(future, self.remote.clone());
+        if self.closed.get() {
+            task.begin();
+            task.cancel();
+            task.finish();
+        } else {
+            task.set_key(self.tasks.borrow_mut().insert(task));
+            self.queue.borrow_mut().push_back(task);
+        }
+        handle
+    }
+
+    /// Runs `job` on the pool.
+    pub(super) fn spawn_blocking<R: Send + 'static>(&self, job: impl FnOnce() -> R + Send + 'static) -> JoinHandle<R> {
+        count(&self.blocking);
+        let (job, result) = blocking::pair(job, self.remote.clone());
+        if self.closed.get() {
+            drop(job);
+        } else if let Err(error) = self.driver.threads().push(Job::Closure(job)) {
+            result.refuse(error);
+        }
+        self.spawn(result)
+    }
+
+    /// Runs one task that came out of the queue.
+    fn run(&self, task: RawTask) {
+        match task.begin() {
+            Begin::Spent => return task.release(),
+            Begin::Abort => task.cancel(),
+            Begin::Poll => {
+                count(&self.polls);
+                if !task.poll() {
+                    return;
+                }
+            }
+        }
+        self.tasks.borrow_mut().remove(task.key());
+        task.finish();
+    }
+
+    /// Runs what is queued now, at most `most` tasks, and says how many. What they wake comes after them.
+    fn round(&self, most: usize) -> usize {
+        let round = self.queue.borrow().len().min(most);
+        for _ in 0..round {
+            let task = self.queue.borrow_mut().pop_front();
+            task.into_iter().for_each(|task| self.run(task));
+        }
+        round
+    }
+
+    fn is_runnable(&self) -> bool {
+        !self.queue.borrow().is_empty() || self.remote.main_is_due()
+    }
+
+    /// Runs tasks and `main` until `main` is ready.
+    pub(super) fn block_on<F: Future>(self: &Rc<Self>, main: F, here: &'static Location<'static>) -> F::Output {
+        let _running = Running::start(here);
+        let _enter = current::enter(self);
+        let mut main = pin!(main);
+        let waker = Waker::from(self.remote.clone());
+        let mut batch = Batch::default();
+        self.remote.notify_main();
+        loop {
+            if let Poll::Ready(output) = self.slice(main.as_mut(), &waker) {
+                return output;
+            }
+            self.turn(&mut batch);
+        }
+    }
+
+    /// Runs rounds until nothing is runnable or the turn's polls are used up. `main` has its place in each round.
+    fn slice<F: Future>(&self, mut main: Pin<&mut F>, waker: &Waker) -> Poll<F::Output> {
+        let mut left = POLLS_PER_TURN;
+        while left > 0 && self.is_runnable() {
+            if self.remote.take_main() {
+                count(&self.polls);
+                left -= 1;
+                if let Poll::Ready(output) = main.as_mut().poll(&mut Context::from_waker(waker)) {
+                    return Poll::Ready(output);
+                }
+            }
+            left -= self.round(left);
+        }
+        Poll::Pending
+    }
+
+    /// Lets the driver work, and sleeps in it if there is nothing to run.
+    fn turn(&self, batch: &mut Batch) {
+        count(&self.turns);
+        let until = self.expire(batch);
+        let sleeps = !self.is_runnable() && self.remote.try_sleep();
+        let wait = match until {
+            _ if !sleeps => Wait::Not,
+            Some(time) => Wait::For(time),
+            None => Wait::Forever,
+        };
+        let result = self.driver.turn(wait, batch);
+        self.remote.end_sleep();
+        batch.run();
+        self.queue.borrow_mut().extend(self.remote.take().map(RawTask::from_header));
+        if let Err(error) = result {
+            panic!("annulus: the driver failed, and with it the runtime: {error}");
+        }
+    }
+
+    /// Wakes what is due and says how long to wait for the next: the turn's one look at the clock.
+    fn expire(&self, batch: &mut Batch) -> Option<Duration> {
+        self.timers.borrow().next()?;
+        let now = Instant::now();
+        self.timers.borrow_mut().expire(now, batch.wakers());
+        batch.run();
+        let next = self.timers.borrow().next()?;
+        Some(next.saturating_duration_since(now))
+    }
+
+    /// Ends the runtime: no new entries, no new tasks, every future dropped here, late wakes stopped, the driver
+    /// drained for at most `deadline`. The second call does nothing.
+    pub(super) fn shut_down(self: &Rc<Self>, deadline: Duration) {
+        if self.closed.replace(true) {
+            return;
+        }
+        let _enter = current::enter(self);
+        self.driver.close();
+        let tasks = mem::take(&mut *self.tasks.borrow_mut());
+        for (_, task) in tasks {
+            task.cancel();
+            task.finish();
+        }
+        let queued = mem::take(&mut *self.queue.borrow_mut());
+        queued.into_iter().for_each(RawTask::release);
+        self.remote.close().map(RawTask::from_header).for_each(RawTask::release);
+        let mut idle = Vec::new();
+        self.timers.borrow_mut().clear(&mut idle);
+        drop(idle);
+        let leaked = self.driver.drain(deadline);
+        if leaked > 0 {
+            let _ = writeln!(std::io::stderr(), "annulus: {leaked} operations did not end within {deadline:?}; leaked");
+        }
+    }
+}

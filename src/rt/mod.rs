@@ -1,0 +1,219 @@
+//! The runtime: one thread, its tasks, and a driver that performs their operations.
+//!
+//! A turn of the loop is: run what is runnable, at most 128 polls; wake the timers that are due; let the driver submit
+//! and collect, and sleep in it if nothing is runnable; take what other threads woke. So neither a task that always
+//! wakes itself nor a main future that does can keep completions, timers and other threads waiting for longer than
+//! those polls. A task that is woken goes to the back of the queue, whoever woke it.
+//!
+//! Files: `core` is the loop and what it keeps, `current` knows which runtime runs on this thread, `remote` is the half
+//! that other threads may touch, over the lock-free parts in `handoff`; `task` holds tasks and their handles,
+//! `blocking` closures on other threads, `timer` the timers.
+
+mod blocking;
+mod builder;
+mod core;
+mod current;
+mod handoff;
+mod metrics;
+mod remote;
+mod sync;
+mod task;
+pub(crate) mod timer;
+
+#[cfg(test)]
+mod tests;
+
+pub use blocking::spawn_blocking;
+pub use builder::Builder;
+pub use metrics::Metrics;
+pub use task::{JoinError, JoinHandle};
+
+use self::{core::Core, task::Outcome, timer::Timers};
+use crate::driver::DriverInfo;
+use std::{
+    cell::RefCell,
+    fmt,
+    future::poll_fn,
+    io, mem,
+    panic::Location,
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+/// A runtime of one thread: tasks, timers and a driver.
+///
+/// It stays on the thread that made it. Between two calls of [`block_on`](Runtime::block_on) its tasks rest. Dropping
+/// it drops their futures on this thread, waits for the operations that the kernel still owes (see
+/// [`Builder::shutdown_deadline`]), and makes every waker that is left harmless.
+pub struct Runtime {
+    core: Rc<Core>,
+    deadline: Duration,
+}
+
+impl Runtime {
+    /// A runtime with the defaults of [`Builder::new`].
+    ///
+    /// # Errors
+    /// Those of [`Builder::build`].
+    pub fn new() -> io::Result<Runtime> {
+        Builder::new().build()
+    }
+
+    /// Runs `future` until it is ready, and the runtime's tasks as long as that takes.
+    ///
+    /// # Panics
+    /// If `future` does (the runtime stays usable), if it is called inside another `block_on` of this thread, and if
+    /// the driver fails for good (its error is in the message): there is no way to go on then.
+    #[track_caller]
+    pub fn block_on<F: Future>(&self, future: F) -> F::Output {
+        self.core.block_on(future, Location::caller())
+    }
+
+    /// The counters, as they are now.
+    #[must_use]
+    pub fn metrics(&self) -> Metrics {
+        self.core.metrics()
+    }
+
+    /// Which driver runs, and why; prints as `uring` or `poll (reason)`.
+    #[must_use]
+    pub fn driver(&self) -> DriverInfo {
+        self.core.driver().info().clone()
+    }
+
+    /// Ends the runtime as dropping it does, and gives the counters as they are then: the panics of handles that
+    /// other tasks had kept are among them.
+    pub fn shut_down(self) -> Metrics {
+        self.core.shut_down(self.deadline);
+        self.core.metrics()
+    }
+}
+
+impl Drop for Runtime {
+    fn drop(&mut self) {
+        self.core.shut_down(self.deadline);
+    }
+}
+
+impl fmt::Debug for Runtime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Runtime").field("metrics", &self.metrics()).finish_non_exhaustive()
+    }
+}
+
+/// Makes a runtime with the defaults, runs `future` in it, and ends it: the shortest way in.
+///
+/// # Panics
+/// If no runtime can be made (the error is in the message; [`Builder::build`] gives it as a value), and as
+/// [`Runtime::block_on`] does.
+#[track_caller]
+pub fn run<F: Future>(future: F) -> F::Output {
+    match Runtime::new() {
+        Ok(runtime) => runtime.block_on(future),
+        Err(error) => panic!("annulus: no runtime can be made here: {error}"),
+    }
+}
+
+/// Starts a task on this thread's runtime.
+///
+/// The future is dropped on this thread, at its end or at the runtime's. A panic in it is the task's alone: whoever
+/// awaits the handle gets it. If nobody does, it is printed and counted in [`Metrics::unawaited_panics`]. During the
+/// runtime's end the future is dropped at once, and the handle says that it was cancelled.
+///
+/// # Panics
+/// Outside a runtime.
+#[track_caller]
+pub fn spawn<F>(future: F) -> JoinHandle<F::Output>
+where
+    F: Future + 'static,
+    F::Output: 'static,
+{
+    match current::with(|core| core.spawn(Plain(future))) {
+        Some(handle) => handle,
+        None => panic!("annulus::spawn was called outside a runtime; call it from a future that block_on or run runs"),
+    }
+}
+
+/// A user's future, whose output is always one.
+struct Plain<F>(F);
+
+impl<F: Future> Future for Plain<F> {
+    type Output = Outcome<F::Output>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        // SAFETY: Pinned: a projection to the only field; nothing moves it, and there is no `Drop` that could.
+        let future = unsafe { self.map_unchecked_mut(|plain| &mut plain.0) };
+        future.poll(cx).map(Ok)
+    }
+}
+
+/// Lets every other runnable task run once, and then goes on.
+///
+/// # Cancellation
+/// **Clean**: there is nothing to lose.
+pub async fn yield_now() {
+    let mut yielded = false;
+    poll_fn(|cx| {
+        if mem::replace(&mut yielded, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
+/// The counters of this thread's runtime, as they are now.
+///
+/// # Panics
+/// Outside a runtime.
+#[must_use]
+#[track_caller]
+pub fn metrics() -> Metrics {
+    match current::with(Core::metrics) {
+        Some(metrics) => metrics,
+        None => {
+            panic!("annulus::metrics was called outside a runtime; call it from a future that block_on or run runs")
+        }
+    }
+}
+
+/// Which driver runs this thread's runtime; prints as `uring` or `poll (reason)`.
+///
+/// # Panics
+/// Outside a runtime.
+#[must_use]
+#[track_caller]
+pub fn driver() -> DriverInfo {
+    match current::with(|core| core.driver().info().clone()) {
+        Some(info) => info,
+        None => panic!("annulus::driver was called outside a runtime; call it from a future that block_on or run runs"),
+    }
+}
+
+/// The timers of this thread's runtime. Panics outside one.
+#[track_caller]
+pub(crate) fn timers() -> Rc<RefCell<Timers>> {
+    match current::with(Core::timers) {
+        Some(timers) => timers,
+        #[cfg(test)]
+        None => TEST_TIMERS.with(|timers| timers.borrow().clone()),
+        #[cfg(not(test))]
+        None => panic!("annulus: timers need a runtime; use them in a future that block_on or run runs"),
+    }
+}
+
+#[cfg(test)]
+thread_local! {
+    /// Timers of the tests that poll by hand.
+    static TEST_TIMERS: RefCell<Rc<RefCell<Timers>>> =
+        RefCell::new(Rc::new(RefCell::new(Timers::new(std::time::Instant::now()))));
+}
+
+/// Puts other timers in the place of a test's own.
+#[cfg(test)]
+pub(crate) fn replace_timers(timers: Rc<RefCell<Timers>>) {
+    TEST_TIMERS.set(timers);
+}

@@ -1,0 +1,188 @@
+//! The task's one allocation, and the four functions that know its type.
+//!
+//! A [`Cell`] is a [`Header`] that everybody may look at, and a stage that has one user at a time (see `state`): first
+//! the future, then the output. Everything outside this file holds a pointer to the header; the table in the header
+//! leads back to the type (*Typed*: a header only ever lies at the start of the cell whose table it names).
+
+use super::{super::remote::Remote, JoinError, WAKER, state::State};
+use crate::rt::handoff::Linked;
+use std::{
+    any::Any,
+    cell::UnsafeCell,
+    mem::{self, ManuallyDrop},
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+    ptr::{self, NonNull},
+    sync::{Arc, atomic::AtomicPtr},
+    task::{Context, Poll, RawWaker, Waker},
+};
+
+/// What a task's future yields inside: an error of its own counts as the task's.
+pub(in crate::rt) type Outcome<T> = Result<T, JoinError>;
+
+/// The part of a task that is the same for all types.
+#[derive(Debug)]
+pub(crate) struct Header {
+    pub(super) state: State,
+    pub(super) vtable: &'static Vtable,
+    pub(super) remote: Arc<Remote>,
+    link: AtomicPtr<Header>,
+    /// The key in the runtime's list of tasks; used on its thread only.
+    pub(super) key: std::cell::Cell<usize>,
+    /// The waker of whoever awaits the handle; see `JOINER` in `state` for whose it is.
+    pub(super) joiner: UnsafeCell<Option<Waker>>,
+}
+
+// SAFETY: Linked: the field is private and nothing here uses it.
+unsafe impl Linked for Header {
+    fn link(&self) -> &AtomicPtr<Header> {
+        &self.link
+    }
+}
+
+/// What has to know the task's type. Each takes the header of a cell of that type.
+#[derive(Debug)]
+pub(super) struct Vtable {
+    /// Polls the future; true if it is gone and the output is in its place.
+    pub(super) poll: unsafe fn(NonNull<Header>) -> bool,
+    /// Drops the future and puts a cancellation in its place.
+    pub(super) cancel: unsafe fn(NonNull<Header>),
+    /// Moves the output out, to a place of type `Outcome<T>`.
+    pub(super) take: unsafe fn(NonNull<Header>, *mut ()),
+    /// Drops an output that nobody will take.
+    pub(super) discard: unsafe fn(NonNull<Header>),
+    /// Frees the cell, whose stage is empty.
+    pub(super) free: unsafe fn(NonNull<Header>),
+}
+
+#[repr(C)]
+union Stage<F, T> {
+    future: ManuallyDrop<F>,
+    output: ManuallyDrop<Outcome<T>>,
+}
+
+#[repr(C)]
+struct Cell<F, T> {
+    header: Header,
+    stage: UnsafeCell<Stage<F, T>>,
+}
+
+/// Makes the cell of a new task.
+pub(super) fn allocate<F, T>(future: F, remote: Arc<Remote>) -> NonNull<Header>
+where
+    F: Future<Output = Outcome<T>>,
+{
+    let cell = Box::new(Cell::<F, T> {
+        header: Header {
+            state: State::new(),
+            vtable: const {
+                &Vtable {
+                    poll: poll::<F, T>,
+                    cancel: cancel::<F, T>,
+                    take: take::<F, T>,
+                    discard: discard::<F, T>,
+                    free: free::<F, T>,
+                }
+            },
+            remote,
+            link: AtomicPtr::new(ptr::null_mut()),
+            key: std::cell::Cell::new(usize::MAX),
+            joiner: UnsafeCell::new(None),
+        },
+        stage: UnsafeCell::new(Stage { future: ManuallyDrop::new(future) }),
+    });
+    NonNull::from(Box::leak(cell)).cast()
+}
+
+/// The stage of a cell: a future before DONE, an output from then on. All variants of the union start where it starts.
+unsafe fn stage<F, T>(header: NonNull<Header>) -> *mut Stage<F, T> {
+    let cell = header.cast::<Cell<F, T>>().as_ptr();
+    // SAFETY: Typed: the header is the start of a live cell of this type; no reference is made.
+    UnsafeCell::raw_get(unsafe { &raw const (*cell).stage })
+}
+
+unsafe fn poll<F, T>(header: NonNull<Header>) -> bool
+where
+    F: Future<Output = Outcome<T>>,
+{
+    // SAFETY: Typed, by the caller: the table that led here is that of `F` and `T`.
+    let future: *mut F = unsafe { stage::<F, T>(header) }.cast();
+    // SAFETY: the vtable's contract holds: the data is a task's header. The reference is the queue's, borrowed: the
+    // waker is never dropped.
+    let waker = ManuallyDrop::new(unsafe { Waker::from_raw(RawWaker::new(header.as_ptr().cast(), &WAKER)) });
+    let step = catch_unwind(AssertUnwindSafe(|| {
+        // SAFETY: Owner: before DONE the stage is the owner's thread's alone, and no poll is inside another.
+        let future = unsafe { &mut *future };
+        // SAFETY: Owner: the future was moved into its cell before anybody polled it and is dropped there.
+        unsafe { Pin::new_unchecked(future) }.poll(&mut Context::from_waker(&waker))
+    }));
+    let output = match step {
+        Ok(Poll::Pending) => return false,
+        Ok(Poll::Ready(output)) => output,
+        Err(payload) => Err(JoinError::panicked(payload)),
+    };
+    // SAFETY: Typed, by the caller; the future is still there, and it will not be polled again.
+    unsafe { settle::<F, T>(header, output) };
+    true
+}
+
+unsafe fn cancel<F, T>(header: NonNull<Header>) {
+    // SAFETY: Typed, by the caller, who also knows that the future is still there.
+    unsafe { settle::<F, T>(header, Err(JoinError::cancelled())) };
+}
+
+/// Drops the future and puts `output` in its place. If dropping panics, the panic is the output, unless it was one.
+unsafe fn settle<F, T>(header: NonNull<Header>, mut output: Outcome<T>) {
+    // SAFETY: Typed, by the caller, who has not settled this task before.
+    let stage = unsafe { stage::<F, T>(header) };
+    // SAFETY: Owner: before DONE the stage holds the future, which is dropped on its own thread, once.
+    let dropped = catch_unwind(AssertUnwindSafe(|| unsafe { ptr::drop_in_place(stage.cast::<F>()) }));
+    if let Err(payload) = dropped {
+        if !output.as_ref().is_err_and(JoinError::is_panic) {
+            let lost = mem::replace(&mut output, Err(JoinError::panicked(payload)));
+            drop_quietly(lost);
+        } else {
+            drop_quietly(payload);
+        }
+    }
+    // SAFETY: Owner: the future is gone, the place is free and ours until DONE.
+    unsafe { stage.cast::<Outcome<T>>().write(output) };
+}
+
+unsafe fn take<F, T>(header: NonNull<Header>, to: *mut ()) {
+    // SAFETY: Typed, by the caller, who joins the task and knows its output's type.
+    let output = unsafe { stage::<F, T>(header) }.cast::<Outcome<T>>();
+    // SAFETY: Owner: after DONE the stage holds the output, and the caller, who alone may take it, takes it once.
+    unsafe { ptr::copy_nonoverlapping(output, to.cast(), 1) };
+}
+
+unsafe fn discard<F, T>(header: NonNull<Header>) {
+    // SAFETY: Typed, by the caller: the finisher, through the table of this cell.
+    let output = unsafe { stage::<F, T>(header) }.cast::<Outcome<T>>();
+    // SAFETY: Owner: the handle was gone when the task finished, so the output is the finisher's, once.
+    let output = unsafe { output.read() };
+    if let Some(panic) = output.as_ref().err().filter(|error| error.is_panic()) {
+        // SAFETY: Typed: the finisher still holds a reference.
+        unsafe { header.as_ref() }.remote.unawaited_panic(panic);
+    }
+    drop_quietly(output);
+}
+
+unsafe fn free<F, T>(header: NonNull<Header>) {
+    let cell = header.cast::<Cell<F, T>>().as_ptr();
+    // SAFETY: Owner: the last reference is gone, so nobody else looks; Typed: this is the box that `allocate` made.
+    drop(unsafe { Box::from_raw(cell) });
+}
+
+/// Drops `value` where a panic has nobody to go to. Its payload is leaked: dropping it might panic again.
+pub(in crate::rt) fn drop_quietly<T>(value: T) {
+    quietly(|| drop(value));
+}
+
+/// Runs a stranger's code so that its panic ends here; the panic hook has reported it.
+pub(in crate::rt) fn quietly(f: impl FnOnce()) {
+    let caught: Result<(), Box<dyn Any + Send>> = catch_unwind(AssertUnwindSafe(f));
+    if let Err(payload) = caught {
+        mem::forget(payload);
+    }
+}

@@ -1,0 +1,64 @@
+//! What the tests in this crate have in common.
+
+use crate::driver::{Driver, Fd};
+use std::{
+    fs::{self, File},
+    future::{Future, poll_fn},
+    net::SocketAddr,
+    os::{fd::OwnedFd, unix::net::UnixStream},
+    path::PathBuf,
+    pin::Pin,
+    process,
+    sync::atomic::{AtomicU32, Ordering},
+    task::Poll,
+    time::Duration,
+};
+
+/// A path that nobody else uses.
+pub(crate) fn temp_path() -> PathBuf {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let n = NEXT.fetch_add(1, Ordering::Relaxed);
+    std::env::temp_dir().join(format!("annulus-test-{}-{n}", process::id()))
+}
+
+/// A new file to read and write, which has no name any more.
+pub(crate) fn temp_file() -> File {
+    let path = temp_path();
+    let file = File::options().read(true).write(true).create_new(true).open(&path).unwrap();
+    fs::remove_file(path).unwrap();
+    file
+}
+
+/// Two connected sockets: ours, and one of std.
+pub(crate) fn socket_pair() -> (Fd, UnixStream) {
+    let (a, b) = UnixStream::pair().unwrap();
+    (Fd::new(a.into()), b)
+}
+
+/// A listening socket, and where it listens.
+pub(crate) fn listener() -> (Fd, SocketAddr) {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = listener.local_addr().unwrap();
+    listener.set_nonblocking(true).unwrap();
+    (Fd::new(OwnedFd::from(listener)), addr)
+}
+
+/// Polls once, and leaves it at that.
+pub(crate) async fn poll_once<F: Future + Unpin>(future: &mut F) {
+    poll_fn(|cx| {
+        let _ = Pin::new(&mut *future).poll(cx);
+        Poll::Ready(())
+    })
+    .await;
+}
+
+/// Waits until the driver has nothing in flight but what is the caller's.
+pub(crate) async fn settle() {
+    for _ in 0..1000 {
+        if Driver::current().unwrap().counters().slots == 0 {
+            return;
+        }
+        crate::time::sleep(Duration::from_millis(1)).await;
+    }
+    panic!("the driver does not come to rest: {:?}", Driver::current().unwrap().counters());
+}
