@@ -1,0 +1,306 @@
+//! The connections and their loop. Edge-triggered: each socket is registered once for both directions, and a receive
+//! that does not fill its buffer has emptied the socket.
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::{SocketAddr, TcpStream};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::ptr;
+use std::time::{Duration, Instant};
+
+use hdrhistogram::Histogram;
+
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What to do to the server.
+pub struct Plan {
+    pub addr: SocketAddr,
+    pub conns: usize,
+    /// Bytes per request.
+    pub size: usize,
+    /// Requests per second over all connections; 0 is the closed loop.
+    pub rate: u64,
+    /// Never sleep: the client's own wake-ups then add nothing to the latency.
+    pub spin: bool,
+}
+
+/// One connection: two positions in the endless stream of its messages.
+struct Conn {
+    stream: TcpStream,
+    index: usize,
+    /// When each unanswered request was scheduled, in nanoseconds since the client's birth.
+    due: VecDeque<u64>,
+    unsent: usize,
+    sent: u64,
+    received: u64,
+}
+
+/// All connections, their clock and what they measured.
+pub struct Client {
+    plan: Plan,
+    epoll: OwnedFd,
+    conns: Vec<Conn>,
+    /// One message; its first bytes are rewritten to name the connection and the message, so that bytes of another
+    /// connection, lost bytes and swapped buffers are all noticed.
+    message: Vec<u8>,
+    inbox: Vec<u8>,
+    birth: Instant,
+    /// Open loop: how many requests were scheduled so far, counted from `started`.
+    scheduled: u64,
+    started: u64,
+    hist: Histogram<u64>,
+    done: u64,
+}
+
+fn check(res: i64) -> io::Result<usize> {
+    usize::try_from(res).map_err(|_| io::Error::last_os_error())
+}
+
+fn histogram() -> io::Result<Histogram<u64>> {
+    Histogram::new_with_bounds(1, 60_000_000_000, 3).map_err(io::Error::other)
+}
+
+/// Writes the name of message `seq` of connection `index` over the message's first bytes.
+fn stamp(message: &mut [u8], index: usize, seq: u64) {
+    let name = ((index as u64) << 40 | (seq & 0xff_ffff_ffff)).to_le_bytes();
+    let len = message.len().min(name.len());
+    message[..len].copy_from_slice(&name[..len]);
+}
+
+impl Conn {
+    /// Sends what is scheduled until the socket is full.
+    fn flush(&mut self, message: &mut [u8]) -> io::Result<()> {
+        let size = message.len() as u64;
+        while self.unsent > 0 {
+            stamp(message, self.index, self.sent / size);
+            let rest = &message[(self.sent % size) as usize..];
+            let (fd, flags) = (self.stream.as_raw_fd(), libc::MSG_NOSIGNAL);
+            // SAFETY: pointer and length are those of `rest`.
+            match check(unsafe { libc::send(fd, rest.as_ptr().cast(), rest.len(), flags) } as i64) {
+                Ok(count) => {
+                    self.sent += count as u64;
+                    self.unsent -= count;
+                }
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(())
+    }
+
+    /// Receives once; `None` when there was nothing.
+    fn receive(&mut self, inbox: &mut [u8]) -> io::Result<Option<usize>> {
+        // SAFETY: pointer and length are those of `inbox`.
+        match check(unsafe { libc::recv(self.stream.as_raw_fd(), inbox.as_mut_ptr().cast(), inbox.len(), 0) } as i64) {
+            Ok(0) => Err(io::Error::other("the server closed a connection")),
+            Ok(count) => Ok(Some(count)),
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Compares received bytes with what was sent, and counts the messages that are now complete.
+    fn verify(&mut self, mut bytes: &[u8], message: &mut [u8]) -> io::Result<usize> {
+        let (size, mut complete) = (message.len(), 0);
+        while !bytes.is_empty() {
+            stamp(message, self.index, self.received / size as u64);
+            let at = (self.received % size as u64) as usize;
+            let (chunk, rest) = bytes.split_at(bytes.len().min(size - at));
+            if chunk != &message[at..at + chunk.len()] || self.received + chunk.len() as u64 > self.sent {
+                return Err(io::Error::other(format!("wrong bytes on connection {} at {}", self.index, self.received)));
+            }
+            self.received += chunk.len() as u64;
+            complete += usize::from(at + chunk.len() == size);
+            bytes = rest;
+        }
+        Ok(complete)
+    }
+}
+
+impl Client {
+    pub fn connect(plan: Plan) -> io::Result<Self> {
+        // SAFETY: takes no pointers.
+        let epoll = check(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) }.into())? as i32;
+        // SAFETY: the descriptor is new and nobody else's.
+        let epoll = unsafe { OwnedFd::from_raw_fd(epoll) };
+        let mut conns = Vec::with_capacity(plan.conns);
+        for index in 0..plan.conns {
+            let stream = TcpStream::connect_timeout(&plan.addr, PATIENCE)?;
+            stream.set_nodelay(true)?;
+            stream.set_nonblocking(true)?;
+            let events = (libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLET) as u32;
+            let mut event = libc::epoll_event { events, u64: index as u64 };
+            let (op, fd) = (libc::EPOLL_CTL_ADD, stream.as_raw_fd());
+            // SAFETY: `event` outlives the call.
+            check(unsafe { libc::epoll_ctl(epoll.as_raw_fd(), op, fd, &raw mut event) }.into())?;
+            conns.push(Conn { stream, index, due: VecDeque::new(), unsent: 0, sent: 0, received: 0 });
+        }
+        let message = (0..plan.size.max(1)).map(|at| (at * 31 + at / 251) as u8).collect();
+        let (birth, hist, inbox) = (Instant::now(), histogram()?, vec![0; 64 * 1024]);
+        let mut client = Self { plan, epoll, conns, message, inbox, birth, scheduled: 0, started: 0, hist, done: 0 };
+        if client.plan.rate == 0 {
+            (0..client.conns.len()).try_for_each(|index| client.request(index, 0))?;
+        }
+        Ok(client)
+    }
+
+    fn now(&self) -> u64 {
+        self.birth.elapsed().as_nanos() as u64
+    }
+
+    fn request(&mut self, index: usize, due: u64) -> io::Result<()> {
+        let conn = &mut self.conns[index];
+        conn.due.push_back(due);
+        conn.unsent += self.message.len();
+        conn.flush(&mut self.message)
+    }
+
+    /// Open loop: when the next request is due.
+    fn next_due(&self) -> u64 {
+        self.started + (self.scheduled as u128 * 1_000_000_000 / self.plan.rate as u128) as u64
+    }
+
+    /// Open loop: sends everything that is due, each request on the next connection.
+    fn schedule(&mut self, now: u64) -> io::Result<()> {
+        while self.next_due() <= now {
+            self.request(self.scheduled as usize % self.conns.len(), self.next_due())?;
+            self.scheduled += 1;
+        }
+        Ok(())
+    }
+
+    fn answered(&mut self, index: usize) -> io::Result<()> {
+        loop {
+            let conn = &mut self.conns[index];
+            let Some(count) = conn.receive(&mut self.inbox)? else { break };
+            let complete = conn.verify(&self.inbox[..count], &mut self.message)?;
+            let now = self.now();
+            for _ in 0..complete {
+                let due = self.conns[index].due.pop_front().unwrap_or(now);
+                self.hist.saturating_record(now.saturating_sub(due));
+                self.done += 1;
+                if self.plan.rate == 0 {
+                    self.request(index, now)?;
+                }
+            }
+            if count < self.inbox.len() {
+                break;
+            }
+        }
+        self.conns[index].flush(&mut self.message)
+    }
+
+    /// Waits for events, at most until `until`; not at all when spinning.
+    fn wait(&self, events: &mut [libc::epoll_event], until: u64) -> io::Result<usize> {
+        let nanos = if self.plan.spin { 0 } else { until.saturating_sub(self.now()) };
+        let time = libc::timespec { tv_sec: (nanos / 1_000_000_000) as i64, tv_nsec: (nanos % 1_000_000_000) as i64 };
+        let (at, room, mask) = (events.as_mut_ptr(), events.len(), ptr::null::<libc::sigset_t>());
+        let (epoll, time) = (self.epoll.as_raw_fd(), &raw const time);
+        // SAFETY: `events` and `time` outlive the call; `room` is the length of `events`.
+        check(unsafe { libc::syscall(libc::SYS_epoll_pwait2, epoll, at, room, time, mask, 0) })
+    }
+
+    /// Runs the load for `time` and gives the time it took.
+    pub fn run(&mut self, time: Duration) -> io::Result<Duration> {
+        let mut events = [libc::epoll_event { events: 0, u64: 0 }; 256];
+        let start = self.now();
+        let end = start + time.as_nanos() as u64;
+        if self.scheduled == 0 {
+            self.started = start;
+        }
+        let mut now = start;
+        while now < end {
+            if self.plan.rate > 0 {
+                self.schedule(now)?;
+            }
+            let until = if self.plan.rate > 0 { end.min(self.next_due()) } else { end };
+            let ready = self.wait(&mut events, until)?;
+            for event in &events[..ready] {
+                self.answered(event.u64 as usize)?;
+            }
+            now = self.now();
+        }
+        Ok(Duration::from_nanos(now - start))
+    }
+
+    /// Forgets what the warm-up measured; requests under way stay under way.
+    pub fn forget(&mut self) {
+        self.hist.reset();
+        self.done = 0;
+    }
+
+    /// How many requests were answered, and their latencies in nanoseconds. In the open loop the requests still
+    /// unanswered count with their age, or a server that stops answering would look better than a slow one.
+    pub fn finish(mut self) -> io::Result<(u64, Histogram<u64>)> {
+        if self.done == 0 {
+            return Err(io::Error::other("the server echoed nothing"));
+        }
+        let now = self.now();
+        if self.plan.rate > 0 {
+            for due in self.conns.iter().flat_map(|conn| &conn.due) {
+                self.hist.saturating_record(now.saturating_sub(*due));
+            }
+        }
+        Ok((self.done, self.hist))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::OnceCell;
+    use std::io::{Read, Write};
+    use std::net::{SocketAddr, TcpListener};
+    use std::thread;
+    use std::time::Duration;
+
+    use super::{Client, Plan};
+
+    /// A blocking server for one connection that hands every chunk to `spoil` before it echoes it.
+    fn server(spoil: fn(&mut Vec<u8>)) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let addr = listener.local_addr().unwrap();
+        thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut buf = [0; 4096];
+            while let Ok(count @ 1..) = stream.read(&mut buf) {
+                let mut chunk = buf[..count].to_vec();
+                spoil(&mut chunk);
+                stream.write_all(&chunk).unwrap();
+            }
+        });
+        addr
+    }
+
+    /// Answers every request with the first one, as a server does that mixes up its buffers.
+    fn stale(chunk: &mut Vec<u8>) {
+        thread_local!(static FIRST: OnceCell<Vec<u8>> = const { OnceCell::new() });
+        *chunk = FIRST.with(|first| first.get_or_init(|| chunk.clone()).clone());
+    }
+
+    fn outcome(rate: u64, spoil: fn(&mut Vec<u8>)) -> Result<u64, String> {
+        let mut client = Client::connect(Plan { addr: server(spoil), conns: 1, size: 100, rate, spin: false }).unwrap();
+        client.run(Duration::from_millis(100)).map_err(|e| e.to_string())?;
+        client.finish().map(|(done, _)| done).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn an_honest_server_passes_and_a_broken_one_is_noticed() {
+        for rate in [0, 1000] {
+            assert!(outcome(rate, |_| {}).unwrap() > 10);
+            assert!(outcome(rate, |chunk| chunk[50] ^= 1).unwrap_err().contains("wrong bytes"));
+            assert!(outcome(rate, stale).unwrap_err().contains("wrong bytes"));
+            assert!(outcome(rate, |chunk| chunk.extend_from_within(..)).unwrap_err().contains("wrong bytes"));
+            assert!(outcome(rate, |chunk| chunk.truncate(99)).is_err());
+        }
+    }
+
+    #[test]
+    fn waiting_counts_from_the_moment_a_request_was_due() {
+        let addr = server(|_| thread::sleep(Duration::from_millis(50)));
+        let mut client = Client::connect(Plan { addr, conns: 1, size: 100, rate: 100, spin: false }).unwrap();
+        client.run(Duration::from_millis(400)).unwrap();
+        // One echo of a batch takes 50 ms, but a request due while the server slept waits for its own batch as well.
+        let (_, hist) = client.finish().unwrap();
+        assert!(hist.value_at_quantile(0.9) > 70_000_000, "{}", hist.value_at_quantile(0.9));
+    }
+}

@@ -1,0 +1,73 @@
+//! The load generator: one thread, non-blocking sockets, epoll. It echoes through a server either in a closed loop
+//! (each connection sends again when its answer is complete) or at a fixed rate, where latency counts from the moment a
+//! request was *scheduled*, so that a stalled server cannot hide behind requests that were never sent. Every byte that
+//! comes back is compared with what was sent. Around the measured window it reads the server's clocks from outside
+//! (`usage`).
+//!
+//! Prints one line of `name=value` pairs; times are microseconds. Exits with an error when the server misbehaves.
+
+mod client;
+mod usage;
+
+use std::io;
+use std::time::Duration;
+
+use client::{Client, Plan};
+use usage::{Usage, machine_us};
+
+fn arg<T: std::str::FromStr>(name: &str, default: T) -> T {
+    std::env::args().skip_while(|arg| arg != name).nth(1).and_then(|value| value.parse().ok()).unwrap_or(default)
+}
+
+fn run() -> io::Result<()> {
+    let pid = arg("--pid", std::process::id() as libc::pid_t);
+    let (warm, secs) = (arg("--warm", 0.2), arg("--secs", 1.0));
+    // SAFETY: takes no pointers. Ends this process if the server hangs in a way that the loops below do not see.
+    unsafe { libc::alarm((warm + secs) as u32 + 10) };
+    let plan = Plan {
+        addr: arg("--addr", ([127, 0, 0, 1], 7).into()),
+        conns: arg("--conns", 50),
+        size: arg("--size", 64),
+        rate: arg("--rate", 0),
+        spin: std::env::args().any(|arg| arg == "--spin"),
+    };
+    let mut client = Client::connect(plan)?;
+    client.run(Duration::from_secs_f64(warm))?;
+    client.forget();
+
+    let machine = machine_us();
+    let (server, me) = (Usage::of(pid)?, Usage::of(std::process::id() as libc::pid_t)?);
+    let elapsed = client.run(Duration::from_secs_f64(secs))?;
+    let (server, me) = (Usage::of(pid)?.since(server), Usage::of(std::process::id() as libc::pid_t)?.since(me));
+    let others = (machine_us() - machine - server.cpu_us - me.cpu_us).max(0.0);
+
+    let (done, hist) = client.finish()?;
+    let (done, window) = (done as f64, elapsed.as_secs_f64() * 1e6);
+    let ticks = (server.user_ticks + server.sys_ticks).max(1) as f64;
+    let micros = |quantile| hist.value_at_quantile(quantile) as f64 / 1e3;
+    println!(
+        "done={done} rps={:.0} srv_us={:.4} user={:.3} util={:.4} p50={:.2} p99={:.2} max={:.2} switches={:.5} \
+         rss_kib={} srv_wait={:.4} load_wait={:.4} load_util={:.4} others={:.3}",
+        done / window * 1e6,
+        server.cpu_us / done,
+        server.user_ticks as f64 / ticks,
+        server.cpu_us / window,
+        micros(0.5),
+        micros(0.99),
+        hist.max() as f64 / 1e3,
+        server.switches as f64 / done,
+        server.rss_kib,
+        server.wait_us / window,
+        me.wait_us / window,
+        me.cpu_us / window,
+        others / window,
+    );
+    Ok(())
+}
+
+fn main() {
+    if let Err(e) = run() {
+        eprintln!("load: {e}");
+        std::process::exit(1);
+    }
+}

@@ -1,0 +1,284 @@
+//! The models. A cell that two threads may not touch at once is loom's `UnsafeCell`, which notices if they do.
+
+use super::state::{Begin, Detach, State};
+use crate::rt::{
+    handoff::{Linked, Sleep, Stack},
+    sync::{AtomicBool, AtomicPtr, AtomicUsize, Ordering::Relaxed},
+};
+use loom::{cell::UnsafeCell, sync::Arc, thread};
+use std::ptr::{self, NonNull};
+
+pub(crate) const ALL: [(&str, fn()); 7] = [
+    ("a shard sleeps only if somebody will wake it", no_lost_wake),
+    ("every node is taken once, in its pusher's order", fifo),
+    ("a poll sees what every wake before it wrote", wakes_are_seen),
+    ("a late push ends at the closed stack", late_push),
+    ("a handle that waits is woken, and the slot has one user", join),
+    ("a handle may take its waker back", join_again),
+    ("the output is dropped once, whoever is first", detach),
+];
+
+struct Node {
+    link: AtomicPtr<Node>,
+    value: UnsafeCell<usize>,
+}
+
+impl Node {
+    fn new() -> Node {
+        Node { link: AtomicPtr::new(ptr::null_mut()), value: UnsafeCell::new(0) }
+    }
+}
+
+// SAFETY: Linked: nothing else uses the field.
+unsafe impl Linked for Node {
+    fn link(&self) -> &AtomicPtr<Node> {
+        &self.link
+    }
+}
+
+// SAFETY: the models are about who uses `value` when; loom checks it.
+unsafe impl Sync for Node {}
+// SAFETY: as above.
+unsafe impl Send for Node {}
+
+struct Shard {
+    stack: Stack<Node>,
+    sleep: Sleep,
+    rung: AtomicBool,
+    nodes: [Node; 4],
+}
+
+impl Shard {
+    fn new() -> Arc<Shard> {
+        let nodes = std::array::from_fn(|_| Node::new());
+        Arc::new(Shard { stack: Stack::new(), sleep: Sleep::new(), rung: AtomicBool::new(false), nodes })
+    }
+
+    fn push(&self, n: usize, value: usize) {
+        self.nodes[n].value.with_mut(|v| unsafe { *v = value });
+        // SAFETY: the node lives as long as the shard, and each is pushed once.
+        assert!(unsafe { self.stack.push(NonNull::from(&self.nodes[n])) });
+        if self.sleep.must_wake() {
+            self.rung.store(true, Relaxed);
+        }
+    }
+
+    fn take(&self) -> Vec<usize> {
+        // SAFETY: a taken node is the taker's.
+        self.stack.take().map(|node| unsafe { node.as_ref() }.value.with(|v| unsafe { *v })).collect()
+    }
+}
+
+fn no_lost_wake() {
+    let shard = Shard::new();
+    let pushers: Vec<_> = (0..2)
+        .map(|n| {
+            let shard = shard.clone();
+            thread::spawn(move || shard.push(n, 1))
+        })
+        .collect();
+    let mut got = shard.take().len();
+    shard.sleep.announce();
+    let sleeps = shard.stack.is_empty();
+    if !sleeps {
+        shard.sleep.end();
+    }
+    pushers.into_iter().for_each(|pusher| pusher.join().unwrap());
+    if sleeps && got < 2 {
+        assert!(shard.rung.load(Relaxed), "asleep with {got} of 2 taken, and nobody rings");
+    }
+    got += shard.take().len();
+    assert_eq!(got, 2);
+}
+
+fn fifo() {
+    let shard = Shard::new();
+    let pushers: Vec<_> = [[0, 1], [2, 3]]
+        .into_iter()
+        .map(|mine| {
+            let shard = shard.clone();
+            thread::spawn(move || mine.into_iter().for_each(|n| shard.push(n, n)))
+        })
+        .collect();
+    let mut got = shard.take();
+    pushers.into_iter().for_each(|pusher| pusher.join().unwrap());
+    got.extend(shard.take());
+    let place = |n: usize| got.iter().position(|&m| m == n).unwrap();
+    assert!(got.len() == 4 && place(0) < place(1) && place(2) < place(3), "{got:?}");
+}
+
+/// Two wakers write and notify; the owner polls whenever the task is queued. In the end it has seen both.
+fn wakes_are_seen() {
+    let (state, queued) = (Arc::new(State::new()), Arc::new(AtomicUsize::new(1)));
+    let data = Arc::new([AtomicBool::new(false), AtomicBool::new(false)]);
+    let wakers: Vec<_> = (0..2)
+        .map(|n| {
+            let (state, queued, data) = (state.clone(), queued.clone(), data.clone());
+            thread::spawn(move || {
+                data[n].store(true, Relaxed);
+                if state.notify() {
+                    queued.fetch_add(1, Relaxed);
+                }
+            })
+        })
+        .collect();
+    let mut seen = [false; 2];
+    let mut poll = || {
+        while queued.load(Relaxed) > 0 {
+            assert_eq!(queued.fetch_sub(1, Relaxed), 1, "in one queue at most");
+            assert_eq!(state.begin(), Begin::Poll);
+            seen = [data[0].load(Relaxed), data[1].load(Relaxed)];
+        }
+    };
+    poll();
+    wakers.into_iter().for_each(|waker| waker.join().unwrap());
+    poll();
+    assert_eq!(seen, [true; 2]);
+}
+
+/// The end of a runtime against a wake: the runtime's reference is released once, by one of them.
+fn late_push() {
+    let shard = Shard::new();
+    let state = Arc::new(State::new());
+    assert_eq!(state.begin(), Begin::Poll);
+    let released = Arc::new(AtomicUsize::new(0));
+    let waker = {
+        let (shard, state, released) = (shard.clone(), state.clone(), released.clone());
+        thread::spawn(move || {
+            // SAFETY: the node lives as long as the shard, and NOTIFIED admits one pusher.
+            if state.notify() && !unsafe { shard.stack.push(NonNull::from(&shard.nodes[0])) } {
+                released.fetch_add(1, Relaxed);
+            }
+        })
+    };
+    assert_eq!(state.detach(), Detach::Nothing);
+    let finish = state.finish();
+    assert!(finish.unclaimed);
+    released.fetch_add(usize::from(finish.holds) + shard.stack.close().count(), Relaxed);
+    waker.join().unwrap();
+    assert_eq!(released.load(Relaxed), 1);
+}
+
+/// A task with loom's cells for what the state word guards.
+struct Task {
+    state: State,
+    slot: UnsafeCell<bool>,
+    output: UnsafeCell<Option<u8>>,
+    woken: AtomicUsize,
+    freed: AtomicUsize,
+}
+
+// SAFETY: the models are about who uses the cells when; loom checks it.
+unsafe impl Sync for Task {}
+// SAFETY: as above.
+unsafe impl Send for Task {}
+
+impl Task {
+    fn new() -> Arc<Task> {
+        let state = State::new();
+        assert_eq!(state.begin(), Begin::Poll);
+        Arc::new(Task {
+            state,
+            slot: UnsafeCell::new(false),
+            output: UnsafeCell::new(None),
+            woken: AtomicUsize::new(0),
+            freed: AtomicUsize::new(0),
+        })
+    }
+
+    /// What the owner does at the end.
+    fn finish(&self) {
+        self.output.with_mut(|output| unsafe { *output = Some(1) });
+        let todo = self.state.finish();
+        if todo.unclaimed {
+            self.take_output();
+        } else if todo.joiner {
+            assert!(self.slot.with_mut(|slot| unsafe { std::mem::take(&mut *slot) }));
+            self.woken.fetch_add(1, Relaxed);
+        }
+        if todo.holds {
+            self.release();
+        }
+    }
+
+    fn take_output(&self) {
+        assert_eq!(self.output.with_mut(|output| unsafe { (*output).take() }), Some(1));
+    }
+
+    fn release(&self) {
+        if self.state.release() {
+            assert_eq!(self.freed.fetch_add(1, Relaxed), 0);
+            assert!(!self.slot.with(|slot| unsafe { *slot }), "a waker lies about");
+            assert!(self.output.with(|output| unsafe { (*output).is_none() }), "an output lies about");
+        }
+    }
+
+    /// What the handle does when polled; true if it is ready.
+    fn ready(&self) -> bool {
+        if self.state.is_done() || (self.state.is_offered() && !self.state.withdraw()) {
+            return true;
+        }
+        self.slot.with_mut(|slot| unsafe { *slot = true });
+        let pending = self.state.offer();
+        if !pending {
+            self.slot.with_mut(|slot| unsafe { *slot = false });
+        }
+        !pending
+    }
+
+    fn drop_handle(&self) {
+        match self.state.detach() {
+            Detach::Nothing => {}
+            Detach::Waker => self.slot.with_mut(|slot| unsafe { *slot = false }),
+            Detach::Output => self.take_output(),
+        }
+        self.release();
+    }
+}
+
+fn race(handle: impl FnOnce(&Task) + Send + 'static) -> Arc<Task> {
+    let task = Task::new();
+    let far = task.clone();
+    let other = thread::spawn(move || handle(&far));
+    task.finish();
+    other.join().unwrap();
+    task
+}
+
+fn await_it(task: &Task, polls: usize) {
+    if (0..polls).any(|_| task.ready()) {
+        task.take_output();
+        task.release();
+    }
+}
+
+fn joined(polls: usize) {
+    let task = race(move |task| await_it(task, polls));
+    if task.freed.load(Relaxed) == 0 {
+        assert_eq!(task.woken.load(Relaxed), 1, "it waits and was not woken");
+        await_it(&task, 1);
+    }
+    assert_eq!(task.freed.load(Relaxed), 1);
+}
+
+fn join() {
+    joined(1);
+}
+
+fn join_again() {
+    joined(2);
+}
+
+fn detach() {
+    for waits in [false, true] {
+        let task = race(move |task| {
+            if waits && task.ready() {
+                task.take_output();
+                task.release();
+            } else {
+                task.drop_handle();
+            }
+        });
+        assert_eq!(task.freed.load(Relaxed), 1);
+    }
+}
