@@ -13,11 +13,11 @@ async fn main() -> std::io::Result<()> {
     println!("listening on {}", listener.local_addr()?);
     loop {
         let (stream, peer) = listener.accept().await?;
-        drop(annulus::spawn(async move {
+        annulus::spawn(async move {
             if let Err(error) = echo(stream).await {
                 eprintln!("{peer}: {error}");
             }
-        }));
+        });
     }
 }
 

@@ -1,4 +1,32 @@
-//! annulus: a completion-based IO kernel.
+//! annulus: a completion-based IO kernel for Rust.
+//!
+//! io_uring by hand ([`ring`]), a ring in user space that behaves the same where io_uring is missing, buffers that are
+//! lent and given back ([`buf`]), operations ([`op`]), and a thread-per-core runtime ([`rt`]) with monoio's traits and
+//! names ([`io`], [`net`], [`fs`], [`time`]).
+//!
+//! ```
+//! use annulus::io::{AsyncReadRent, AsyncWriteRentExt};
+//! use annulus::net::{TcpListener, TcpStream};
+//!
+//! # fn main() -> std::io::Result<()> {
+//! annulus::run(async {
+//!     let listener = TcpListener::bind("127.0.0.1:0")?;
+//!     let mut client = TcpStream::connect(listener.local_addr()?).await?;
+//!     let (mut server, _) = listener.accept().await?;
+//!
+//!     client.write_all("ping").await.0?;
+//!     let (n, buf) = server.read(Vec::with_capacity(64)).await;
+//!     assert_eq!((n?, &buf[..]), (4, &b"ping"[..]));
+//!     Ok(())
+//! })
+//! # }
+//! ```
+//!
+//! A program is a future that [`run`] or [`main`](macro@main) runs; [`spawn`] starts tasks beside it. Operations take
+//! their buffer by value and give it back with the result ([`BufResult`]); what a dropped future means is said in each
+//! method's section *Cancellation*.
+//!
+#![doc = include_str!("design.md")]
 extern crate self as annulus;
 
 #[cfg(not(target_os = "linux"))]
@@ -28,3 +56,8 @@ pub use driver::{Counters, DriverInfo, DriverKind, Fd, PoolCounts};
 pub use rt::{
     Builder, JoinError, JoinHandle, Metrics, Runtime, driver, metrics, run, spawn, spawn_blocking, yield_now,
 };
+
+/// The README's programs compile.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}

@@ -21,7 +21,6 @@ use std::{
 ///
 /// # Cancellation
 /// **Clean**: awaiting changes nothing but who is woken.
-#[must_use = "dropping the handle detaches the task; `drop` it on purpose, or await it"]
 pub struct JoinHandle<T> {
     /// None once the output was taken.
     task: Option<RawTask>,
