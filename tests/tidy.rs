@@ -11,7 +11,7 @@ mod rules;
 mod source;
 
 use source::{Fault, Source};
-use std::{collections::HashMap, fs, path::Path};
+use std::{collections::HashMap, fs, path::Path, sync::LazyLock};
 
 /// The room that brings a dependency.
 const ROOMS: &[(&str, &str)] =
@@ -21,14 +21,19 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn library() -> Vec<Source> {
-    source::all(root(), "src")
-}
-
-/// Everything that is written by hand.
-fn everything() -> Vec<Source> {
+/// Everything that is written by hand, read once for all rules.
+static EVERYTHING: LazyLock<Vec<Source>> = LazyLock::new(|| {
     let folders = ["src", "tests", "examples", "benches", "macros/src", "macros/tests"];
     folders.iter().flat_map(|folder| source::all(root(), folder)).collect()
+});
+
+fn everything() -> &'static [Source] {
+    &EVERYTHING
+}
+
+/// The part of it that users link.
+fn library() -> &'static [Source] {
+    &EVERYTHING[..EVERYTHING.iter().take_while(|source| source.is_in("src")).count()]
 }
 
 #[track_caller]
@@ -39,15 +44,16 @@ fn none(faults: impl IntoIterator<Item = Fault>) {
 }
 
 #[track_caller]
-fn each(sources: Vec<Source>, rule: impl Fn(&Source) -> Vec<Fault>) {
-    assert!(!sources.is_empty(), "no sources found");
-    none(sources.iter().flat_map(rule));
+fn each<'a>(sources: impl IntoIterator<Item = &'a Source>, rule: impl Fn(&Source) -> Vec<Fault>) {
+    let mut sources = sources.into_iter().peekable();
+    assert!(sources.peek().is_some(), "no sources found");
+    none(sources.flat_map(rule));
 }
 
 #[test]
 fn a_room_imports_lower_floors_only() {
     each(library(), |source| floors::floors(source, floors::EXCEPTIONS));
-    none(floors::needless_exceptions(&library(), floors::EXCEPTIONS));
+    none(floors::needless_exceptions(library(), floors::EXCEPTIONS));
 }
 
 #[test]
@@ -81,7 +87,7 @@ fn atomic_orderings_stand_in_few_files() {
 
 #[test]
 fn safety_is_argued_each_time() {
-    none(rules::safety(&library()));
+    none(rules::safety(library()));
 }
 
 #[test]
@@ -94,7 +100,7 @@ fn the_kernels_numbers_are_bindgens() {
 #[test]
 fn every_dependency_is_used() {
     let manifest = fs::read_to_string(root().join("Cargo.toml")).expect("a manifest");
-    none(rules::unused_dependencies(&manifest, &library(), ROOMS));
+    none(rules::unused_dependencies(&manifest, library(), ROOMS));
     let build = Source::read(root(), "build.rs");
     assert!(build.code.contains("bindgen::"), "build.rs does not use bindgen");
 }
@@ -102,8 +108,7 @@ fn every_dependency_is_used() {
 #[test]
 fn nothing_is_put_off() {
     // The macros' own tests write attributes that the house itself does without.
-    let sources: Vec<Source> = everything().into_iter().filter(|source| !source.is_in("macros")).collect();
-    each(sources, rules::banned);
+    each(everything().iter().filter(|source| !source.is_in("macros")), rules::banned);
 }
 
 #[test]
