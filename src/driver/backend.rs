@@ -3,7 +3,7 @@
 
 use crate::{
     driver::{
-        Batch, Config, Counters, DriverInfo, DriverKind, Threads, Wait, WakeHandle, own,
+        Batch, Config, Counters, DriverInfo, Threads, Wait, WakeHandle, choice, own,
         poll::{Poll, SourceId},
         slots::{self, Key, Owner, Slots, Stage},
         threads::{Job, Replies},
@@ -55,17 +55,10 @@ impl Core {
     /// Makes the backend that `config` and this machine agree on.
     pub(super) fn new(config: &Config, bell: &WakeHandle) -> io::Result<(Core, DriverInfo)> {
         config.check()?;
-        let named = config.choice.settle()?;
-        let (backend, info) = match named {
-            Some((DriverKind::Poll, who)) => poll(bell, format!("{who} asks for it"))?,
-            Some((DriverKind::Uring, who)) => match Uring::new(config.entries, bell) {
-                Ok(ring) => uring(ring),
-                Err(e) => return Err(io::Error::new(e.kind(), format!("{who} asks for the uring driver, but {e}"))),
-            },
-            None => match Uring::new(config.entries, bell) {
-                Ok(ring) => uring(ring),
-                Err(e) => poll(bell, e.to_string())?,
-            },
+        let (ring, info) = choice::decide(config.choice.settle()?, || Uring::new(config.entries, bell))?;
+        let backend = match ring {
+            Some(ring) => Backend::Uring(Box::new(ring)),
+            None => Backend::Poll(Poll::new(bell.clone())?),
         };
         let bell = bell.clone();
         let core = Core {
@@ -354,12 +347,4 @@ impl Core {
         let (lost, wakers) = self.slots.give_up();
         (lost, wakers, mem::replace(&mut self.backend, Backend::Gone))
     }
-}
-
-fn uring(ring: Uring) -> (Backend, DriverInfo) {
-    (Backend::Uring(Box::new(ring)), DriverInfo { kind: DriverKind::Uring, reason: None })
-}
-
-fn poll(bell: &WakeHandle, reason: String) -> io::Result<(Backend, DriverInfo)> {
-    Ok((Backend::Poll(Poll::new(bell.clone())?), DriverInfo { kind: DriverKind::Poll, reason: Some(reason) }))
 }

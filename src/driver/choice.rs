@@ -83,6 +83,30 @@ fn parse(value: Option<&OsStr>) -> io::Result<Option<DriverKind>> {
     }
 }
 
+/// The driver that whoever asked and the machine agree on, with its ring if it has one. `ring` is tried unless the
+/// other driver is asked for.
+pub(super) fn decide<R>(
+    asked: Option<(DriverKind, &str)>,
+    ring: impl FnOnce() -> io::Result<R>,
+) -> io::Result<(Option<R>, DriverInfo)> {
+    let without = |reason| Ok((None, DriverInfo { kind: DriverKind::Poll, reason: Some(reason) }));
+    if let Some((DriverKind::Poll, who)) = asked {
+        return without(format!("{who} asks for it"));
+    }
+    let refused = match ring() {
+        Ok(ring) => return Ok((Some(ring), DriverInfo { kind: DriverKind::Uring, reason: None })),
+        Err(e) => e,
+    };
+    match asked {
+        Some((_, who)) => {
+            Err(io::Error::new(refused.kind(), format!("{who} asks for the uring driver, but {refused}")))
+        }
+        // A setting that means nothing is a mistake to be told, and no machine without a ring.
+        None if refused.kind() == io::ErrorKind::InvalidInput && refused.raw_os_error().is_none() => Err(refused),
+        None => without(refused.to_string()),
+    }
+}
+
 /// What a driver is made from.
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
@@ -129,6 +153,28 @@ mod tests {
         let error = parse("epol").unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
         assert!(error.to_string().contains("`uring` or `poll`"), "{error}");
+    }
+
+    #[test]
+    fn a_machine_without_a_ring_gets_the_poll_driver_unless_that_is_forbidden() {
+        let none = || Err::<(), _>(io::Error::from_raw_os_error(libc::EPERM));
+        let (ring, info) = decide(None, none).unwrap();
+        assert_eq!((ring, info.kind()), (None, DriverKind::Poll));
+        assert!(info.reason().unwrap().contains("not permitted"), "{info}");
+        let error = decide(Some((DriverKind::Uring, "ANNULUS_DRIVER")), none).unwrap_err();
+        assert!(error.to_string().starts_with("ANNULUS_DRIVER asks for the uring driver, but "), "{error}");
+        let (ring, info) = decide(None, || Ok(7)).unwrap();
+        assert_eq!((ring, info.to_string().as_str()), (Some(7), "uring"));
+        let (ring, info) = decide(Some((DriverKind::Poll, "the program")), || -> io::Result<()> { panic!() }).unwrap();
+        assert_eq!((ring, info.to_string().as_str()), (None, "poll (the program asks for it)"));
+    }
+
+    #[test]
+    fn a_setting_that_means_nothing_is_no_reason_to_change_the_driver() {
+        let mistake = || Err::<(), _>(io::Error::new(io::ErrorKind::InvalidInput, "ANNULUS_SETUP is `x`"));
+        assert_eq!(decide(None, mistake).unwrap_err().to_string(), "ANNULUS_SETUP is `x`");
+        // The kernel's own EINVAL is another matter.
+        decide(None, || Err::<(), _>(io::Error::from_raw_os_error(libc::EINVAL))).unwrap();
     }
 
     #[test]

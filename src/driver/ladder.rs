@@ -121,7 +121,11 @@ fn explain(error: io::Error) -> io::Error {
         Some(libc::ENOMEM) => {
             "the memory of a ring may not be locked (ENOMEM): raise RLIMIT_MEMLOCK (ulimit -l) or ask for fewer entries"
         }
-        Some(libc::EINVAL) => "the kernel knows none of the setups that were tried (EINVAL)",
+        // Another kind than its own: nobody's input is wrong, the kernel is old.
+        Some(libc::EINVAL) => {
+            let why = "the kernel knows none of the setups that were tried (EINVAL): a newer one is needed";
+            return io::Error::new(io::ErrorKind::Unsupported, why);
+        }
         Some(libc::EMFILE | libc::ENFILE) => "no descriptor is left for a ring: raise RLIMIT_NOFILE (ulimit -n)",
         _ => return io::Error::new(error.kind(), format!("io_uring_setup failed: {error}")),
     };
@@ -138,6 +142,8 @@ mod tests {
             let text = explain(io::Error::from_raw_os_error(errno)).to_string();
             assert!(text.contains(word), "{text}");
         }
+        let old = explain(io::Error::from_raw_os_error(libc::EINVAL));
+        assert_eq!(old.kind(), io::ErrorKind::Unsupported, "{old}");
     }
 
     #[test]
