@@ -42,6 +42,7 @@ pub mod fs;
 pub mod io;
 pub mod net;
 pub mod op;
+pub mod report;
 pub mod ring;
 pub mod rt;
 pub mod sys;
@@ -53,6 +54,7 @@ pub mod time;
 pub use annulus_macros::{main, test};
 pub use buf::BufResult;
 pub use driver::{Counters, DriverInfo, DriverKind, Fd, PoolCounts};
+pub use report::{Report, probe};
 pub use rt::{
     Builder, JoinError, JoinHandle, Metrics, Runtime, driver, metrics, run, spawn, spawn_blocking, yield_now,
 };

@@ -61,9 +61,11 @@ pub(crate) enum Choice {
     Named(DriverKind),
 }
 
+/// The driver that must be, and who said so; `None` leaves it to the machine.
+pub(crate) type Asked = Option<(DriverKind, &'static str)>;
+
 impl Choice {
-    /// The driver that must be, and who said so; `None` leaves it to the machine.
-    pub(super) fn settle(self) -> io::Result<Option<(DriverKind, &'static str)>> {
+    pub(super) fn settle(self) -> io::Result<Asked> {
         match self {
             Choice::Named(kind) => Ok(Some((kind, "the program"))),
             Choice::Auto => Ok(parse(env::var_os("ANNULUS_DRIVER").as_deref())?.map(|kind| (kind, "ANNULUS_DRIVER"))),
@@ -85,10 +87,7 @@ fn parse(value: Option<&OsStr>) -> io::Result<Option<DriverKind>> {
 
 /// The driver that whoever asked and the machine agree on, with its ring if it has one. `ring` is tried unless the
 /// other driver is asked for.
-pub(super) fn decide<R>(
-    asked: Option<(DriverKind, &str)>,
-    ring: impl FnOnce() -> io::Result<R>,
-) -> io::Result<(Option<R>, DriverInfo)> {
+pub(super) fn decide<R>(asked: Asked, ring: impl FnOnce() -> io::Result<R>) -> io::Result<(Option<R>, DriverInfo)> {
     let without = |reason| Ok((None, DriverInfo { kind: DriverKind::Poll, reason: Some(reason) }));
     if let Some((DriverKind::Poll, who)) = asked {
         return without(format!("{who} asks for it"));

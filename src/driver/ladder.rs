@@ -3,7 +3,7 @@
 //! Flags are asked for, never inferred from a version: the best set first, and on EINVAL the next plainer one.
 
 use crate::ring::{Features, Ring, SetupFlags};
-use std::{env, fmt, io, thread, time::Duration};
+use std::{env, ffi::OsStr, fmt, io, thread, time::Duration};
 
 /// A way to run completions, best first; `ANNULUS_SETUP` forces one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,18 +16,44 @@ enum Rung {
     Plain,
 }
 
-impl fmt::Display for Rung {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl Rung {
+    const ALL: [Rung; 3] = [Rung::Defer, Rung::Coop, Rung::Plain];
+
+    fn name(self) -> &'static str {
+        match self {
             Rung::Defer => "defer",
             Rung::Coop => "coop",
             Rung::Plain => "plain",
-        })
+        }
     }
 }
 
 /// What all rungs have: a completion queue of one's own size, cut to what the kernel allows.
-const ALL: SetupFlags = SetupFlags::CLAMP;
+const ALL: SetupFlags = SetupFlags::CLAMP.union(SetupFlags::CQSIZE);
+
+/// One setup that was asked for, and what the kernel answered.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Attempt {
+    /// The rung of the ladder, as `ANNULUS_SETUP` calls it: `defer`, `coop` or `plain`.
+    pub rung: &'static str,
+    /// The flags that were asked for.
+    pub flags: SetupFlags,
+    /// The entries that were asked for.
+    pub entries: u32,
+    /// Why there was no ring. `raw_os_error` is the kernel's number.
+    pub error: Option<io::Error>,
+}
+
+impl fmt::Display for Attempt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} with {} entries, {}: ", self.rung, self.entries, flag_names(self.flags))?;
+        match &self.error {
+            Some(error) => error.fmt(f),
+            None => f.write_str("taken"),
+        }
+    }
+}
 
 /// The sets to try, best first.
 fn rungs() -> [(Rung, SetupFlags); 5] {
@@ -51,44 +77,59 @@ const NEEDED: Features =
 /// The smallest ring worth having when memory may not be locked.
 const FEWEST: u32 = 64;
 
-/// Climbs down until there is a ring of about `entries` entries.
+/// Climbs down until there is a ring of about `entries` entries. What was asked for on the way is added to `tried`.
 ///
 /// # Errors
 /// Why there is none, in a sentence that says what to do about it.
-pub(super) fn climb(entries: u32) -> io::Result<Ring> {
-    let forced = forced()?;
-    let mut last = None;
-    for (_, flags) in rungs().into_iter().filter(|(rung, _)| forced.is_none_or(|f| f == *rung)) {
-        match build(entries, flags) {
-            Ok(ring) => return check(ring),
-            Err(e) if e.raw_os_error() == Some(libc::EINVAL) => last = Some(e),
-            Err(e) => return Err(explain(e)),
-        }
-    }
-    Err(explain(last.unwrap_or_else(|| io::Error::from_raw_os_error(libc::EINVAL))))
+pub(super) fn climb(entries: u32, tried: &mut Vec<Attempt>) -> io::Result<Ring> {
+    let forced = forced(env::var_os("ANNULUS_SETUP").as_deref())?;
+    let make = |flags, entries: u32| Ring::builder().flags(flags).cq_entries(entries.saturating_mul(4)).build(entries);
+    check(descend(forced, entries, tried, make).map_err(explain)?)
 }
 
 /// The rung that `ANNULUS_SETUP` forces.
-fn forced() -> io::Result<Option<Rung>> {
-    match env::var("ANNULUS_SETUP").as_deref() {
-        Err(env::VarError::NotPresent) | Ok("") => Ok(None),
-        Ok("defer") => Ok(Some(Rung::Defer)),
-        Ok("coop") => Ok(Some(Rung::Coop)),
-        Ok("plain") => Ok(Some(Rung::Plain)),
-        other => Err(io::Error::new(
+fn forced(value: Option<&OsStr>) -> io::Result<Option<Rung>> {
+    let Some(value) = value.filter(|value| !value.is_empty()) else { return Ok(None) };
+    match Rung::ALL.into_iter().find(|rung| value == rung.name()) {
+        Some(rung) => Ok(Some(rung)),
+        None => Err(io::Error::new(
             io::ErrorKind::InvalidInput,
-            format!("ANNULUS_SETUP is {other:?}; set it to `defer`, `coop` or `plain`, or unset it"),
+            format!("ANNULUS_SETUP is {value:?}; set it to `defer`, `coop` or `plain`, or unset it"),
         )),
     }
 }
 
+/// Rung by rung, for as long as the kernel does not know the flags.
+fn descend<R>(
+    forced: Option<Rung>,
+    entries: u32,
+    tried: &mut Vec<Attempt>,
+    make: impl Fn(SetupFlags, u32) -> io::Result<R>,
+) -> io::Result<R> {
+    let mut last = io::Error::from_raw_os_error(libc::EINVAL);
+    for (rung, flags) in rungs().into_iter().filter(|(rung, _)| forced.is_none_or(|f| f == *rung)) {
+        match stand(rung, flags, entries, tried, &make) {
+            Err(e) if e.raw_os_error() == Some(libc::EINVAL) => last = e,
+            other => return other,
+        }
+    }
+    Err(last)
+}
+
 /// One rung, with fewer entries when the memory for them may not be locked. The kernel gives such memory back with a
 /// delay, so the smallest size is tried again for a moment.
-fn build(mut entries: u32, flags: SetupFlags) -> io::Result<Ring> {
+fn stand<R>(
+    rung: Rung,
+    flags: SetupFlags,
+    mut entries: u32,
+    tried: &mut Vec<Attempt>,
+    make: impl Fn(SetupFlags, u32) -> io::Result<R>,
+) -> io::Result<R> {
     let mut retries = 3;
     loop {
-        let cq_entries = entries.saturating_mul(4);
-        match Ring::builder().flags(flags).cq_entries(cq_entries).build(entries) {
+        let made = make(flags, entries);
+        tried.push(Attempt { rung: rung.name(), flags, entries, error: made.as_ref().err().map(copy) });
+        match made {
             Err(e) if e.raw_os_error() == Some(libc::ENOMEM) && entries > FEWEST => entries /= 2,
             Err(e) if e.raw_os_error() == Some(libc::ENOMEM) && retries > 0 => {
                 retries -= 1;
@@ -97,6 +138,11 @@ fn build(mut entries: u32, flags: SetupFlags) -> io::Result<Ring> {
             other => return other,
         }
     }
+}
+
+/// The flags by their names.
+pub(crate) fn flag_names<F: bitflags::Flags>(flags: F) -> String {
+    flags.iter_names().map(|(name, _)| name).collect::<Vec<_>>().join(" ")
 }
 
 fn check(mut ring: Ring) -> io::Result<Ring> {
@@ -108,6 +154,14 @@ fn check(mut ring: Ring) -> io::Result<Ring> {
     // An index in the thread's table saves a look-up for each enter; without one (Linux < 5.18) everything works.
     let _ = ring.register_ring_fd();
     Ok(ring)
+}
+
+/// The same error once more, with its number if it has one.
+pub(super) fn copy(error: &io::Error) -> io::Error {
+    match error.raw_os_error() {
+        Some(errno) => io::Error::from_raw_os_error(errno),
+        None => io::Error::new(error.kind(), error.to_string()),
+    }
 }
 
 /// Says what stands between the program and a ring.
@@ -151,5 +205,51 @@ mod tests {
         let rungs = rungs();
         assert_eq!(rungs.first().unwrap().0, Rung::Defer);
         assert_eq!(*rungs.last().unwrap(), (Rung::Plain, ALL));
+    }
+
+    fn fake(answer: impl Fn(SetupFlags, u32) -> i32) -> impl Fn(SetupFlags, u32) -> io::Result<u32> {
+        move |flags, entries| match answer(flags, entries) {
+            0 => Ok(entries),
+            errno => Err(io::Error::from_raw_os_error(errno)),
+        }
+    }
+
+    fn errnos(tried: &[Attempt]) -> Vec<Option<i32>> {
+        tried.iter().map(|a| a.error.as_ref().and_then(io::Error::raw_os_error)).collect()
+    }
+
+    #[test]
+    fn every_step_is_recorded() {
+        let coop = |flags: SetupFlags, _| if flags.contains(SetupFlags::SINGLE_ISSUER) { libc::EINVAL } else { 0 };
+        let mut tried = Vec::new();
+        assert_eq!(descend(None, 256, &mut tried, fake(coop)).unwrap(), 256);
+        assert_eq!(errnos(&tried), [Some(libc::EINVAL), Some(libc::EINVAL), Some(libc::EINVAL), None]);
+        let last = tried.last().unwrap();
+        let text = "coop with 256 entries, CQSIZE CLAMP SUBMIT_ALL COOP_TASKRUN TASKRUN_FLAG: taken";
+        assert_eq!((last.rung, last.to_string().as_str()), ("coop", text));
+        tried.clear();
+        assert_eq!(descend(Some(Rung::Plain), 256, &mut tried, fake(coop)).unwrap(), 256);
+        assert_eq!(tried.len(), 1);
+    }
+
+    #[test]
+    fn little_memory_makes_a_smaller_ring_and_a_refusal_ends_the_climb() {
+        let small = |_, entries| if entries > 128 { libc::ENOMEM } else { 0 };
+        let mut tried = Vec::new();
+        assert_eq!(descend(None, 512, &mut tried, fake(small)).unwrap(), 128);
+        assert_eq!(tried.iter().map(|a| a.entries).collect::<Vec<_>>(), [512, 256, 128]);
+        for (errno, steps) in [(libc::EPERM, 1), (libc::ENOMEM, 5), (libc::EINVAL, 5)] {
+            tried.clear();
+            assert_eq!(descend(None, 128, &mut tried, fake(|_, _| errno)).unwrap_err().raw_os_error(), Some(errno));
+            assert_eq!(errnos(&tried), vec![Some(errno); steps]);
+        }
+    }
+
+    #[test]
+    fn a_rung_is_forced_by_its_name() {
+        let forced = |value: &str| forced(Some(OsStr::new(value)));
+        assert_eq!(forced("coop").unwrap(), Some(Rung::Coop));
+        assert_eq!(forced("").unwrap(), None);
+        assert!(forced("best").unwrap_err().to_string().starts_with("ANNULUS_SETUP is \"best\"; set it to"));
     }
 }

@@ -1,7 +1,12 @@
 //! The kernel's ring as a driver.
 
 use crate::{
-    driver::{Counters, Wait, WakeHandle, ladder, own, slots::Key},
+    driver::{
+        Counters, Wait, WakeHandle,
+        ladder::{self, Attempt},
+        own,
+        slots::Key,
+    },
     entry::{Cqe, Interest, Sqe, SqeFlags},
     ring::{Enter, EnterFlags, Features, Ring},
     sys::names::OPCODES,
@@ -21,7 +26,7 @@ pub(super) struct Uring {
     ring: Ring,
     /// Entries that found the queue full, in their order.
     backlog: VecDeque<Sqe>,
-    known: [bool; OPCODES.len()],
+    known: Known,
     bell: WakeHandle,
     /// The kernel watches the bell.
     bell_is_watched: bool,
@@ -35,8 +40,7 @@ impl Uring {
     /// # Errors
     /// Why there is none, and what to do.
     pub(super) fn new(entries: u32, bell: &WakeHandle) -> io::Result<Uring> {
-        let ring = ladder::climb(entries)?;
-        let known = known(&ring, env::var("ANNULUS_HIDE_OPS").unwrap_or_default().as_str())?;
+        let (ring, known) = open(entries, &mut Vec::new())?;
         let cancels_are_silent = ring.features().contains(Features::CQE_SKIP);
         Ok(Uring {
             ring,
@@ -170,8 +174,21 @@ impl Uring {
     }
 }
 
+/// By opcode: whether the ring carries it out.
+pub(super) type Known = [bool; OPCODES.len()];
+
+/// The best ring of about `entries` entries, and what it carries out. What was asked for on the way goes into `tried`.
+///
+/// # Errors
+/// Why there is none, and what to do.
+pub(super) fn open(entries: u32, tried: &mut Vec<Attempt>) -> io::Result<(Ring, Known)> {
+    let ring = ladder::climb(entries, tried)?;
+    let known = known(&ring, env::var("ANNULUS_HIDE_OPS").unwrap_or_default().as_str())?;
+    Ok((ring, known))
+}
+
 /// Which opcodes the ring carries out, but for those that `hidden` (names, comma-separated) hides, for tests.
-fn known(ring: &Ring, hidden: &str) -> io::Result<[bool; OPCODES.len()]> {
+fn known(ring: &Ring, hidden: &str) -> io::Result<Known> {
     let probe = ring.probe()?;
     let mut known = [false; OPCODES.len()];
     for (opcode, known) in known.iter_mut().enumerate() {

@@ -1,7 +1,7 @@
 //! Operations: one file each, with its entry, its twin, its future and its tests.
 //!
 //! An operation is a value ([`Op`]) that a future ([`Submit`]) hands to the driver at its first poll. To add one, write
-//! its file and name it here; no driver has to know.
+//! its file and name it and its opcode here; no driver has to know.
 //!
 //! # Cancellation
 //! Every function here returns a [`Submit`]: dropped before its completion, it asks the driver to cancel, and its
@@ -28,6 +28,7 @@ mod submit;
 mod write;
 mod writev;
 
+use crate::sys;
 pub use accept::{Accept, Peer, accept};
 pub use bind::{Bind, bind};
 pub use close::{Close, close};
@@ -47,6 +48,27 @@ pub use submit::{Op, Submit, submit};
 pub use write::{Write, write, write_at};
 pub use writev::{Writev, writev, writev_at};
 
+/// The opcodes that have a twin: one for each file here.
+pub(crate) const TWINS: [u32; 17] = [
+    sys::IORING_OP_ACCEPT,
+    sys::IORING_OP_BIND,
+    sys::IORING_OP_CLOSE,
+    sys::IORING_OP_CONNECT,
+    sys::IORING_OP_FSYNC,
+    sys::IORING_OP_LISTEN,
+    sys::IORING_OP_NOP,
+    sys::IORING_OP_OPENAT,
+    sys::IORING_OP_POLL_ADD,
+    sys::IORING_OP_READ,
+    sys::IORING_OP_READV,
+    sys::IORING_OP_RECV,
+    sys::IORING_OP_SEND,
+    sys::IORING_OP_SHUTDOWN,
+    sys::IORING_OP_SOCKET,
+    sys::IORING_OP_WRITE,
+    sys::IORING_OP_WRITEV,
+];
+
 /// The most bytes that the kernel moves in one call; longer requests are cut, not refused.
 pub(crate) const MAX_LEN: usize = 0x7fff_f000;
 
@@ -60,3 +82,26 @@ pub(crate) fn clamp(len: usize) -> u32 {
 
 /// The offset that means: where the file's own position is.
 pub(crate) const HERE: u64 = u64::MAX;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{collections::BTreeSet, fs};
+
+    /// The opcodes that a file's entries have.
+    fn opcodes(text: &str) -> BTreeSet<String> {
+        let code = text.split("#[cfg(test)]").next().unwrap_or(text);
+        let names = code.split("opcode: sys::IORING_OP_").skip(1).map(|rest| rest.split(' ').next().unwrap());
+        names.map(String::from).collect()
+    }
+
+    #[test]
+    fn the_list_of_twins_is_the_folder() {
+        let files = fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/src/op")).unwrap();
+        let texts = files.map(|file| fs::read_to_string(file.unwrap().path()).unwrap());
+        let with_twin = texts.filter(|text| text.contains("fn twin(&self) -> &'static Twin {"));
+        let there: BTreeSet<String> = with_twin.flat_map(|text| opcodes(&text)).collect();
+        let listed: BTreeSet<String> = TWINS.iter().map(|&op| sys::names::OPCODES[op as usize].into()).collect();
+        assert_eq!(listed, there);
+    }
+}
