@@ -3,6 +3,7 @@
 use std::{
     fs,
     io::{Read, Write, stderr},
+    os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::{self, Command, Output, Stdio},
 };
@@ -138,6 +139,46 @@ fn doctor_tells_what_is_wrong_and_succeeds() {
     let (text, _, code) = output(example("doctor").env("ANNULUS_SETUP", "best"));
     assert_eq!(code, Some(0), "{text}");
     assert!(text.starts_with("driver     none: ANNULUS_SETUP is \"best\""), "{text}");
+}
+
+/// Lets `io_uring_setup(2)` fail with `errno`, in the child alone.
+fn forbid_rings(command: &mut Command, errno: i32) {
+    let step = |code: u32, jt, jf, k| libc::sock_filter { code: code as u16, jt, jf, k };
+    let mut filter = [
+        step(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, 0),
+        step(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, 1, libc::SYS_io_uring_setup as u32),
+        step(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ERRNO | errno as u32),
+        step(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ALLOW),
+    ];
+    let install = move || {
+        let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_mut_ptr() };
+        // SAFETY: Plain call: numbers alone.
+        let fixed = unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) };
+        // SAFETY: Kernel's word: the program and its steps are there until the call returns.
+        let filtered = unsafe { libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program) };
+        if fixed + filtered == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
+    };
+    // SAFETY: two system calls, which allocate nothing and take no lock.
+    unsafe { command.pre_exec(install) };
+}
+
+#[test]
+fn where_rings_are_forbidden_doctor_says_so_and_cat_works() {
+    for (errno, name) in [(libc::EPERM, "EPERM"), (libc::ENOSYS, "ENOSYS")] {
+        let mut doctor = example("doctor");
+        forbid_rings(&mut doctor, errno);
+        let (text, _, code) = output(&mut doctor);
+        assert_eq!(code, Some(0), "{text}");
+        assert!(text.starts_with("driver     poll (io_uring is") && text.contains(name), "{text}");
+        assert!(text.contains("seccomp    a filter\n") && text.contains("\nadvice     let the seccomp"), "{text}");
+        let (file, bytes) = Temp::new(name, 300_000);
+        let mut cat = example("cat");
+        forbid_rings(&mut cat, errno);
+        assert!(cat.arg(&file.0).output().expect("a child").stdout == bytes, "{name}");
+        let (_, errors, code) = output(cat.env("ANNULUS_DRIVER", "uring"));
+        assert_eq!(code, Some(1), "{errors}");
+        assert!(errors.contains("ANNULUS_DRIVER asks for the uring driver, but io_uring is"), "{errors}");
+    }
 }
 
 #[test]

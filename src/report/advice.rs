@@ -2,6 +2,7 @@
 
 use super::{Report, Seccomp, Support};
 use crate::{driver::DriverKind, ring::SetupFlags};
+use std::io;
 
 /// One sentence for each thing that can be changed.
 pub(super) fn advice(report: &Report) -> Vec<String> {
@@ -27,7 +28,8 @@ fn variables(report: &Report) -> Vec<String> {
     let poll = report.driver().is_ok_and(|info| info.kind() == DriverKind::Poll);
     let mut lines = Vec::new();
     match report.driver() {
-        Err(error) => lines.push(format!("no runtime can be made: {error}")),
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => return vec![error.to_string()],
+        Err(_) => lines.push("unset ANNULUS_DRIVER: the poll driver runs everywhere".into()),
         Ok(_) if poll && report.ring().is_ok() => lines.push("unset ANNULUS_DRIVER: there is a ring to be had".into()),
         Ok(_) => {}
     }
@@ -101,7 +103,6 @@ mod tests {
         ring::Features,
         sys::{self, names::OPCODES},
     };
-    use std::io;
 
     const BEST: SetupFlags = SetupFlags::DEFER_TASKRUN.union(SetupFlags::SINGLE_ISSUER);
     type Asked = Option<(DriverKind, &'static str)>;
@@ -174,7 +175,7 @@ mod tests {
         says(&without_ring(libc::ENOMEM, None, off(0, -1, Seccomp::Filter)), &["RLIMIT_MEMLOCK"]);
         says(&without_ring(libc::EMFILE, None, off(0, -1, Seccomp::Off)), &["RLIMIT_NOFILE"]);
         let report = without_ring(libc::EPERM, URING, off(2, -1, Seccomp::Off));
-        says(&report, &["no runtime can be made: ANNULUS_DRIVER asks for the uring driver", "io_uring_disabled=0"]);
+        says(&report, &["unset ANNULUS_DRIVER", "io_uring_disabled=0"]);
         assert!(report.opcodes().all(|(_, how)| how == Support::Missing));
     }
 
@@ -190,6 +191,15 @@ mod tests {
         says(&with_ring(BEST, None, &[], set("ANNULUS_SETUP", "")), &[]);
         let hidden = with_ring(BEST, None, &[sys::IORING_OP_READ], set("ANNULUS_HIDE_OPS", "READ"));
         says(&hidden, &["unset ANNULUS_HIDE_OPS"]);
+    }
+
+    #[test]
+    fn a_mistake_is_told_once() {
+        let mistake = || io::Error::new(io::ErrorKind::InvalidInput, "ANNULUS_SETUP is \"x\"");
+        let machine = Machine { environment: vec![("ANNULUS_SETUP", "x".into())], ..Machine::default() };
+        let report = Report { survey: Survey::new(Vec::new(), Err(mistake()), Ok(None)), machine };
+        says(&report, &["ANNULUS_SETUP is \"x\""]);
+        assert!(report.to_string().starts_with("driver     none: ANNULUS_SETUP is"), "{report}");
     }
 
     #[test]
