@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::{Read, Write, stderr},
+    io::{Read, Seek, SeekFrom, Write, stderr},
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::{self, Command, Output, Stdio},
@@ -76,11 +76,12 @@ fn cat_copies_files() {
 }
 
 #[test]
-fn cat_appends_to_a_file() {
+fn cat_writes_where_the_output_stands() {
     let (file, bytes) = Temp::new("source", 300_000);
-    on_both_drivers("cat_appends_to_a_file", "cat", |driver, mut cat| {
+    on_both_drivers("cat_writes_where_the_output_stands", "cat", |driver, mut cat| {
         let (target, head) = Temp::new(&format!("target-{driver}"), 5);
-        let open = fs::File::options().append(true).open(&target.0).expect("a file");
+        let mut open = fs::File::options().write(true).open(&target.0).expect("a file");
+        open.seek(SeekFrom::End(0)).expect("a place");
         let status = cat.arg(&file.0).stdout(open).status().expect("a child");
         assert!(status.success(), "{driver}");
         assert!(fs::read(&target.0).expect("the copy") == [&head[..], &bytes].concat(), "{driver}");
