@@ -2,7 +2,7 @@
 
 use super::state::{Begin, Detach, State};
 use crate::rt::{
-    handoff::{Linked, Sleep, Stack},
+    handoff::{Chain, Linked, Sleep, Stack},
     sync::{AtomicBool, AtomicPtr, AtomicUsize, Ordering::Relaxed},
 };
 use loom::{cell::UnsafeCell, sync::Arc, thread};
@@ -54,19 +54,24 @@ impl Shard {
         Arc::new(Shard { stack: Stack::new(), sleep: Sleep::new(), rung: AtomicBool::new(false), nodes })
     }
 
-    fn push(&self, n: usize, value: usize) {
+    /// False if the stack is closed.
+    fn offer(&self, n: usize, value: usize) -> bool {
         self.nodes[n].value.with_mut(|v| unsafe { *v = value });
         // SAFETY: the node lives as long as the shard, and each is pushed once.
-        assert!(unsafe { self.stack.push(NonNull::from(&self.nodes[n])) });
+        unsafe { self.stack.push(NonNull::from(&self.nodes[n])) }
+    }
+
+    fn push(&self, n: usize) {
+        assert!(self.offer(n, n));
         if self.sleep.must_wake() {
             self.rung.store(true, Relaxed);
         }
     }
+}
 
-    fn take(&self) -> Vec<usize> {
-        // SAFETY: a taken node is the taker's.
-        self.stack.take().map(|node| unsafe { node.as_ref() }.value.with(|v| unsafe { *v })).collect()
-    }
+fn read(chain: Chain<Node>) -> Vec<usize> {
+    // SAFETY: a taken node is the taker's.
+    chain.map(|node| unsafe { node.as_ref() }.value.with(|v| unsafe { *v })).collect()
 }
 
 fn no_lost_wake() {
@@ -74,10 +79,10 @@ fn no_lost_wake() {
     let pushers: Vec<_> = (0..2)
         .map(|n| {
             let shard = shard.clone();
-            thread::spawn(move || shard.push(n, 1))
+            thread::spawn(move || shard.push(n))
         })
         .collect();
-    let mut got = shard.take().len();
+    let mut got = read(shard.stack.take()).len();
     shard.sleep.announce();
     let sleeps = shard.stack.is_empty();
     if !sleeps {
@@ -87,24 +92,25 @@ fn no_lost_wake() {
     if sleeps && got < 2 {
         assert!(shard.rung.load(Relaxed), "asleep with {got} of 2 taken, and nobody rings");
     }
-    got += shard.take().len();
+    got += read(shard.stack.take()).len();
     assert_eq!(got, 2);
 }
 
+/// Closing always exchanges the head, so that loom tries it between any two steps of the pushers.
 fn fifo() {
     let shard = Shard::new();
     let pushers: Vec<_> = [[0, 1], [2, 3]]
         .into_iter()
         .map(|mine| {
             let shard = shard.clone();
-            thread::spawn(move || mine.into_iter().for_each(|n| shard.push(n, n)))
+            thread::spawn(move || mine.into_iter().filter(|&n| shard.offer(n, n)).count())
         })
         .collect();
-    let mut got = shard.take();
-    pushers.into_iter().for_each(|pusher| pusher.join().unwrap());
-    got.extend(shard.take());
-    let place = |n: usize| got.iter().position(|&m| m == n).unwrap();
-    assert!(got.len() == 4 && place(0) < place(1) && place(2) < place(3), "{got:?}");
+    let got = read(shard.stack.close());
+    let pushed: Vec<usize> = pushers.into_iter().map(|pusher| pusher.join().unwrap()).collect();
+    let of = |pusher: usize| -> Vec<usize> { got.iter().copied().filter(|n| n / 2 == pusher).collect() };
+    assert_eq!(of(0), [0, 1][..pushed[0]], "{got:?}");
+    assert_eq!(of(1), [2, 3][..pushed[1]], "{got:?}");
 }
 
 /// Two wakers write and notify; the owner polls whenever the task is queued. In the end it has seen both.
