@@ -41,9 +41,11 @@ pub(crate) use wake::WakeHandle;
 
 use slots::{Fate, Owner};
 use std::{
-    cell::{OnceCell, RefCell},
+    cell::{Cell, OnceCell, RefCell},
     fmt, io,
+    mem::ManuallyDrop,
     os::fd::RawFd,
+    ptr,
     rc::Rc,
     task::Waker,
     time::{Duration, Instant},
@@ -72,14 +74,22 @@ pub(crate) struct Driver {
     this: OnceCell<std::rc::Weak<Driver>>,
 }
 
-thread_local!(static CURRENT: RefCell<Option<Rc<Driver>>> = const { RefCell::new(None) });
+// A plain pointer, because that needs no destructor: a runtime in a thread-local of the user's may end after those of
+// the thread have begun to run, and must still be able to be the current one.
+thread_local!(static CURRENT: Cell<*const Driver> = const { Cell::new(ptr::null()) });
 
 /// Makes a driver the thread's current one until dropped.
-pub(crate) struct Entered(Option<Rc<Driver>>);
+///
+/// **Scoped**: the thread's pointer names the driver that the innermost guard holds, and the guard puts the former
+/// pointer back before it lets go, in unwinding too.
+pub(crate) struct Entered {
+    outer: *const Driver,
+    _driver: Rc<Driver>,
+}
 
 impl Drop for Entered {
     fn drop(&mut self) {
-        let _ = CURRENT.try_with(|current| current.replace(self.0.take()));
+        CURRENT.set(self.outer);
     }
 }
 
@@ -95,14 +105,21 @@ impl Driver {
         Ok(driver)
     }
 
-    /// The thread's current driver. `None` outside of a runtime, and while the thread's locals are torn down.
+    /// The thread's current driver. `None` outside of a runtime.
     pub(crate) fn current() -> Option<Rc<Driver>> {
-        CURRENT.try_with(|current| current.borrow().clone()).ok().flatten()
+        let current = CURRENT.get();
+        if current.is_null() {
+            return None;
+        }
+        // SAFETY: Scoped: the pointer came out of the `Rc` that a guard further up this stack holds; not dropping this
+        // one keeps that count its own.
+        let held = ManuallyDrop::new(unsafe { Rc::from_raw(current) });
+        Some(Rc::clone(&held))
     }
 
     /// Makes `self` the thread's current driver.
     pub(crate) fn enter(self: &Rc<Driver>) -> Entered {
-        Entered(CURRENT.with(|current| current.replace(Some(self.clone()))))
+        Entered { outer: CURRENT.replace(Rc::as_ptr(self)), _driver: self.clone() }
     }
 
     /// Which backend runs, and why.

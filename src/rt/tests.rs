@@ -810,3 +810,36 @@ fn absurd_numbers_are_refused() {
         assert!(text.contains("1 to 32768") || text.contains("at least one thread"), "{text}");
     }
 }
+
+/// Thread-locals are dropped one after the other, the last one first; a runtime may be among the earlier ones.
+#[test]
+fn a_runtime_in_a_thread_local_ends_with_its_thread() {
+    thread_local! {
+        static RUNTIME: Runtime = runtime();
+        static KEPT: RefCell<Option<crate::Fd>> = const { RefCell::new(None) };
+    }
+    within(Duration::from_secs(20), || {
+        let drops = Arc::<Drops>::default();
+        for runtime_first in [false, true] {
+            let (seen, (fd, mut peer)) = (drops.clone(), std::os::unix::net::UnixStream::pair().unwrap());
+            let end = thread::spawn(move || {
+                if !runtime_first {
+                    KEPT.set(None);
+                }
+                let guard = Home::new(&seen);
+                let late = OnDrop(|| drop(spawn(async {})));
+                RUNTIME.with(|runtime| {
+                    drop(spawn_in(runtime, async {
+                        let (_guard, _late) = (guard, late);
+                        crate::time::sleep(Duration::from_secs(100)).await;
+                    }));
+                    runtime.block_on(yield_now());
+                });
+                KEPT.set(Some(crate::Fd::new(fd.into())));
+            });
+            end.join().unwrap();
+            assert_eq!(io::Read::read(&mut peer, &mut [0]).unwrap(), 0, "the descriptor is closed");
+        }
+        drops.expect(2);
+    });
+}
