@@ -241,12 +241,14 @@ impl Driver {
     /// Teardown, last: cancels everything, and waits until no final completion is owed, `limit` long at most. What is
     /// left then is leaked on purpose, since the kernel may still write to it; returns how many operations that is.
     pub(crate) fn drain(&self, limit: Duration) -> usize {
-        let deadline = Instant::now() + limit;
+        // A limit that is too long for the clock is none.
+        let deadline = Instant::now().checked_add(limit);
+        let left = || deadline.map_or(Duration::MAX, |deadline| deadline.saturating_duration_since(Instant::now()));
         let mut batch = Batch::default();
         let mut pause = Duration::from_millis(1);
         self.close();
         while self.core.borrow().slots.owed() > 0 {
-            let left = deadline.saturating_duration_since(Instant::now());
+            let left = left();
             self.core.borrow_mut().cancel_all(&self.threads);
             let turned = self.turn(Wait::For(pause.min(left)), &mut batch);
             batch.run();
@@ -256,7 +258,7 @@ impl Driver {
             // Cancelling again reaches what has started since; what cannot be cancelled need not be asked so often.
             pause = (pause * 2).min(Duration::from_millis(100));
         }
-        self.threads.shutdown(deadline.saturating_duration_since(Instant::now()));
+        self.threads.shutdown(left());
         let (lost, wakers, backend) = self.core.borrow_mut().end();
         drop(wakers);
         drop(backend);

@@ -51,7 +51,7 @@ impl Builder {
     }
 
     /// How long dropping the runtime waits for operations that the kernel still owes. What does not end by then is
-    /// reported and leaked: its memory may still be written to.
+    /// reported and leaked: its memory may still be written to. `Duration::MAX` waits as long as it takes.
     pub fn shutdown_deadline(mut self, deadline: Duration) -> Builder {
         self.shutdown_deadline = deadline;
         self

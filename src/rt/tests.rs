@@ -843,3 +843,10 @@ fn a_runtime_in_a_thread_local_ends_with_its_thread() {
         drops.expect(2);
     });
 }
+
+#[test]
+fn a_deadline_too_long_for_the_clock_is_none() {
+    let runtime = Builder::new().shutdown_deadline(Duration::MAX).build().unwrap();
+    runtime.block_on(async { spawn_blocking(|| {}).await.unwrap() });
+    drop(runtime);
+}
