@@ -60,9 +60,11 @@ impl<N: Linked> Stack<N> {
         self.0.load(Ordering::Relaxed).is_null()
     }
 
-    /// Takes all nodes, oldest first.
+    /// Takes all nodes, oldest first: none, once the stack is closed.
     pub(crate) fn take(&self) -> Chain<N> {
-        if self.is_empty() { Chain(ptr::null_mut()) } else { self.swap(ptr::null_mut()) }
+        // Relaxed: a hint; the swap is what takes. Whoever takes is also who closes, so this cannot miss that.
+        let head = self.0.load(Ordering::Relaxed);
+        if head.is_null() || head == closed() { Chain(ptr::null_mut()) } else { self.swap(ptr::null_mut()) }
     }
 
     /// Takes all nodes and refuses later ones.
@@ -168,6 +170,8 @@ mod tests {
         assert!(push(1));
         assert_eq!(order(stack.close()), [1]);
         assert!(!push(2));
+        assert_eq!(order(stack.take()), []);
+        assert!(!push(2), "asking a closed stack does not open it");
         assert_eq!((order(stack.take()), order(stack.close())), (vec![], vec![]));
     }
 }
