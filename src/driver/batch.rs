@@ -44,7 +44,7 @@ impl Batch {
 }
 
 /// Runs somebody else's code; a panic in it, or in the drop of what it threw, goes no further.
-fn isolated(code: impl FnOnce()) {
+pub(super) fn isolated(code: impl FnOnce()) {
     let Err(payload) = catch_unwind(AssertUnwindSafe(code)) else { return };
     if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
         std::mem::forget(again);

@@ -260,7 +260,7 @@ impl Driver {
         }
         self.threads.shutdown(left());
         let (lost, wakers, backend) = self.core.borrow_mut().end();
-        drop(wakers);
+        wakers.into_iter().for_each(|waker| batch::isolated(|| drop(waker)));
         drop(backend);
         lost
     }

@@ -245,7 +245,7 @@ impl Core {
         self.remote.close().map(RawTask::from_header).for_each(RawTask::release);
         let mut idle = Vec::new();
         self.timers.borrow_mut().clear(&mut idle);
-        drop(idle);
+        idle.into_iter().for_each(task::drop_quietly);
         let leaked = self.driver.drain(deadline);
         if leaked > 0 {
             let _ = writeln!(std::io::stderr(), "annulus: {leaked} operations did not end within {deadline:?}; leaked");

@@ -850,3 +850,30 @@ fn a_deadline_too_long_for_the_clock_is_none() {
     runtime.block_on(async { spawn_blocking(|| {}).await.unwrap() });
     drop(runtime);
 }
+
+/// A waker that a timer still holds may be anybody's, and panic when it is dropped.
+#[test]
+fn wakers_that_panic_do_not_keep_the_end_from_its_work() {
+    struct Bomb;
+    impl Wake for Bomb {
+        fn wake(self: Arc<Self>) {}
+    }
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            panic!("a waker that panics in its drop, as the test wants it");
+        }
+    }
+    let (fd, mut peer) = std::os::unix::net::UnixStream::pair().unwrap();
+    let runtime = runtime();
+    runtime.block_on(async {
+        for _ in 0..2 {
+            let far = Instant::now() + Duration::from_secs(100);
+            super::timers().borrow_mut().insert(far, Waker::from(Arc::new(Bomb)));
+        }
+        let mut recv = crate::op::recv(&crate::Fd::new(fd.into()), Vec::with_capacity(1));
+        crate::testing::poll_once(&mut recv).await;
+    });
+    assert!(catch_unwind(AssertUnwindSafe(|| drop(runtime))).is_ok());
+    peer.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    assert_eq!(io::Read::read(&mut peer, &mut [0]).unwrap(), 0, "what was in flight is finished");
+}
