@@ -52,6 +52,13 @@ impl<R> Shared<R> {
     fn lock(&self) -> MutexGuard<'_, Slot<R>> {
         self.slot.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// Tells of a panic that nobody will ever await.
+    fn report(&self, outcome: &Outcome<R>) {
+        if let Some(panic) = outcome.as_ref().err().filter(|error| error.is_panic()) {
+            self.remote.unawaited_panic(panic);
+        }
+    }
 }
 
 /// Makes the job for the pool and the future that waits for it.
@@ -84,9 +91,7 @@ impl<R> Promise<R> {
         let mut slot = self.0.lock();
         if !matches!(*slot, Slot::Waiting(_)) {
             drop(slot);
-            if let Some(panic) = outcome.as_ref().err().filter(|error| error.is_panic()) {
-                self.0.remote.unawaited_panic(panic);
-            }
+            self.0.report(&outcome);
             return drop_quietly(outcome);
         }
         let before = mem::replace(&mut *slot, Slot::Answered(outcome));
@@ -132,6 +137,10 @@ impl<R> Future for Answer<R> {
 impl<R> Drop for Answer<R> {
     fn drop(&mut self) {
         let before = mem::replace(&mut *self.0.lock(), Slot::Closed);
+        // A panic that came before the task's end and was never looked at: nobody else can tell of it.
+        if let Slot::Answered(outcome) = &before {
+            self.0.report(outcome);
+        }
         drop(before);
     }
 }

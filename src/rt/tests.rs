@@ -877,3 +877,14 @@ fn wakers_that_panic_do_not_keep_the_end_from_its_work() {
     peer.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
     assert_eq!(io::Read::read(&mut peer, &mut [0]).unwrap(), 0, "what was in flight is finished");
 }
+
+/// The thread has answered, and the runtime ends before the task could see it.
+#[test]
+fn a_panic_of_blocking_work_that_nobody_saw_is_counted() {
+    let runtime = runtime();
+    let remote = runtime.core.remote().clone();
+    let (job, answer) = super::blocking::pair(|| -> u8 { panic!("far away") }, remote);
+    drop(spawn_in(&runtime, answer));
+    job();
+    assert_eq!(runtime.shut_down().unawaited_panics, 1);
+}
