@@ -2,7 +2,7 @@
 //!
 //! Flags are asked for, never inferred from a version: the best set first, and on EINVAL the next plainer one.
 
-use crate::ring::{Features, Ring, SetupFlags};
+use crate::ring::{Enter, Features, Ring, SetupFlags};
 use std::{env, ffi::OsStr, fmt, io, thread, time::Duration};
 
 /// A way to run completions, best first; `ANNULUS_SETUP` forces one.
@@ -151,6 +151,8 @@ fn check(mut ring: Ring) -> io::Result<Ring> {
         let why = format!("this kernel's io_uring lacks {missing:?}; Linux 5.11 or newer has it");
         return Err(io::Error::new(io::ErrorKind::Unsupported, why));
     }
+    // A seccomp profile may allow the setup and forbid the rest; an enter that does nothing finds out.
+    ring.enter(&Enter::default()).map_err(explain)?;
     // An index in the thread's table saves a look-up for each enter; without one (Linux < 5.18) everything works.
     let _ = ring.register_ring_fd();
     Ok(ring)
@@ -165,7 +167,7 @@ pub(super) fn copy(error: &io::Error) -> io::Error {
 }
 
 /// Says what stands between the program and a ring.
-fn explain(error: io::Error) -> io::Error {
+pub(super) fn explain(error: io::Error) -> io::Error {
     let advice = match error.raw_os_error() {
         Some(libc::EPERM) => {
             "io_uring is forbidden here (EPERM): look at sysctl kernel.io_uring_disabled, or at the seccomp profile of \
@@ -181,7 +183,7 @@ fn explain(error: io::Error) -> io::Error {
             return io::Error::new(io::ErrorKind::Unsupported, why);
         }
         Some(libc::EMFILE | libc::ENFILE) => "no descriptor is left for a ring: raise RLIMIT_NOFILE (ulimit -n)",
-        _ => return io::Error::new(error.kind(), format!("io_uring_setup failed: {error}")),
+        _ => return io::Error::new(error.kind(), format!("no ring can be had: {error}")),
     };
     io::Error::new(error.kind(), advice)
 }

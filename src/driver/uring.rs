@@ -189,7 +189,7 @@ pub(super) fn open(entries: u32, tried: &mut Vec<Attempt>) -> io::Result<(Ring, 
 
 /// Which opcodes the ring carries out, but for those that `hidden` (names, comma-separated) hides, for tests.
 fn known(ring: &Ring, hidden: &str) -> io::Result<Known> {
-    let probe = ring.probe()?;
+    let probe = ring.probe().map_err(ladder::explain)?;
     let mut known = [false; OPCODES.len()];
     for (opcode, known) in known.iter_mut().enumerate() {
         *known = probe.supports(opcode as u8);
