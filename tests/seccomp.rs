@@ -1,0 +1,101 @@
+//! Where a seccomp filter forbids io_uring, as container runtimes do: the poll driver says why it runs, and whoever
+//! insists on the ring is told why there is none.
+#![cfg(target_os = "linux")]
+
+#[path = "outside/example.rs"]
+mod example;
+
+use example::{Server, echo};
+use std::{
+    io::{Read, Write},
+    net::{Shutdown, TcpStream},
+    os::unix::process::CommandExt,
+    process::Command,
+};
+
+/// The system calls of io_uring, which have one number on all architectures but alpha.
+const SETUP: u32 = libc::SYS_io_uring_setup as u32;
+const ENTER: u32 = libc::SYS_io_uring_enter as u32;
+const REGISTER: u32 = libc::SYS_io_uring_register as u32;
+
+/// Runs `command` under a filter that answers the system call `number` with `errno`.
+fn deny(command: &mut Command, number: u32, errno: i32) -> &mut Command {
+    // SAFETY: Plain call: between fork and exec only system calls are made, on values of the closure's own.
+    unsafe { command.pre_exec(move || install(number, errno)) }
+}
+
+fn install(number: u32, errno: i32) -> std::io::Result<()> {
+    let step = |code: u32, k: u32, jf: u8| libc::sock_filter { code: code as u16, jt: 0, jf, k };
+    let mut filter = [
+        // The number of the call is the first field of `seccomp_data`.
+        step(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0),
+        step(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, number, 1),
+        step(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_ERRNO | errno as u32, 0),
+        step(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_ALLOW, 0),
+    ];
+    let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_mut_ptr() };
+    // SAFETY: Plain call: no memory is named.
+    let no_privileges = unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) };
+    // SAFETY: Kernel's word: the program is read before the call returns.
+    let filtered = unsafe { libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &program) };
+    if no_privileges == 0 && filtered == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
+}
+
+/// Some connections, open at the same time, each with more than fits one buffer of the server.
+#[track_caller]
+fn echoes(address: &str) {
+    let texts: Vec<Vec<u8>> = (1..=20u8).map(|n| vec![n; 3000 * usize::from(n)]).collect();
+    let mut streams: Vec<TcpStream> = texts.iter().map(|_| TcpStream::connect(address).unwrap()).collect();
+    for (stream, text) in streams.iter_mut().zip(&texts) {
+        stream.write_all(text).unwrap();
+        stream.shutdown(Shutdown::Write).unwrap();
+    }
+    for (mut stream, text) in streams.into_iter().zip(texts) {
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        assert!(answer == text, "{} bytes came back of {}", answer.len(), text.len());
+    }
+}
+
+#[track_caller]
+fn falls_back_with_a_reason(number: u32, errno: i32, words: [&str; 2]) {
+    let mut server = Server::start(deny(echo().arg("127.0.0.1:0"), number, errno));
+    assert!(server.driver.starts_with("poll (") && server.driver.ends_with(')'), "{}", server.driver);
+    assert!(words.iter().all(|word| server.driver.contains(word)), "{}", server.driver);
+    echoes(&server.address);
+    assert_eq!(server.stop(), "", "a fallback is no complaint");
+}
+
+#[track_caller]
+fn insisting_is_an_error(number: u32, errno: i32, words: [&str; 2]) {
+    let mut command = echo();
+    let output = deny(command.arg("127.0.0.1:0").env("ANNULUS_DRIVER", "uring"), number, errno).output().unwrap();
+    let complaint = String::from_utf8(output.stderr).unwrap();
+    assert_eq!((output.status.code(), output.stdout), (Some(1), vec![]), "{complaint}");
+    assert!(complaint.contains("ANNULUS_DRIVER asks for the uring driver, but "), "{complaint}");
+    assert!(words.iter().all(|word| complaint.contains(word)), "{complaint}");
+    assert!(complaint.lines().count() == 1 && !complaint.contains("panicked"), "{complaint}");
+}
+
+#[test]
+fn a_forbidden_ring_is_no_hindrance() {
+    falls_back_with_a_reason(SETUP, libc::EPERM, ["EPERM", "seccomp"]);
+    falls_back_with_a_reason(SETUP, libc::ENOSYS, ["ENOSYS", "seccomp"]);
+}
+
+#[test]
+fn who_insists_on_a_forbidden_ring_is_told_why_there_is_none() {
+    insisting_is_an_error(SETUP, libc::EPERM, ["EPERM", "sysctl"]);
+    insisting_is_an_error(SETUP, libc::ENOSYS, ["ENOSYS", "seccomp"]);
+}
+
+/// A filter may know one of the three calls and not the others.
+#[test]
+fn a_ring_that_is_forbidden_by_halves_is_none() {
+    for number in [ENTER, REGISTER] {
+        for (errno, name) in [(libc::EPERM, "EPERM"), (libc::ENOSYS, "ENOSYS")] {
+            falls_back_with_a_reason(number, errno, [name, "seccomp"]);
+            insisting_is_an_error(number, errno, [name, "seccomp"]);
+        }
+    }
+}
