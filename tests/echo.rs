@@ -105,7 +105,12 @@ fn start(name: &str, driver: &str) -> Option<Server> {
     let mut command = echo();
     command.arg("127.0.0.1:0").env("ANNULUS_DRIVER", driver);
     // SAFETY: Plain call: between fork and exec only two system calls are made.
-    unsafe { command.pre_exec(|| Ok(drop(limits::set_soft(libc::RLIMIT_NOFILE, 8192)))) };
+    unsafe {
+        command.pre_exec(|| {
+            limits::set_soft(libc::RLIMIT_NOFILE, 8192);
+            Ok(())
+        })
+    };
     let server = Server::start(&mut command);
     assert_eq!(server.driver.split(' ').next(), Some(driver), "{}", server.driver);
     Some(server)
