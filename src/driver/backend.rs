@@ -202,7 +202,11 @@ impl Core {
                 slot.stage = Stage::Waiting;
                 uring.wait_for(key, slot.sqe.fd, interest, &mut self.counters);
             }
-            (res, _) => self.done.push(Cqe::new(key.user_data(), res)),
+            (res, _) => {
+                // The wait is over: this completion is the entry's own.
+                slot.stage = Stage::Native;
+                self.done.push(Cqe::new(key.user_data(), res));
+            }
         }
     }
 
@@ -249,6 +253,7 @@ impl Core {
 
     fn cancel_slot(&mut self, key: Key, threads: &Threads) {
         let Some(slot) = self.slots.get(key) else { return };
+        slot.cancelled = true;
         let ended = match (slot.stage, &mut self.backend) {
             (Stage::Native | Stage::Waiting, Backend::Uring(uring)) => uring.cancel(key, &mut self.counters),
             (Stage::Queued(id, interest), Backend::Poll(poll)) => {
@@ -324,15 +329,17 @@ impl Core {
     /// Looks whether a completion is the entry's own, or only a step of its twin.
     fn review(&mut self, key: Key, cqe: Cqe, threads: &Threads) -> Option<Cqe> {
         let (Backend::Uring(_), Some(slot)) = (&self.backend, self.slots.get(key)) else { return Some(cqe) };
-        let (stage, twin) = (slot.stage, slot.twin);
-        match (stage, twin.place) {
-            (Stage::Waiting, _) if cqe.res >= 0 => self.call_or_wait(key),
-            // The descriptor is non-blocking, and some kernels (before 6.10 for accept) take that as an answer.
-            (Stage::Native, Place::Ready(_)) if cqe.res == -libc::EAGAIN && self.open => {
-                self.fall_back(key, twin, threads);
-            }
-            _ => return Some(cqe),
+        let (twin, waited) = (slot.twin, slot.stage == Stage::Waiting && cqe.res >= 0);
+        // The descriptor is non-blocking, and some kernels (before 6.10 for accept) take that as an answer.
+        let refused = slot.stage == Stage::Native && matches!(twin.place, Place::Ready(_)) && cqe.res == -libc::EAGAIN;
+        if !waited && !refused {
+            return Some(cqe);
         }
+        if slot.cancelled || !self.open {
+            // Cancel is never lost: the request came for the step that has just ended, so none follows.
+            return Some(Cqe::new(cqe.user_data, -libc::ECANCELED));
+        }
+        self.fall_back(key, twin, threads);
         None
     }
 

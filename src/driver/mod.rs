@@ -15,6 +15,8 @@ mod own;
 mod poll;
 mod slots;
 mod survey;
+#[cfg(test)]
+mod tests;
 pub(crate) mod threads;
 mod uring;
 mod wake;

@@ -75,6 +75,8 @@ pub(crate) struct Slot {
     generation: u32,
     pub(crate) owner: Owner,
     pub(crate) stage: Stage,
+    /// An early end was asked for: what the twin has not done by now it need not begin.
+    pub(crate) cancelled: bool,
     /// How often the twin was called.
     pub(crate) attempt: u32,
     pub(crate) sqe: Sqe,
@@ -143,7 +145,7 @@ impl Slots {
         assert!(index != Key::OWN, "annulus: 2^32 operations are in flight");
         let key = Key { index, generation };
         sqe.user_data = key.user_data();
-        entry.insert(Slot { generation, owner, stage: Stage::Native, attempt, sqe, twin });
+        entry.insert(Slot { generation, owner, stage: Stage::Native, cancelled: false, attempt, sqe, twin });
         self.next_generation = generation.wrapping_add(1);
         self.owed += 1;
         key

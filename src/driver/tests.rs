@@ -1,0 +1,75 @@
+//! What the drivers owe to their callers, seen from above.
+
+use crate::{
+    driver::Fd,
+    entry::{Cqe, Interest, Sqe, Twin},
+    op::{Op, Submit, submit},
+    sys::unix::ret,
+    testing,
+};
+use std::{
+    io::{self, Write},
+    os::fd::AsRawFd,
+    time::Duration,
+};
+
+/// A receive of four bytes that the ring answers with EAGAIN when there is nothing, as old kernels do for an accept on
+/// a listener that does not block.
+struct Impatient {
+    fd: Fd,
+    buf: Box<[u8; 4]>,
+}
+
+static IMPATIENT: Twin = Twin::ready(Interest::Read, |sqe, _| {
+    // SAFETY: Lent: the box has four bytes, and they are the operation's alone.
+    ret(unsafe { libc::recv(sqe.fd, sqe.addr as *mut libc::c_void, sqe.len as usize, libc::MSG_DONTWAIT) })
+});
+
+// SAFETY: Lent: the box stays where it is while the operation is moved.
+unsafe impl Op for Impatient {
+    type Output = io::Result<Vec<u8>>;
+
+    fn twin(&self) -> &'static Twin {
+        &IMPATIENT
+    }
+
+    fn fd(&self) -> Option<&Fd> {
+        Some(&self.fd)
+    }
+
+    fn encode(&mut self) -> Sqe {
+        Sqe::recv(self.fd.as_raw_fd(), self.buf.as_mut_ptr(), 4, libc::MSG_DONTWAIT)
+    }
+
+    fn finish(self, cqe: Cqe) -> Self::Output {
+        cqe.result().map(|n| self.buf[..n as usize].to_vec())
+    }
+}
+
+fn impatient(fd: &Fd) -> Submit<Impatient> {
+    submit(Impatient { fd: fd.clone(), buf: Box::default() })
+}
+
+/// Red when the stage stays `Waiting` after the twin's call: its completion is taken for readiness again then.
+#[crate::test]
+async fn a_twin_that_waited_is_called_until_it_succeeds_and_no_more() {
+    let (a, mut b) = testing::socket_pair();
+    let mut receiving = impatient(&a);
+    testing::poll_once(&mut receiving).await;
+    crate::time::sleep(Duration::from_millis(5)).await;
+    b.write_all(b"onetwo").unwrap();
+    assert_eq!(receiving.await.unwrap(), b"onet");
+    assert_eq!(impatient(&a).await.unwrap(), b"wo", "nothing was received twice");
+}
+
+/// Red when `review` forgets that the slot was cancelled: the twin waits on for what never comes.
+#[crate::test]
+async fn a_cancel_is_not_lost_between_an_answer_and_the_wait() {
+    let (a, _b) = testing::socket_pair();
+    let mut receiving = impatient(&a);
+    testing::poll_once(&mut receiving).await;
+    receiving.cancel();
+    let answer = crate::time::timeout(Duration::from_secs(2), receiving).await.expect("the cancel was lost");
+    assert_eq!(answer.unwrap_err().raw_os_error(), Some(libc::ECANCELED));
+    testing::settle().await;
+}
