@@ -25,7 +25,8 @@ pub struct Fd(Rc<Inner>);
 struct Inner {
     raw: RawFd,
     kind: Cell<Option<Kind>>,
-    registration: RefCell<Option<Registration>>,
+    /// One for each driver that watches it: an operation may wait at each.
+    registrations: RefCell<Vec<Registration>>,
 }
 
 /// Where a poll driver watches the descriptor.
@@ -47,8 +48,8 @@ impl Fd {
     }
 
     fn of(fd: OwnedFd, kind: Option<Kind>) -> Fd {
-        let (raw, kind, registration) = (fd.into_raw_fd(), Cell::new(kind), RefCell::new(None));
-        Fd(Rc::new(Inner { raw, kind, registration }))
+        let (raw, kind, registrations) = (fd.into_raw_fd(), Cell::new(kind), RefCell::default());
+        Fd(Rc::new(Inner { raw, kind, registrations }))
     }
 
     /// What the descriptor is; asked of the kernel once.
@@ -62,17 +63,14 @@ impl Fd {
 
     /// Where `driver` watches this descriptor, if it does.
     pub(crate) fn source(&self, driver: &Rc<Driver>) -> Option<SourceId> {
-        let registration = self.0.registration.borrow();
-        let here = |r: &&Registration| std::ptr::eq(r.driver.as_ptr(), Rc::as_ptr(driver));
-        registration.as_ref().filter(here).map(|r| r.source)
+        self.0.registrations.borrow().iter().find(|r| r.is_at(driver)).map(|r| r.source)
     }
 
-    /// Notes that `driver` watches this descriptor; another driver that did so stops.
+    /// Notes that `driver` watches this descriptor. Other drivers that do so go on: operations may wait there.
     pub(crate) fn set_source(&self, driver: &Rc<Driver>, source: SourceId) {
-        let old = self.0.registration.replace(Some(Registration { driver: Rc::downgrade(driver), source }));
-        if let Some(old) = old {
-            old.end();
-        }
+        let mut registrations = self.0.registrations.borrow_mut();
+        registrations.retain(|r| !r.is_at(driver) && r.driver.strong_count() > 0);
+        registrations.push(Registration { driver: Rc::downgrade(driver), source });
     }
 
     /// The descriptor itself, if nothing else holds it.
@@ -96,6 +94,10 @@ impl Fd {
 }
 
 impl Registration {
+    fn is_at(&self, driver: &Rc<Driver>) -> bool {
+        std::ptr::eq(self.driver.as_ptr(), Rc::as_ptr(driver))
+    }
+
     fn end(self) {
         if let Some(driver) = self.driver.upgrade() {
             driver.forget_source(self.source);
@@ -107,9 +109,7 @@ impl Inner {
     /// The descriptor, no longer watched by anybody.
     fn into_owned(self) -> OwnedFd {
         let this = std::mem::ManuallyDrop::new(self);
-        if let Some(registration) = this.registration.take() {
-            registration.end();
-        }
+        this.registrations.take().into_iter().for_each(Registration::end);
         // SAFETY: Fresh descriptor: this was its last reference, and `ManuallyDrop` keeps it from being closed here.
         unsafe { OwnedFd::from_raw_fd(this.raw) }
     }
@@ -117,9 +117,7 @@ impl Inner {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        if let Some(registration) = self.registration.take() {
-            registration.end();
-        }
+        self.registrations.take().into_iter().for_each(Registration::end);
         let by_driver = Driver::current().is_some_and(|driver| driver.push_close(self.raw, self.kind.get()));
         if !by_driver {
             unix::close(self.raw);

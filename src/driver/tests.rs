@@ -73,3 +73,23 @@ async fn a_cancel_is_not_lost_between_an_answer_and_the_wait() {
     assert_eq!(answer.unwrap_err().raw_os_error(), Some(libc::ECANCELED));
     testing::settle().await;
 }
+
+/// Red when a second driver's registration ends the first one's: whoever waits there is never tried again.
+#[crate::test]
+async fn a_descriptor_is_watched_by_each_driver_that_needs_it() {
+    std::thread::spawn(|| {
+        let make = || crate::Builder::new().driver(crate::DriverKind::Poll).build().unwrap();
+        let (one, two) = (make(), make());
+        let (a, mut b) = testing::socket_pair();
+        let mut first = crate::op::recv(&a, Vec::with_capacity(1));
+        one.block_on(testing::poll_once(&mut first));
+        let mut second = crate::op::recv(&a, Vec::with_capacity(1));
+        two.block_on(testing::poll_once(&mut second));
+        drop(second);
+        b.write_all(b"x").unwrap();
+        let (n, _) = one.block_on(crate::time::timeout(Duration::from_secs(2), first)).expect("nobody watches");
+        assert_eq!(n.unwrap(), 1);
+    })
+    .join()
+    .unwrap();
+}
