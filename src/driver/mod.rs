@@ -33,7 +33,7 @@ pub use counters::Counters;
 pub use fd::Fd;
 pub use ladder::Attempt;
 pub(crate) use ladder::flag_names;
-pub(crate) use own::CLOSE;
+pub(crate) use own::{CLOSE, close_never_began};
 pub(crate) use slots::{Key, Orphan};
 pub use survey::RingInfo;
 pub(crate) use survey::{Survey, survey};

@@ -1,7 +1,7 @@
 //! Who is in flight: one slot for each entry, from its push to its final completion.
 
 use crate::{
-    driver::poll::SourceId,
+    driver::{own::close_never_began, poll::SourceId},
     entry::{Cqe, Interest, Sqe, Twin},
 };
 use slab::Slab;
@@ -119,7 +119,7 @@ pub(crate) enum Effect {
     Wake(Waker),
     /// Settle this operation.
     Settle(Box<dyn Orphan>, Cqe),
-    /// Close this number: the CLOSE was cancelled before it began.
+    /// Close this number: its CLOSE never began.
     Close(RawFd),
     /// Nothing.
     None,
@@ -213,7 +213,7 @@ impl Slots {
         let effect = match std::mem::replace(&mut slot.owner, Owner::Done(cqe)) {
             Owner::Future(waker) => return self.settled(Effect::Wake(waker)),
             Owner::Orphan(op) => Effect::Settle(op, cqe),
-            Owner::Close(fd) if cqe.res == -libc::ECANCELED => Effect::Close(fd),
+            Owner::Close(fd) if close_never_began(cqe.res) => Effect::Close(fd),
             Owner::Close(_) | Owner::Lost | Owner::Done(_) => Effect::None,
         };
         self.all.remove(key.index as usize);

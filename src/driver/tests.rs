@@ -93,3 +93,26 @@ async fn a_descriptor_is_watched_by_each_driver_that_needs_it() {
     .join()
     .unwrap();
 }
+
+/// Red when a close that the pool refused counts as done.
+#[crate::test]
+async fn a_close_that_finds_no_thread_happens_all_the_same() {
+    crate::driver::Driver::current().unwrap().threads().shutdown(Duration::from_secs(1));
+    let (a, b) = io::pipe().unwrap();
+    drop(Fd::new(a.into()));
+    let closing = crate::op::close(Fd::new(b.into())).unwrap();
+    let (rx, tx) = io::pipe().unwrap();
+    let dropped = Fd::new(tx.into());
+    drop(dropped);
+    let _ = closing.await;
+    testing::settle().await;
+    let mut end = Vec::new();
+    let reader = std::thread::spawn(move || io::Read::read_to_end(&mut { rx }, &mut end).map(|n| n == 0));
+    for _ in 0..200 {
+        if reader.is_finished() {
+            return assert!(reader.join().unwrap().unwrap());
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    panic!("the descriptor leaked");
+}

@@ -1,7 +1,7 @@
 //! `close(2)`: `IORING_OP_CLOSE`, since Linux 5.6. The twin runs on the pool: a close may write what was held back.
 
 use crate::{
-    driver::{CLOSE, Fd},
+    driver::{CLOSE, Fd, close_never_began},
     entry::{Cqe, Sqe, Twin},
     op::{Op, Submit, submit},
     sys,
@@ -38,9 +38,9 @@ unsafe impl Op for Close {
     }
 
     fn finish(self, cqe: Cqe) -> io::Result<()> {
-        // Cancelled, the close has not happened, and dropping `fd` makes up for it. In all other cases the number is
-        // gone, after an error too.
-        if cqe.res != -libc::ECANCELED {
+        // Dropping `fd` makes up for a close that has not happened. In all other cases the number is gone, after an
+        // error too.
+        if !close_never_began(cqe.res) {
             let _ = self.fd.into_raw_fd();
         }
         cqe.result().map(drop)
