@@ -83,6 +83,12 @@ pub(crate) fn clamp(len: usize) -> u32 {
 /// The offset that means: where the file's own position is.
 pub(crate) const HERE: u64 = u64::MAX;
 
+/// An offset as an entry has it. The last one is taken for [`HERE`]; the one before it is refused as well (EINVAL), as
+/// all are that do not fit a signed number.
+pub(crate) fn place(offset: u64) -> u64 {
+    offset.min(HERE - 1)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,7 +4,7 @@ use crate::{
     buf::{BufResult, IoBufMut},
     driver::Fd,
     entry::{Cqe, Interest, Sqe, Twin},
-    op::{HERE, Op, Submit, clamp, submit},
+    op::{HERE, Op, Submit, clamp, place, submit},
     sys::{
         self,
         unix::{self, Kind, ret},
@@ -45,6 +45,10 @@ unsafe fn call(sqe: &Sqe, _attempt: u32) -> i32 {
 
 unsafe fn call_socket(sqe: &Sqe, _attempt: u32) -> i32 {
     let (buf, len) = (sqe.addr as *mut libc::c_void, sqe.len as usize);
+    if len == 0 {
+        // `read(2)` of nothing gives nothing; `recv(2)` of nothing waits for something.
+        return 0;
+    }
     // SAFETY: Lent: a socket writes to the buffer while the call lasts, and it is the operation's for longer.
     ret(unsafe { libc::recv(sqe.fd, buf, len, libc::MSG_DONTWAIT) })
 }
@@ -110,7 +114,7 @@ pub fn read<B: IoBufMut>(fd: &Fd, buf: B) -> Submit<Read<B>> {
 /// # Cancellation
 /// **Clean**: the file keeps what was read.
 pub fn read_at<B: IoBufMut>(fd: &Fd, buf: B, offset: u64) -> Submit<Read<B>> {
-    submit(Read { fd: fd.clone(), buf, len: 0, offset })
+    submit(Read { fd: fd.clone(), buf, len: 0, offset: place(offset) })
 }
 
 #[cfg(test)]
@@ -161,5 +165,42 @@ mod tests {
     async fn a_buffer_without_room_reads_nothing() {
         let file = Fd::new(File::open("Cargo.toml").unwrap().into());
         assert_eq!(read(&file, Vec::new()).await.0.unwrap(), 0);
+    }
+
+    #[crate::test]
+    async fn a_buffer_without_room_does_not_wait_at_a_socket_either() {
+        let (a, _b) = crate::testing::socket_pair();
+        let reading = crate::time::timeout(std::time::Duration::from_secs(2), read(&a, Vec::new()));
+        assert_eq!(reading.await.expect("it waits for what it has no room for").0.unwrap(), 0);
+    }
+
+    #[crate::test]
+    async fn the_last_offset_is_no_secret_word() {
+        let file = Fd::new(File::open("Cargo.toml").unwrap().into());
+        for offset in [u64::MAX, u64::MAX - 1, 1 << 63] {
+            let (res, _) = read_at(&file, Vec::with_capacity(5), offset).await;
+            assert_eq!(res.unwrap_err().raw_os_error(), Some(libc::EINVAL), "{offset:#x}");
+        }
+    }
+
+    /// A descriptor that does not block, and cannot promise so for one call.
+    #[crate::test]
+    async fn what_does_not_block_by_itself_is_waited_for() {
+        // SAFETY: Plain call: flags and nothing else.
+        let raw = unsafe { libc::inotify_init1(libc::IN_NONBLOCK | libc::IN_CLOEXEC) };
+        // SAFETY: Fresh descriptor: the kernel just made it.
+        let fd = Fd::new(unsafe { std::os::fd::FromRawFd::from_raw_fd(raw) });
+        let path = crate::testing::temp_path();
+        std::fs::write(&path, b"").unwrap();
+        let name = std::ffi::CString::new(path.to_str().unwrap()).unwrap();
+        // SAFETY: Lent: the name is there until the call returns.
+        assert!(unsafe { libc::inotify_add_watch(raw, name.as_ptr(), libc::IN_OPEN) } >= 0);
+        let mut reading = read(&fd, Vec::with_capacity(4096));
+        crate::testing::poll_once(&mut reading).await;
+        crate::time::sleep(std::time::Duration::from_millis(5)).await;
+        drop(File::open(&path).unwrap());
+        let reading = crate::time::timeout(std::time::Duration::from_secs(2), reading);
+        assert!(reading.await.expect("it is not watched").0.unwrap() > 0);
+        std::fs::remove_file(path).unwrap();
     }
 }

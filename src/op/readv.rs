@@ -2,10 +2,10 @@
 //! readiness.
 
 use crate::{
-    buf::{BufResult, IoVecBufMut},
+    buf::{BufResult, IoVecBufMut, iovecs_mut},
     driver::Fd,
     entry::{Cqe, Interest, Sqe, Twin},
-    op::{HERE, MAX_IOVECS, Op, Submit, submit},
+    op::{HERE, MAX_IOVECS, Op, Submit, place, submit},
     sys::{
         self,
         unix::{self, Kind, ret},
@@ -45,6 +45,7 @@ unsafe fn call_nowait(sqe: &Sqe, _attempt: u32) -> i32 {
 pub struct Readv<B> {
     fd: Fd,
     buf: B,
+    len: usize,
     offset: u64,
 }
 
@@ -62,14 +63,15 @@ unsafe impl<B: IoVecBufMut> Op for Readv<B> {
 
     fn encode(&mut self) -> Sqe {
         let count = self.buf.write_iovec_len().min(MAX_IOVECS) as u32;
+        self.len = iovecs_mut(&mut self.buf).iter().take(MAX_IOVECS).map(|v| v.iov_len).sum();
         Sqe::readv(self.fd.as_raw_fd(), self.buf.write_iovec_ptr(), count, self.offset)
     }
 
     fn finish(mut self, cqe: Cqe) -> Self::Output {
-        let n = cqe.result().map(|n| n as usize);
+        let n = cqe.result().map(|n| self.len.min(n as usize));
         if let Ok(n) = n {
-            // SAFETY: Told: the kernel or the twin filled the buffers in their order with `n` bytes, and a vectored
-            // read gives no more than there was room for.
+            // SAFETY: Told: the kernel or the twin filled the buffers in their order with `n` bytes, and `n` is no more
+            // than was offered.
             unsafe { self.buf.set_init(n) };
         }
         (n, self.buf)
@@ -85,7 +87,7 @@ unsafe impl<B: IoVecBufMut> Op for Readv<B> {
 /// # Cancellation
 /// **Lossy**: bytes that were read go down with the buffers.
 pub fn readv<B: IoVecBufMut>(fd: &Fd, buf: B) -> Submit<Readv<B>> {
-    submit(Readv { fd: fd.clone(), buf, offset: HERE })
+    submit(Readv { fd: fd.clone(), buf, len: 0, offset: HERE })
 }
 
 /// Reads into several buffers what a file has at `offset`, in bytes; the file's own position stays.
@@ -96,7 +98,7 @@ pub fn readv<B: IoVecBufMut>(fd: &Fd, buf: B) -> Submit<Readv<B>> {
 /// # Cancellation
 /// **Clean**: the file keeps what was read.
 pub fn readv_at<B: IoVecBufMut>(fd: &Fd, buf: B, offset: u64) -> Submit<Readv<B>> {
-    submit(Readv { fd: fd.clone(), buf, offset })
+    submit(Readv { fd: fd.clone(), buf, len: 0, offset: place(offset) })
 }
 
 #[cfg(test)]
@@ -120,6 +122,14 @@ mod tests {
         let parts: Vec<Vec<u8>> = buf.into();
         assert_eq!((n.unwrap(), &parts[0][..], &parts[2][..]), (10, &text[2..6], &text[6..12]));
         assert_eq!(readv(&file, room(&[3])).await.0.unwrap(), 3);
+    }
+
+    #[test]
+    fn no_result_exceeds_the_room() {
+        let fd = Fd::new(File::open("Cargo.toml").unwrap().into());
+        let mut op = Readv { fd, buf: room(&[3, 4]), len: 0, offset: HERE };
+        op.encode();
+        assert_eq!(op.finish(Cqe::new(0, 1000)).0.unwrap(), 7);
     }
 
     #[crate::test]

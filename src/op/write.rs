@@ -5,7 +5,7 @@ use crate::{
     buf::{BufResult, IoBuf},
     driver::Fd,
     entry::{Cqe, Interest, Sqe, Twin},
-    op::{HERE, Op, Submit, clamp, submit},
+    op::{HERE, Op, Submit, clamp, place, submit},
     sys::{
         self,
         unix::{self, Kind, ret},
@@ -106,7 +106,7 @@ pub fn write<B: IoBuf>(fd: &Fd, buf: B) -> Submit<Write<B>> {
 /// # Cancellation
 /// **Lossy**: bytes may have been written, and nobody learns how many.
 pub fn write_at<B: IoBuf>(fd: &Fd, buf: B, offset: u64) -> Submit<Write<B>> {
-    submit(Write { fd: fd.clone(), buf, offset })
+    submit(Write { fd: fd.clone(), buf, offset: place(offset) })
 }
 
 #[cfg(test)]

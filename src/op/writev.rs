@@ -5,7 +5,7 @@ use crate::{
     buf::{BufResult, IoVecBuf},
     driver::Fd,
     entry::{Cqe, Interest, Sqe, Twin},
-    op::{HERE, MAX_IOVECS, Op, Submit, submit},
+    op::{HERE, MAX_IOVECS, Op, Submit, place, submit},
     sys::{
         self,
         unix::{self, Kind, ret},
@@ -99,7 +99,7 @@ pub fn writev<B: IoVecBuf>(fd: &Fd, buf: B) -> Submit<Writev<B>> {
 /// # Cancellation
 /// **Lossy**: bytes may have been written, and nobody learns how many.
 pub fn writev_at<B: IoVecBuf>(fd: &Fd, buf: B, offset: u64) -> Submit<Writev<B>> {
-    submit(Writev { fd: fd.clone(), buf, offset })
+    submit(Writev { fd: fd.clone(), buf, offset: place(offset) })
 }
 
 #[cfg(test)]

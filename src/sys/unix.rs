@@ -70,7 +70,11 @@ pub(crate) unsafe fn accept_cloexec(
 /// The `count` buffers at `iov` are writable (Lent).
 pub(crate) unsafe fn readv_nowait(fd: RawFd, iov: *const libc::iovec, count: i32) -> i32 {
     // SAFETY: Lent, by this function's contract: the array and its buffers are there, and writable.
-    ret(unsafe { libc::preadv2(fd, iov, count, -1, libc::RWF_NOWAIT) })
+    match ret(unsafe { libc::preadv2(fd, iov, count, -1, libc::RWF_NOWAIT) }) {
+        // SAFETY: Lent, likewise; nothing was read by the call before.
+        no if no == -libc::EOPNOTSUPP && is_nonblocking(fd) => ret(unsafe { libc::readv(fd, iov, count) }),
+        res => res,
+    }
 }
 
 /// `writev(2)` that never blocks and never changes the descriptor.
@@ -79,7 +83,18 @@ pub(crate) unsafe fn readv_nowait(fd: RawFd, iov: *const libc::iovec, count: i32
 /// The `count` buffers at `iov` are readable (Lent).
 pub(crate) unsafe fn writev_nowait(fd: RawFd, iov: *const libc::iovec, count: i32) -> i32 {
     // SAFETY: Lent, by this function's contract: the array and its bytes are there, and readable.
-    ret(unsafe { libc::pwritev2(fd, iov, count, -1, libc::RWF_NOWAIT) })
+    match ret(unsafe { libc::pwritev2(fd, iov, count, -1, libc::RWF_NOWAIT) }) {
+        // SAFETY: Lent, likewise; nothing was written by the call before.
+        no if no == -libc::EOPNOTSUPP && is_nonblocking(fd) => ret(unsafe { libc::writev(fd, iov, count) }),
+        res => res,
+    }
+}
+
+/// Whether a descriptor never blocks anyway: then no call has to promise it.
+fn is_nonblocking(fd: RawFd) -> bool {
+    // SAFETY: Plain call: it asks for the descriptor's flags, and changes nothing.
+    let flags = unsafe { libc::fcntl(fd, libc::F_GETFL) };
+    flags >= 0 && flags & libc::O_NONBLOCK != 0
 }
 
 /// `sendmsg(2)` of several buffers that never blocks and raises no signal.
