@@ -43,7 +43,7 @@ pub(crate) use wake::WakeHandle;
 
 use slots::{Fate, Owner};
 use std::{
-    cell::{Cell, OnceCell, RefCell},
+    cell::{Cell, RefCell},
     fmt, io,
     mem::ManuallyDrop,
     os::fd::RawFd,
@@ -64,6 +64,9 @@ pub(crate) enum Wait {
     Forever,
 }
 
+/// The longest that anybody waits at once: 34 years, and the clocks of all kernels can add it.
+const LONGEST: Duration = Duration::from_secs(1 << 30);
+
 /// A driver: what performs entries, and who waits for them.
 ///
 /// **Home**: an operation in flight holds the driver that has it, and asks no other. The driver's state outlives its
@@ -73,7 +76,6 @@ pub(crate) struct Driver {
     info: DriverInfo,
     wake: WakeHandle,
     threads: Threads,
-    this: OnceCell<std::rc::Weak<Driver>>,
 }
 
 // A plain pointer, because that needs no destructor: a runtime in a thread-local of the user's may end after those of
@@ -101,10 +103,7 @@ impl Driver {
         let wake = WakeHandle::new()?;
         let threads = Threads::new(config.max_blocking_threads);
         let (core, info) = Core::new(config, &wake)?;
-        let this = OnceCell::new();
-        let driver = Rc::new(Driver { core: RefCell::new(core), info, wake, threads, this });
-        driver.this.get_or_init(|| Rc::downgrade(&driver));
-        Ok(driver)
+        Ok(Rc::new(Driver { core: RefCell::new(core), info, wake, threads }))
     }
 
     /// The thread's current driver. `None` outside of a runtime.

@@ -116,3 +116,25 @@ async fn a_close_that_finds_no_thread_happens_all_the_same() {
     }
     panic!("the descriptor leaked");
 }
+
+/// Red when a limit is added to the clock, or given to the kernel, as it is: both overflow.
+#[test]
+fn a_limit_without_end_is_one() {
+    for driver in [crate::DriverKind::Uring, crate::DriverKind::Poll] {
+        let Ok(runtime) = crate::Builder::new().driver(driver).shutdown_deadline(Duration::MAX).build() else { continue };
+        runtime.block_on(async {
+            let turns = || crate::metrics().driver.turns;
+            let mut long = Box::pin(crate::time::sleep(Duration::from_secs(9_223_372_036)));
+            testing::poll_once(&mut long).await;
+            let before = turns();
+            let (a, mut b) = testing::socket_pair();
+            let writer = std::thread::spawn(move || {
+                std::thread::sleep(Duration::from_millis(50));
+                b.write_all(b"x").unwrap();
+            });
+            crate::op::recv(&a, Vec::with_capacity(1)).await.0.unwrap();
+            assert!(turns() - before < 10, "{} turns for one byte", turns() - before);
+            writer.join().unwrap();
+        });
+    }
+}

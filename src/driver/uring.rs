@@ -2,7 +2,7 @@
 
 use crate::{
     driver::{
-        Counters, Wait, WakeHandle,
+        Counters, LONGEST, Wait, WakeHandle,
         ladder::{self, Attempt},
         own,
         slots::Key,
@@ -118,10 +118,11 @@ impl Uring {
     /// Submits, waits, and collects completions into `done`.
     pub(super) fn turn(&mut self, wait: Wait, done: &mut Vec<Cqe>, counters: &mut Counters) -> io::Result<()> {
         self.push_backlog();
-        let wait = if self.backlog.is_empty() && self.ring.ready() == 0 { wait } else { Wait::Not };
         if wait != Wait::Not {
             self.watch_bell(counters);
         }
+        // Nobody sleeps on what is ready, nor on what has not reached the ring: the bell may be among it.
+        let wait = if self.backlog.is_empty() && self.ring.ready() == 0 { wait } else { Wait::Not };
         let mut result = self.enter(wait, counters);
         self.collect(done);
         for _ in 0..ENTERS {
@@ -139,7 +140,7 @@ impl Uring {
         let timeout = match wait {
             Wait::Not if !self.ring.needs_enter() => return Ok(()),
             Wait::Not | Wait::Forever => None,
-            Wait::For(limit) => Some(limit.max(Duration::from_nanos(1))),
+            Wait::For(limit) => Some(limit.clamp(Duration::from_nanos(1), LONGEST)),
         };
         counters.enters += 1;
         let complete = u32::from(wait != Wait::Not);
