@@ -18,7 +18,9 @@ pub struct Fixed {
 ///
 /// # Safety
 /// The implementor keeps **Steady** and **Filled** (see the [module](crate::buf#the-contract)) for
-/// `read_ptr() .. + bytes_init()`, and its methods do not panic.
+/// `read_ptr() .. + bytes_init()`, and its methods do not panic. It keeps them against whoever has a shared reference,
+/// too: an `Rc` or `Arc` of a buffer is a buffer, and while one is lent, others are used. So a type whose `&self`
+/// methods change its bytes, or where they are, cannot be one.
 pub unsafe trait IoBuf: Unpin + 'static {
     /// The first byte. May dangle when [`bytes_init`](IoBuf::bytes_init) is 0.
     fn read_ptr(&self) -> *const u8;
