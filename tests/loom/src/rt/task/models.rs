@@ -8,9 +8,10 @@ use crate::rt::{
 use loom::{cell::UnsafeCell, sync::Arc, thread};
 use std::ptr::{self, NonNull};
 
-pub(crate) const ALL: [(&str, fn()); 7] = [
+pub(crate) const ALL: [(&str, fn()); 8] = [
     ("a shard sleeps only if somebody will wake it", no_lost_wake),
     ("every node is taken once, in its pusher's order", fifo),
+    ("what was written before a push is seen by whoever takes", published),
     ("a poll sees what every wake before it wrote", wakes_are_seen),
     ("a late push ends at the closed stack", late_push),
     ("a handle that waits is woken, and the slot has one user", join),
@@ -111,6 +112,22 @@ fn fifo() {
     let of = |pusher: usize| -> Vec<usize> { got.iter().copied().filter(|n| n / 2 == pusher).collect() };
     assert_eq!(of(0), [0, 1][..pushed[0]], "{got:?}");
     assert_eq!(of(1), [2, 3][..pushed[1]], "{got:?}");
+}
+
+/// A push against whoever takes. It closes, because that swaps at once: behind the hint of `take`, which is a relaxed
+/// load, loom does not look for the orders in which there is something to take.
+fn published() {
+    let shard = Shard::new();
+    let far = shard.clone();
+    let pusher = thread::spawn(move || {
+        far.nodes[0].value.with_mut(|v| unsafe { *v = 1 });
+        // SAFETY: the node lives as long as the shard, and it is pushed once.
+        unsafe { far.stack.push(NonNull::from(&far.nodes[0])) }
+    });
+    // SAFETY: a taken node is the taker's.
+    let taken = shard.stack.close().map(|node| unsafe { node.as_ref() }.value.with(|v| unsafe { *v }));
+    let got: usize = taken.sum();
+    assert_eq!(got, usize::from(pusher.join().unwrap()), "taken, or refused");
 }
 
 /// Two wakers write and notify; the owner polls whenever the task is queued. In the end it has seen both.
