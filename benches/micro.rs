@@ -62,9 +62,14 @@ async fn sleep_dropped() {
     ready.await.unwrap();
 }
 
+fn brief() -> Criterion {
+    let (warm_up, measure) = (Duration::from_millis(300), Duration::from_secs(1));
+    Criterion::default().without_plots().warm_up_time(warm_up).measurement_time(measure).sample_size(20)
+}
+
 criterion_group! {
     name = micro;
-    config = Criterion::default().without_plots().warm_up_time(Duration::from_millis(300)).measurement_time(Duration::from_secs(1)).sample_size(20);
+    config = brief();
     targets = runtime
 }
 criterion_main!(micro);
