@@ -6,6 +6,8 @@ use annulus::{
     sys,
 };
 use std::{
+    collections::BTreeMap,
+    fmt::Display,
     fs,
     io::{self, Write},
     mem::MaybeUninit,
@@ -13,6 +15,11 @@ use std::{
     ptr, thread,
     time::{Duration, Instant},
 };
+
+/// Written past the harness, which hides what a passing test prints.
+fn skip(name: &str, reason: impl Display) {
+    let _ = writeln!(io::stderr(), "SKIP {name}: {reason}");
+}
 
 /// A ring, or a line that says why this test is skipped: only for want of io_uring or of a flag.
 fn ring_or_skip(name: &str, entries: u32, flags: SetupFlags) -> Option<Ring> {
@@ -22,13 +29,28 @@ fn ring_or_skip(name: &str, entries: u32, flags: SetupFlags) -> Option<Ring> {
             // Closed rings are credited late.
             Err(e) if e.raw_os_error() == Some(libc::ENOMEM) => thread::sleep(Duration::from_millis(10)),
             Err(e) if matches!(e.raw_os_error(), Some(libc::ENOSYS | libc::EPERM | libc::EINVAL)) => {
-                println!("SKIP {name}: {flags:?}: {e}");
+                skip(name, format!("{flags:?}: {e}"));
                 return None;
             }
             Err(e) => panic!("{name}: {e}"),
         }
     }
     panic!("{name}: no memory for a ring of {entries} entries");
+}
+
+/// A ring with an index, or a line that says why this test is skipped: only for want of indices, before Linux 5.18.
+fn indexed_or_skip(name: &str, entries: u32) -> Option<Ring> {
+    let mut ring = ring_or_skip(name, entries, SetupFlags::empty())?;
+    match ring.register_ring_fd() {
+        Err(e) if e.raw_os_error() == Some(libc::EINVAL) => {
+            skip(name, format!("no indices: {e}"));
+            None
+        }
+        other => {
+            other.unwrap();
+            Some(ring)
+        }
+    }
 }
 
 macro_rules! ring {
@@ -176,8 +198,9 @@ fn a_bad_entry_stops_its_batch_unless_all_are_asked_for() {
         assert_eq!(ring.submit().unwrap(), taken);
         assert_eq!(ring.queued(), 4 - taken);
         assert_eq!(ring.submit().unwrap(), 4 - taken);
-        let results: Vec<_> = ring.completions().map(|cqe| (cqe.user_data, cqe.res)).collect();
-        assert_eq!(results, [(0, 0), (1, -libc::EINVAL), (2, 0), (3, 0)]);
+        // Old kernels answer the refused one first.
+        let results: BTreeMap<_, _> = ring.completions().map(|cqe| (cqe.user_data, cqe.res)).collect();
+        assert!(results.into_iter().eq([(0, 0), (1, -libc::EINVAL), (2, 0), (3, 0)]));
     }
 }
 
@@ -257,8 +280,7 @@ fn ring_maps() -> usize {
 
 #[test]
 fn a_forked_child_is_refused_and_makes_its_own() {
-    let mut ring = ring!("a_forked_child_is_refused_and_makes_its_own", 4);
-    ring.register_ring_fd().unwrap();
+    let Some(mut ring) = indexed_or_skip("a_forked_child_is_refused_and_makes_its_own", 4) else { return };
     nops(&mut ring, 0..2);
     ring.submit_and_wait(2).unwrap();
     nops(&mut ring, 2..3);
@@ -320,8 +342,7 @@ fn a_child_that_drops_the_ring_unmaps_nothing_else() {
 
 #[test]
 fn the_registered_index_is_used() {
-    let mut ring = ring!("the_registered_index_is_used", 4);
-    ring.register_ring_fd().unwrap();
+    let Some(mut ring) = indexed_or_skip("the_registered_index_is_used", 4) else { return };
     assert_eq!(ring.register_ring_fd().unwrap_err().kind(), io::ErrorKind::AlreadyExists);
     nops(&mut ring, 0..1);
     // With another file under the ring's number only the index still leads to it.
@@ -334,7 +355,8 @@ fn the_registered_index_is_used() {
 
 #[test]
 fn an_index_is_given_back() {
-    let mut ring = ring!("an_index_is_given_back", 4);
+    let Some(mut ring) = indexed_or_skip("an_index_is_given_back", 4) else { return };
+    ring.unregister_ring_fd().unwrap();
     assert_eq!(ring.unregister_ring_fd().unwrap_err().kind(), io::ErrorKind::NotFound);
     // A thread has 16 of them.
     for _ in 0..40 {
@@ -347,8 +369,7 @@ fn an_index_is_given_back() {
 
 #[test]
 fn an_index_is_used_on_its_own_thread_only() {
-    let mut ring = ring!("an_index_is_used_on_its_own_thread_only", 4);
-    ring.register_ring_fd().unwrap();
+    let Some(mut ring) = indexed_or_skip("an_index_is_used_on_its_own_thread_only", 4) else { return };
     thread::spawn(move || {
         let mut other = Ring::new(4).unwrap();
         other.register_ring_fd().unwrap();
