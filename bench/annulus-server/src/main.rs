@@ -32,6 +32,6 @@ async fn main() -> std::io::Result<()> {
     loop {
         let (stream, _) = listener.accept().await?;
         stream.set_nodelay(true)?;
-        annulus::spawn(echo(stream));
+        drop(annulus::spawn(echo(stream)));
     }
 }
