@@ -121,7 +121,9 @@ async fn a_close_that_finds_no_thread_happens_all_the_same() {
 #[test]
 fn a_limit_without_end_is_one() {
     for driver in [crate::DriverKind::Uring, crate::DriverKind::Poll] {
-        let Ok(runtime) = crate::Builder::new().driver(driver).shutdown_deadline(Duration::MAX).build() else { continue };
+        let Ok(runtime) = crate::Builder::new().driver(driver).shutdown_deadline(Duration::MAX).build() else {
+            continue;
+        };
         runtime.block_on(async {
             let turns = || crate::metrics().driver.turns;
             let mut long = Box::pin(crate::time::sleep(Duration::from_secs(9_223_372_036)));
