@@ -1,0 +1,192 @@
+//! What the work costs in allocations once it is warm: an echo none, a wake from another thread none, a connection a
+//! stated few. Prints what a round trip costs in turns, enters and entries.
+#![cfg(target_os = "linux")]
+
+use annulus::{
+    Metrics,
+    io::{AsyncReadRent, AsyncWriteRentExt},
+    net::{TcpListener, TcpStream},
+};
+use std::{
+    alloc::{GlobalAlloc, Layout, System},
+    cell::Cell,
+    future::poll_fn,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU32, Ordering},
+    },
+    task::{Poll, Waker},
+    thread,
+};
+
+struct Counting;
+// Each thread counts its own: the harness allocates when it likes.
+thread_local!(static ALLOCATIONS: Cell<usize> = const { Cell::new(0) });
+
+fn count() {
+    let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + 1));
+}
+
+// SAFETY: counts, and leaves the work to the system's allocator.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count();
+        // SAFETY: by the caller's contract.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn realloc(&self, ptr: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        count();
+        // SAFETY: by the caller's contract.
+        unsafe { System.realloc(ptr, layout, size) }
+    }
+
+    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
+        // SAFETY: by the caller's contract.
+        unsafe { System.dealloc(ptr, layout) }
+    }
+}
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+const ROUNDS: usize = 10_000;
+
+/// Echoes until the peer has gone.
+async fn serve(mut stream: TcpStream) {
+    let mut buf: Vec<u8> = Vec::with_capacity(1024);
+    let mut res;
+    loop {
+        buf.clear();
+        (res, buf) = stream.read(buf).await;
+        if res.unwrap() == 0 {
+            return;
+        }
+        (res, buf) = stream.write_all(buf).await;
+        res.unwrap();
+    }
+}
+
+async fn round_trips(client: &mut TcpStream, rounds: usize, bufs: (Vec<u8>, Vec<u8>)) -> (Vec<u8>, Vec<u8>) {
+    let (mut ask, mut answer) = bufs;
+    let mut res;
+    for _ in 0..rounds {
+        (res, ask) = client.write_all(ask).await;
+        res.unwrap();
+        answer.clear();
+        (res, answer) = client.read(answer).await;
+        assert_eq!(res.unwrap(), ask.len());
+    }
+    (ask, answer)
+}
+
+#[annulus::test]
+async fn an_echo_allocates_nothing() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    let server = annulus::spawn(serve(listener.accept().await.unwrap().0));
+    let bufs = round_trips(&mut client, 100, (vec![42; 512], Vec::with_capacity(1024))).await;
+    let (before, start) = (ALLOCATIONS.get(), annulus::metrics());
+    let bufs = round_trips(&mut client, ROUNDS, bufs).await;
+    let (after, end) = (ALLOCATIONS.get(), annulus::metrics());
+    assert_eq!(after - before, 0, "allocations in {ROUNDS} round trips");
+    assert_eq!(bufs.0, bufs.1);
+    print(&start, &end);
+    assert_eq!(end.driver.twins_pool, 0, "sockets have nothing to do with the pool");
+    assert_eq!(end.pool.threads, 0);
+    drop(client);
+    server.await.unwrap();
+}
+
+fn print(start: &Metrics, end: &Metrics) {
+    let each = |what: fn(&Metrics) -> u64| (what(end) - what(start)) as f64 / ROUNDS as f64;
+    println!(
+        "{}: per round trip {:.3} enters, {:.3} turns, {:.3} entries, {:.3} twins, {:.3} polls",
+        annulus::driver(),
+        each(|m| m.driver.enters),
+        each(|m| m.driver.turns),
+        each(|m| m.driver.sqes_total()),
+        each(|m| m.driver.twins_ready),
+        each(|m| m.polls),
+    );
+}
+
+/// The allocations of one connection, made and closed at both ends: a counted descriptor for each end, and the address
+/// to connect to.
+const PER_CONNECTION: usize = 3;
+
+#[annulus::test]
+async fn a_connection_allocates_little() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = listener.local_addr().unwrap();
+    let connections = async |many: usize| {
+        for _ in 0..many {
+            let client = TcpStream::connect_addr(addr).await.unwrap();
+            let (server, _) = listener.accept().await.unwrap();
+            drop((client, server));
+        }
+    };
+    connections(100).await;
+    let before = ALLOCATIONS.get();
+    connections(1000).await;
+    let each = (ALLOCATIONS.get() - before) as f64 / 1000.0;
+    println!("{}: {each:.3} allocations per connection", annulus::driver());
+    // On poll a connect waits in the queue of a descriptor that is new, and so is the queue.
+    let queue = usize::from(annulus::driver().kind() == annulus::DriverKind::Poll);
+    assert!(each <= (PER_CONNECTION + queue) as f64, "{each} allocations per connection");
+    assert_eq!(annulus::metrics().driver.twins_pool, 0, "closing a socket has nothing to do with the pool");
+}
+
+#[derive(Default)]
+struct Shared {
+    asked: AtomicU32,
+    answered: AtomicU32,
+    waker: Mutex<Option<Waker>>,
+}
+
+/// Answers each question by a wake, and gives how often that allocated.
+fn answer(shared: &Shared, questions: u32) -> usize {
+    let before = ALLOCATIONS.get();
+    for n in 1..=questions {
+        while shared.asked.load(Ordering::Acquire) < n {
+            thread::park();
+        }
+        shared.answered.store(n, Ordering::Release);
+        let waker = shared.waker.lock().unwrap().take();
+        waker.into_iter().for_each(Waker::wake);
+    }
+    ALLOCATIONS.get() - before
+}
+
+async fn ask(shared: &Shared, thread: &thread::Thread) {
+    let n = shared.asked.fetch_add(1, Ordering::Release) + 1;
+    let mut asked = false;
+    poll_fn(|cx| {
+        *shared.waker.lock().unwrap() = Some(cx.waker().clone());
+        if !std::mem::replace(&mut asked, true) {
+            thread.unpark();
+        }
+        if shared.answered.load(Ordering::Acquire) >= n { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+}
+
+#[annulus::test]
+async fn a_wake_from_afar_allocates_nothing() {
+    const QUESTIONS: u32 = 2000;
+    let shared = Arc::new(Shared::default());
+    let there = shared.clone();
+    let other = thread::spawn(move || answer(&there, QUESTIONS));
+    let task = annulus::spawn(async move {
+        ask(&shared, other.thread()).await;
+        let before = ALLOCATIONS.get();
+        for _ in 1..QUESTIONS {
+            ask(&shared, other.thread()).await;
+        }
+        (ALLOCATIONS.get() - before, other.join().unwrap())
+    });
+    let (here, there) = task.await.unwrap();
+    assert_eq!(here, 0, "allocations of who is woken");
+    assert!(there <= 1, "{there} allocations of who wakes; the first park makes the thread's handle");
+    assert!(annulus::metrics().remote_wakes_sent > 0, "nobody slept");
+}

@@ -1,0 +1,146 @@
+//! Each operation on the uring driver, on a kernel that seems to lack it: its twin does it, and the counters say so.
+#![cfg(target_os = "linux")]
+
+#[path = "outside/again.rs"]
+mod again;
+
+use again::{again, passes, role};
+use annulus::{
+    Builder, DriverKind, Fd,
+    buf::VecBuf,
+    entry::Interest,
+    op::{self, OpenHow},
+    time::timeout,
+};
+use std::{
+    env,
+    io::{self, Write},
+    net::{Shutdown, SocketAddr},
+    os::fd::{AsRawFd, FromRawFd, OwnedFd},
+    path::Path,
+    time::Duration,
+};
+
+/// Every opcode that an operation has.
+const OPCODES: [&str; 17] = [
+    "ACCEPT", "BIND", "CLOSE", "CONNECT", "FSYNC", "LISTEN", "NOP", "OPENAT", "POLL_ADD", "READ", "READV", "RECV",
+    "SEND", "SHUTDOWN", "SOCKET", "WRITE", "WRITEV",
+];
+
+#[test]
+fn every_operation_has_a_twin_that_does_it() {
+    const NAME: &str = "every_operation_has_a_twin_that_does_it";
+    match role() {
+        Some(hidden) => all_operations_without(&hidden),
+        None => {
+            if let Err(e) = Builder::new().driver(DriverKind::Uring).build() {
+                let _ = writeln!(io::stderr(), "SKIP {NAME}: {e}");
+                return;
+            }
+            let all = OPCODES.join(",");
+            for hidden in [""].iter().chain(&OPCODES).chain([&all.as_str()]) {
+                passes(again(NAME, hidden).env("ANNULUS_HIDE_OPS", hidden));
+            }
+        }
+    }
+}
+
+/// The role of the second process: `hidden` are the opcodes that this driver does not have.
+fn all_operations_without(hidden: &str) {
+    let runtime = Builder::new().driver(DriverKind::Uring).build().unwrap();
+    runtime.block_on(async {
+        op::nop().await.unwrap();
+        files().await;
+        sockets().await;
+        waiting_ends().await;
+    });
+    let driver = runtime.metrics().driver;
+    let is_hidden = |name: &str| hidden.split(',').any(|h| h == name);
+    for name in OPCODES {
+        let sqes = driver.sqes_of(name);
+        // The driver itself waits by POLL_ADD, whatever is hidden from operations.
+        assert!(if is_hidden(name) && name != "POLL_ADD" { sqes == 0 } else { sqes > 0 }, "{name}: {driver:?}");
+    }
+    let any = |names: &[&str]| names.iter().any(|name| is_hidden(name));
+    let (here, ready, pool) = (driver.twins_here, driver.twins_ready, driver.twins_pool);
+    assert_eq!(pool > 0, any(&["OPENAT", "READ", "READV", "WRITE", "WRITEV", "FSYNC", "CLOSE"]), "{driver:?}");
+    let waiting = ["ACCEPT", "CONNECT", "POLL_ADD", "READ", "READV", "RECV", "SEND", "WRITE", "WRITEV"];
+    assert_eq!(ready > 0, any(&waiting), "{driver:?}");
+    assert_eq!(here > 0, any(&["BIND", "LISTEN", "NOP", "SHUTDOWN", "SOCKET"]), "{driver:?}");
+}
+
+async fn files() {
+    let path = env::temp_dir().join(format!("annulus-hidden-{}", std::process::id()));
+    let file = open(&path, libc::O_RDWR | libc::O_CREAT | libc::O_EXCL).await;
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(op::write_at(&file, b"hello", 0).await.0.unwrap(), 5);
+    let parts = VecBuf::from(vec![b" wor".to_vec(), b"ld".to_vec()]);
+    assert_eq!(op::writev_at(&file, parts, 5).await.0.unwrap(), 6);
+    op::fsync(&file).await.unwrap();
+    op::fdatasync(&file).await.unwrap();
+    assert_eq!(op::read_at(&file, Vec::with_capacity(64), 0).await.1, b"hello world");
+    let room = VecBuf::from(vec![vec![0; 2], vec![0; 64]]);
+    let (n, parts) = op::readv_at(&file, room, 1).await;
+    assert_eq!((n.unwrap(), Vec::from(parts).concat()), (10, b"ello world".to_vec()));
+    op::close(file).unwrap().await.unwrap();
+    let error = op::openat(&path, OpenHow { flags: libc::O_RDONLY, mode: 0 }).unwrap().await.unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::NotFound);
+}
+
+async fn open(path: &Path, flags: i32) -> Fd {
+    Fd::new(op::openat(path, OpenHow { flags, mode: 0o600 }).unwrap().await.unwrap())
+}
+
+async fn sockets() {
+    let tcp = async || Fd::new(op::socket(libc::AF_INET, libc::SOCK_STREAM, 0).await.unwrap());
+    let listener = tcp().await;
+    op::bind(&listener, "127.0.0.1:0".parse().unwrap()).await.unwrap();
+    op::listen(&listener, 16).await.unwrap();
+    // The ring's sockets block, and accept's twin wants one that does not.
+    // SAFETY: Plain call: no memory is named.
+    assert_eq!(unsafe { libc::fcntl(listener.as_raw_fd(), libc::F_SETFL, libc::O_NONBLOCK) }, 0);
+    // The accept comes first and has to wait; so do the receive and the poll below.
+    let accepting = annulus::spawn(op::accept(&listener));
+    annulus::yield_now().await;
+    let client = tcp().await;
+    op::connect(&client, local_addr(&listener)).await.unwrap();
+    let server = Fd::new(accepting.await.unwrap().0.unwrap());
+    let receiving = annulus::spawn(op::recv(&server, Vec::with_capacity(64)));
+    annulus::yield_now().await;
+    op::poll(&client, Interest::Write).await.unwrap();
+    assert_eq!(op::send(&client, b"there").await.0.unwrap(), 5);
+    assert_eq!(receiving.await.unwrap().1, b"there");
+    let polling = annulus::spawn(op::poll(&client, Interest::Read));
+    annulus::yield_now().await;
+    assert_eq!(op::write(&server, b"and ").await.0.unwrap(), 4);
+    polling.await.unwrap().unwrap();
+    let parts = VecBuf::from(vec![b"ba".to_vec(), b"ck".to_vec()]);
+    assert_eq!(op::writev(&server, parts).await.0.unwrap(), 4);
+    op::shutdown(&server, Shutdown::Write).await.unwrap();
+    assert_eq!(op::read(&client, Vec::with_capacity(4)).await.1, b"and ");
+    let (n, parts) = op::readv(&client, VecBuf::from(vec![vec![0; 2], vec![0; 64]])).await;
+    assert_eq!((n.unwrap(), Vec::from(parts).concat()), (4, b"back".to_vec()));
+    assert_eq!(op::recv(&client, Vec::with_capacity(4)).await.0.unwrap(), 0, "the server has shut down");
+}
+
+/// What waits by a twin can be given up or ended early, as on the ring.
+async fn waiting_ends() {
+    let (socket, mut peer) = std::os::unix::net::UnixStream::pair().unwrap();
+    let socket = Fd::new(socket.into());
+    let mut receiving = op::recv(&socket, Vec::with_capacity(8));
+    assert!(timeout(Duration::from_millis(2), &mut receiving).await.is_err());
+    receiving.cancel();
+    assert_eq!(receiving.await.0.unwrap_err().raw_os_error(), Some(libc::ECANCELED));
+    drop(timeout(Duration::from_millis(2), op::recv(&socket, Vec::with_capacity(8))).await);
+    peer.write_all(b"late").unwrap();
+    // The abandoned receive may have taken it only if it came before its cancellation; it did not.
+    assert_eq!(op::recv(&socket, Vec::with_capacity(8)).await.1, b"late");
+}
+
+fn local_addr(listener: &Fd) -> SocketAddr {
+    // SAFETY: Plain call: it makes a number of its own, or fails.
+    let copy = unsafe { libc::dup(listener.as_raw_fd()) };
+    assert!(copy >= 0);
+    // SAFETY: Fresh descriptor: nobody else has it.
+    std::net::TcpListener::from(unsafe { OwnedFd::from_raw_fd(copy) }).local_addr().unwrap()
+}
