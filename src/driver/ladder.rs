@@ -151,8 +151,12 @@ fn check(mut ring: Ring) -> io::Result<Ring> {
         let why = format!("this kernel's io_uring lacks {missing:?}; Linux 5.11 or newer has it");
         return Err(io::Error::new(io::ErrorKind::Unsupported, why));
     }
-    // A seccomp profile may allow the setup and forbid the rest; an enter that does nothing finds out.
-    ring.enter(&Enter::default()).map_err(explain)?;
+    // A seccomp profile may allow the setup and forbid the rest; an enter that does nothing finds out. A ring that is
+    // short of something just now is a ring all the same.
+    match ring.enter(&Enter::default()).map_err(|e| (e.raw_os_error().unwrap_or(0), e)) {
+        Ok(_) | Err((libc::EBUSY | libc::EAGAIN | libc::EINTR, _)) => {}
+        Err((_, error)) => return Err(explain(error)),
+    }
     // An index in the thread's table saves a look-up for each enter; without one (Linux < 5.18) everything works.
     let _ = ring.register_ring_fd();
     Ok(ring)
