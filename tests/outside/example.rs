@@ -29,7 +29,8 @@ fn path() -> &'static Path {
         let profile = test.parent().unwrap().parent().unwrap();
         let path = profile.join("examples/echo");
         let time = |path: &Path| fs::metadata(path).and_then(|m| m.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
-        if time(&path) < time(&test) {
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/echo.rs");
+        if time(&path) < time(&test).max(time(&source)) {
             build(profile);
         }
         path
