@@ -185,24 +185,28 @@ impl Core {
     fn fall_back(&mut self, key: Key, twin: &'static Twin, threads: &Threads) {
         match twin.place {
             Place::Pool => self.start_on_pool(key, threads),
-            Place::Ready(_) | Place::Here => self.call_or_wait(key),
+            Place::Ready(_) | Place::Here => self.call_or_wait(key, threads),
         }
     }
 
     /// On the ring: calls the twin, and at EAGAIN waits for readiness by a POLL_ADD of the same name.
-    fn call_or_wait(&mut self, key: Key) {
+    fn call_or_wait(&mut self, key: Key, threads: &Threads) {
         let (Backend::Uring(uring), Some(slot)) = (&mut self.backend, self.slots.get(key)) else { return };
         let interest = match slot.twin.place {
             Place::Ready(interest) => Some(interest),
             Place::Here | Place::Pool => None,
         };
         *if interest.is_some() { &mut self.counters.twins_ready } else { &mut self.counters.twins_here } += 1;
-        match (slot.call(), interest) {
-            (again, Some(interest)) if again == -libc::EAGAIN => {
+        match (slot.call(), interest, slot.twin.otherwise) {
+            (again, Some(interest), _) if again == -libc::EAGAIN => {
                 slot.stage = Stage::Waiting;
                 uring.wait_for(key, slot.sqe.fd, interest, &mut self.counters);
             }
-            (res, _) => {
+            (no, _, Some(otherwise)) if no == -libc::EOPNOTSUPP => {
+                slot.twin = otherwise;
+                self.fall_back(key, otherwise, threads);
+            }
+            (res, ..) => {
                 // The wait is over: this completion is the entry's own.
                 slot.stage = Stage::Native;
                 self.done.push(Cqe::new(key.user_data(), res));
@@ -223,16 +227,20 @@ impl Core {
     }
 
     /// Closes a number whose last reference is gone; `false` if that has to happen elsewhere.
-    pub(super) fn push_close(&mut self, fd: RawFd, kind: Option<FdKind>, threads: &Threads) -> bool {
-        let on_pool = matches!(kind, None | Some(FdKind::File));
+    pub(super) fn push_close(&mut self, fd: RawFd, kind: impl Fn() -> FdKind, threads: &Threads) -> bool {
         match &self.backend {
             _ if !self.open => return false,
-            Backend::Poll(_) if !on_pool => return false,
+            Backend::Poll(_) if kind() != FdKind::File => return false,
             _ => {}
         }
         let key = self.slots.insert(Sqe::close(fd), &own::CLOSE, 0, Owner::Close(fd));
         self.start(key, false, None, threads);
         true
+    }
+
+    /// Whether the kernel's ring carries out this opcode.
+    pub(super) fn on_ring(&self, opcode: u8) -> bool {
+        matches!(&self.backend, Backend::Uring(uring) if uring.knows(opcode))
     }
 
     pub(super) fn forget_source(&mut self, source: SourceId) {

@@ -118,7 +118,8 @@ impl Inner {
 impl Drop for Inner {
     fn drop(&mut self) {
         self.registrations.take().into_iter().for_each(Registration::end);
-        let by_driver = Driver::current().is_some_and(|driver| driver.push_close(self.raw, self.kind.get()));
+        let kind = || self.kind.get().unwrap_or_else(|| unix::kind(self.raw));
+        let by_driver = Driver::current().is_some_and(|driver| driver.push_close(self.raw, kind));
         if !by_driver {
             unix::close(self.raw);
         }

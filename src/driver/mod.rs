@@ -217,8 +217,13 @@ impl Driver {
     }
 
     /// Closes a number whose last reference is gone. `false`: the caller has to.
-    pub(crate) fn push_close(&self, fd: RawFd, kind: Option<FdKind>) -> bool {
+    pub(crate) fn push_close(&self, fd: RawFd, kind: impl Fn() -> FdKind) -> bool {
         self.core.borrow_mut().push_close(fd, kind, &self.threads)
+    }
+
+    /// Whether the kernel's ring carries out this opcode, and no twin has to.
+    pub(crate) fn on_ring(&self, opcode: u8) -> bool {
+        self.core.borrow().on_ring(opcode)
     }
 
     /// Stops watching a descriptor that is about to close or to leave.

@@ -2,9 +2,10 @@
 
 use super::{ListenerOpts, TcpStream, domain, first, resolve, set};
 use crate::{
-    driver::{Driver, DriverKind, Fd},
+    driver::{Driver, Fd},
     op::Accept,
     sys::{
+        self,
         sockaddr::SockAddr,
         unix::{self, End},
     },
@@ -79,10 +80,10 @@ impl TcpListener {
         TcpListener::from_owned(listener.into())
     }
 
-    /// On the poll driver an accept must not block; on the ring, a listener that does not block would keep kernels
-    /// before 6.10 from waiting by themselves. Outside of a runtime nobody knows yet, and both drivers can do with it.
+    /// A twin's accept must not block; on the ring, a listener that does not block would keep kernels before 6.10 from
+    /// waiting by themselves. Outside of a runtime nobody knows yet, and both drivers can do with one that does not.
     fn from_owned(fd: OwnedFd) -> io::Result<TcpListener> {
-        let on_ring = Driver::current().is_some_and(|driver| driver.info().kind() == DriverKind::Uring);
+        let on_ring = Driver::current().is_some_and(|driver| driver.on_ring(sys::IORING_OP_ACCEPT as u8));
         if !on_ring {
             unix::set_nonblocking(fd.as_raw_fd(), true)?;
         }

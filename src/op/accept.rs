@@ -59,8 +59,8 @@ unsafe impl Op for Accept {
     }
 
     fn encode(&mut self) -> Sqe {
-        let addr = self.addr.as_mut_ptr();
-        Sqe::accept(self.fd.as_raw_fd(), addr, self.addr.len_ptr(), 0)
+        let (addr, len) = self.addr.room_ptrs();
+        Sqe::accept(self.fd.as_raw_fd(), addr, len, 0)
     }
 
     fn finish(self, cqe: Cqe) -> Self::Output {
@@ -91,8 +91,9 @@ impl Peer {
 
 /// Accepts one connection from a listening socket. Gives the connection, and the peer's address.
 ///
-/// On the poll driver the listener has to be non-blocking, or else this blocks the thread; those made by
-/// [`TcpListener`](crate::net::TcpListener) and [`socket`](crate::op::socket()) are.
+/// Where a twin does the work (on the poll driver, and on a ring without the opcode) the listener has to be
+/// non-blocking, or else this blocks the thread. A [`TcpListener`](crate::net::TcpListener) sees to that; so does
+/// [`socket`](crate::op::socket()) where a twin makes it.
 ///
 /// # Errors
 /// Those of `accept4(2)`: `EINVAL` for a socket that does not listen, `EMFILE` when no descriptor is left.

@@ -73,8 +73,8 @@ unsafe impl Op for Connect {
 
 /// Connects a socket to `addr`.
 ///
-/// On the poll driver the socket has to be non-blocking, or else this blocks the thread; those made by
-/// [`socket`](crate::op::socket()) are.
+/// Where a twin does the work (on the poll driver, and on a ring without the opcode) the socket has to be non-blocking,
+/// or else this blocks the thread; [`socket`](crate::op::socket()) makes such a one where a twin makes it.
 ///
 /// # Errors
 /// Those of `connect(2)`: `ECONNREFUSED` when nobody listens there, `ENETUNREACH` without a way to it.

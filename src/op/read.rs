@@ -203,4 +203,25 @@ mod tests {
         assert!(reading.await.expect("it is not watched").0.unwrap() > 0);
         std::fs::remove_file(path).unwrap();
     }
+
+    /// An inotify cannot promise not to block, so its twin is the one of files.
+    #[crate::test]
+    async fn what_cannot_promise_says_what_read_says() {
+        for flags in [libc::IN_NONBLOCK, 0] {
+            // SAFETY: Plain call: it makes a descriptor.
+            let raw = unsafe { libc::inotify_init1(libc::IN_CLOEXEC | flags) };
+            assert!(raw >= 0);
+            // SAFETY: Fresh descriptor: nobody else has it.
+            let fd = Fd::new(unsafe { std::os::fd::FromRawFd::from_raw_fd(raw) });
+            let dir = std::env::temp_dir().join(format!("annulus-inotify-{}-{raw}", std::process::id()));
+            std::fs::create_dir_all(&dir).unwrap();
+            let path = std::ffi::CString::new(dir.to_str().unwrap()).unwrap();
+            // SAFETY: Plain call: the path is there until it returns.
+            assert!(unsafe { libc::inotify_add_watch(raw, path.as_ptr(), libc::IN_CREATE) } >= 0);
+            std::fs::write(dir.join("x"), b"").unwrap();
+            let (n, _) = read(&fd, Vec::with_capacity(256)).await;
+            assert_eq!(n.unwrap(), 32, "one event with a name of up to 16 bytes");
+            std::fs::remove_dir_all(dir).unwrap();
+        }
+    }
 }

@@ -95,6 +95,25 @@ mod tests {
         assert_eq!(recv(&a, buf).await.0.unwrap(), 0, "the peer has closed");
     }
 
+    /// Whoever is first in a queue may need more than the next one does.
+    #[crate::test]
+    async fn a_receive_behind_a_wait_that_was_cancelled_is_served() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut b = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let a = Fd::new(listener.accept().unwrap().0.into());
+        // For the wait, there is something to read from ten bytes on.
+        crate::sys::unix::set_option(a.as_raw_fd(), libc::SOL_SOCKET, libc::SO_RCVLOWAT, 10).unwrap();
+        let mut waiting = crate::op::poll(&a, Interest::Read);
+        crate::testing::poll_once(&mut waiting).await;
+        let receiving = crate::spawn(recv(&a, Vec::with_capacity(4)));
+        crate::yield_now().await;
+        b.write_all(b"four").unwrap();
+        crate::time::sleep(std::time::Duration::from_millis(5)).await;
+        drop(waiting);
+        let received = crate::time::timeout(std::time::Duration::from_secs(5), receiving).await;
+        assert_eq!(received.expect("the receive is never tried").unwrap().0.unwrap(), 4);
+    }
+
     #[crate::test]
     async fn no_socket_is_an_error_and_loses_nothing() {
         let file = Fd::new(std::fs::File::open("Cargo.toml").unwrap().into());

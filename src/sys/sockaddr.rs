@@ -29,14 +29,9 @@ impl SockAddr {
         (&raw const self.storage).cast()
     }
 
-    /// Where the kernel may write an address.
-    pub(crate) fn as_mut_ptr(&mut self) -> *mut libc::sockaddr {
-        (&raw mut self.storage).cast()
-    }
-
-    /// Where the kernel reads the room and writes the length used.
-    pub(crate) fn len_ptr(&mut self) -> *mut libc::socklen_t {
-        &raw mut self.len
+    /// Where the kernel may write an address, and where it reads the room and writes the length used.
+    pub(crate) fn room_ptrs(&mut self) -> (*mut libc::sockaddr, *mut libc::socklen_t) {
+        ((&raw mut self.storage).cast(), &raw mut self.len)
     }
 
     /// Bytes used.
@@ -54,7 +49,7 @@ impl SockAddr {
         const { assert!(mem::size_of::<T>() <= mem::size_of::<libc::sockaddr_storage>()) };
         let mut room = SockAddr::room();
         // SAFETY: Plain bytes: the room is at least as large and as aligned as any address structure.
-        unsafe { room.as_mut_ptr().cast::<T>().write(value) };
+        unsafe { room.room_ptrs().0.cast::<T>().write(value) };
         room.len = mem::size_of::<T>() as libc::socklen_t;
         room
     }

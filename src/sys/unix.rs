@@ -97,6 +97,35 @@ fn is_nonblocking(fd: RawFd) -> bool {
     flags >= 0 && flags & libc::O_NONBLOCK != 0
 }
 
+/// `recvmsg(2)` into several buffers that never blocks.
+///
+/// # Safety
+/// The `count` buffers at `iov` are writable (Lent).
+pub(crate) unsafe fn recvv_nowait(fd: RawFd, iov: *mut libc::iovec, count: usize) -> i32 {
+    // SAFETY: Plain bytes: a `msghdr` of zeros has no address and no control data.
+    let mut msg = unsafe { MaybeUninit::<libc::msghdr>::zeroed().assume_init() };
+    msg.msg_iov = iov;
+    msg.msg_iovlen = count as _;
+    // SAFETY: Lent, by this function's contract; the kernel writes to the header, which is ours, and to the buffers.
+    ret(unsafe { libc::recvmsg(fd, &mut msg, libc::MSG_DONTWAIT) })
+}
+
+/// `epoll_pwait2(2)`, asked for by its number: C libraries older than the kernel have no name for it.
+///
+/// # Safety
+/// `room` has space for `len` events, and `limit` is null or names a time.
+pub(crate) unsafe fn epoll_pwait2(
+    epoll: RawFd,
+    room: *mut libc::epoll_event,
+    len: usize,
+    limit: *const libc::timespec,
+) -> i32 {
+    let no_mask = std::ptr::null::<libc::sigset_t>();
+    // SAFETY: Kernel's word: the room and the limit are as this function's contract says, and there is no signal mask.
+    let n = unsafe { libc::syscall(libc::SYS_epoll_pwait2, epoll, room, len as i32, limit, no_mask, 0) };
+    n as i32
+}
+
 /// `sendmsg(2)` of several buffers that never blocks and raises no signal.
 ///
 /// # Safety
@@ -166,7 +195,7 @@ pub(crate) fn set_option(fd: RawFd, level: i32, name: i32, value: i32) -> io::Re
 /// The address of one end of a socket.
 pub(crate) fn socket_addr(fd: RawFd, end: End) -> io::Result<SockAddr> {
     let mut addr = SockAddr::room();
-    let (ptr, len) = (addr.as_mut_ptr(), addr.len_ptr());
+    let (ptr, len) = addr.room_ptrs();
     check(match end {
         // SAFETY: Kernel's word: `addr` is room for any address, and `len` says how much.
         End::Local => unsafe { libc::getsockname(fd, ptr, len) },

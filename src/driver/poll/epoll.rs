@@ -2,7 +2,7 @@
 
 use crate::{
     driver::Wait,
-    sys::unix::{check, errno, timespec},
+    sys::unix::{check, epoll_pwait2, errno, timespec},
 };
 use std::{
     io,
@@ -85,7 +85,8 @@ impl Selector {
         match n {
             0.. => self.ready = n as usize,
             _ if errno() == libc::EINTR => {}
-            _ if self.precise && errno() == libc::ENOSYS => {
+            // Seccomp profiles that are older than the call answer EPERM.
+            _ if self.precise && [libc::ENOSYS, libc::EPERM].contains(&errno()) => {
                 self.precise = false;
                 return self.wait(wait);
             }
@@ -103,7 +104,7 @@ impl Selector {
         let limit = limit.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
         let (epoll, room) = (self.epoll.as_raw_fd(), self.events.as_mut_ptr());
         // SAFETY: Kernel's word: `events` has room for EVENTS, and the limit lives until the call returns.
-        unsafe { libc::epoll_pwait2(epoll, room, EVENTS as i32, limit, std::ptr::null()) }
+        unsafe { epoll_pwait2(epoll, room, EVENTS, limit) }
     }
 
     fn wait_roughly(&mut self, wait: Wait) -> i32 {

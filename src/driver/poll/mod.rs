@@ -19,7 +19,7 @@ use epoll::{Selector, Watch};
 use slab::Slab;
 use std::{
     collections::{HashMap, VecDeque},
-    io,
+    io, mem,
     os::fd::RawFd,
 };
 
@@ -75,6 +75,8 @@ pub(super) struct Poll {
     sources: Slab<Source>,
     by_fd: HashMap<RawFd, u32>,
     next_generation: u32,
+    /// Queues whose first waiter was cancelled: the next one may need less than it did, and there is no new edge.
+    overdue: Vec<(SourceId, Interest)>,
     bell: WakeHandle,
 }
 
@@ -82,7 +84,14 @@ impl Poll {
     pub(super) fn new(bell: WakeHandle) -> io::Result<Poll> {
         let selector = Selector::new()?;
         selector.add(bell.raw(), BELL, Watch { read: true, write: false, once: false })?;
-        Ok(Poll { selector, sources: Slab::new(), by_fd: HashMap::new(), next_generation: 0, bell })
+        Ok(Poll {
+            selector,
+            sources: Slab::new(),
+            by_fd: HashMap::new(),
+            next_generation: 0,
+            overdue: Vec::new(),
+            bell,
+        })
     }
 
     /// Whether somebody waits for `interest` in the descriptor already, so that a newcomer has to queue.
@@ -146,7 +155,12 @@ impl Poll {
     /// Takes `key` out of its queue.
     pub(super) fn unqueue(&mut self, key: Key, id: SourceId, interest: Interest) {
         if let Some(source) = self.sources.get_mut(id.index as usize).filter(|s| s.generation == id.generation) {
-            source.queue(interest).retain(|&waiting| waiting != key);
+            let queue = source.queue(interest);
+            let was_first = queue.front() == Some(&key);
+            queue.retain(|&waiting| waiting != key);
+            if was_first && !queue.is_empty() {
+                self.overdue.push((id, interest));
+            }
             self.forget_if_idle(id);
         }
     }
@@ -173,7 +187,10 @@ impl Poll {
 
     /// Waits, and tries again whatever became ready. Completions go to `done`.
     pub(super) fn turn(&mut self, wait: Wait, slots: &mut Slots, done: &mut Vec<Cqe>) -> io::Result<()> {
-        self.selector.wait(wait)?;
+        self.selector.wait(if self.overdue.is_empty() { wait } else { Wait::Not })?;
+        for (id, interest) in mem::take(&mut self.overdue) {
+            self.serve(id, interest, slots, done);
+        }
         for i in 0..self.selector.len() {
             let event = self.selector.event(i);
             if event.token == BELL {
