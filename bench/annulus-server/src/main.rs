@@ -27,7 +27,7 @@ async fn echo(mut stream: TcpStream) {
 async fn main() -> std::io::Result<()> {
     let addr = std::env::args().skip_while(|arg| arg != "--addr").nth(1).unwrap_or_else(|| "127.0.0.1:0".into());
     let listener = TcpListener::bind(addr)?;
-    println!("driver: {}", annulus::driver());
+    println!("driver: {}", annulus::driver().kind());
     println!("listening {}", listener.local_addr()?);
     loop {
         let (stream, _) = listener.accept().await?;
