@@ -223,6 +223,11 @@ impl Client {
         Ok(Duration::from_nanos(now - start))
     }
 
+    /// How many requests were answered so far.
+    pub fn done(&self) -> u64 {
+        self.done
+    }
+
     /// Forgets what the warm-up measured; requests under way stay under way.
     pub fn forget(&mut self) {
         self.hist.reset();

@@ -23,7 +23,8 @@ fn field(status: &str, name: &str) -> u64 {
     line.and_then(|rest| rest.split_whitespace().next()?.parse().ok()).unwrap_or(0)
 }
 
-fn cpu_us(pid: libc::pid_t) -> io::Result<f64> {
+/// The CPU clock of a process.
+pub fn cpu_us(pid: libc::pid_t) -> io::Result<f64> {
     let mut clock = 0;
     // SAFETY: `clock` outlives the call.
     let res = unsafe { libc::clock_getcpuclockid(pid, &raw mut clock) };
