@@ -109,7 +109,8 @@ pub fn read<B: IoBufMut>(fd: &Fd, buf: B) -> Submit<Read<B>> {
 /// Reads into `buf` what a file has at `offset`, in bytes; the file's own position stays.
 ///
 /// # Errors
-/// Those of `pread(2)`, with the buffer: `ESPIPE` for a descriptor that has no places.
+/// Those of `pread(2)`, with the buffer: `EINVAL` for an offset that no file has. What has no places (a pipe, a socket)
+/// reads where it is, or answers `ESPIPE`.
 ///
 /// # Cancellation
 /// **Clean**: the file keeps what was read.

@@ -70,7 +70,8 @@ pub fn submit<T: Op>(op: T) -> Submit<T> {
 
 impl<T: Op> Submit<T> {
     /// Asks for an early end. The future has to be polled on: it gives whatever had been done, with the buffer, or
-    /// `ECANCELED` (raw error 125 on Linux) if nothing had. Does nothing before the first poll and after the last.
+    /// `ECANCELED` (raw error 125 on Linux) if nothing had; a call that was running already may say `EINTR`. Does
+    /// nothing before the first poll and after the last.
     pub fn cancel(&mut self) {
         if let State::Flying(driver, key) = &self.state {
             driver.cancel(*key);

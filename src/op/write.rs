@@ -90,7 +90,8 @@ unsafe impl<B: IoBuf> Op for Write<B> {
 /// there are.
 ///
 /// # Errors
-/// Those of `write(2)`, with the buffer; `EPIPE` when nobody reads any more, without a signal.
+/// Those of `write(2)`, with the buffer; `EPIPE` when nobody reads any more. A program that does not ignore SIGPIPE, as
+/// Rust's do, may get that signal too.
 ///
 /// # Cancellation
 /// **Lossy**: bytes may have been written, and nobody learns how many.
@@ -101,7 +102,8 @@ pub fn write<B: IoBuf>(fd: &Fd, buf: B) -> Submit<Write<B>> {
 /// Writes `buf` into a file at `offset`, in bytes; the file's own position stays.
 ///
 /// # Errors
-/// Those of `pwrite(2)`, with the buffer: `ESPIPE` for a descriptor that has no places.
+/// Those of `pwrite(2)`, with the buffer: `EINVAL` for an offset that no file has. What has no places (a pipe, a
+/// socket) writes where it is, or answers `ESPIPE`; a file opened to append (`O_APPEND`) writes at its end.
 ///
 /// # Cancellation
 /// **Lossy**: bytes may have been written, and nobody learns how many.

@@ -165,7 +165,8 @@ impl Poll {
         }
     }
 
-    /// Stops watching an `Fd` that is about to close or to leave. Nobody waits for it then: whoever did held the `Fd`.
+    /// Stops watching an `Fd` that is about to close or to leave. No operation waits for it then: whoever did held the
+    /// `Fd`. Who waited for the bare number waits in vain, as at any number that is closed.
     pub(super) fn forget(&mut self, id: SourceId) {
         if self.sources.get(id.index as usize).is_some_and(|s| s.generation == id.generation) {
             self.remove(id.index);
