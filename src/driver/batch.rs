@@ -38,13 +38,14 @@ impl Batch {
 
     /// Wakes and settles. Nothing may be borrowed that the code of others could want.
     pub(crate) fn run(&mut self) {
-        self.wakers.drain(..).for_each(|waker| isolated(|| waker.wake()));
-        self.orphans.drain(..).for_each(|(op, cqe)| isolated(|| op.settle(cqe)));
+        self.wakers.drain(..).for_each(|waker| quietly(|| waker.wake()));
+        self.orphans.drain(..).for_each(|(op, cqe)| quietly(|| op.settle(cqe)));
     }
 }
 
-/// Runs somebody else's code; a panic in it, or in the drop of what it threw, goes no further.
-pub(super) fn isolated(code: impl FnOnce()) {
+/// Runs somebody else's code where its panic has nobody to go to: it ends here, and so does one in the drop of what was
+/// thrown. The panic hook has reported it by then.
+pub(crate) fn quietly(code: impl FnOnce()) {
     let Err(payload) = catch_unwind(AssertUnwindSafe(code)) else { return };
     if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
         std::mem::forget(again);

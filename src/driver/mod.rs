@@ -26,7 +26,7 @@ use crate::{
     sys::unix::Kind as FdKind,
 };
 use backend::Core;
-pub(crate) use batch::Batch;
+pub(crate) use batch::{Batch, quietly};
 pub(crate) use choice::{Choice, Config};
 pub use choice::{DriverInfo, DriverKind};
 pub use counters::Counters;
@@ -266,7 +266,7 @@ impl Driver {
         }
         self.threads.shutdown(left());
         let (lost, wakers, backend) = self.core.borrow_mut().end();
-        wakers.into_iter().for_each(|waker| batch::isolated(|| drop(waker)));
+        wakers.into_iter().for_each(|waker| quietly(|| drop(waker)));
         drop(backend);
         lost
     }

@@ -15,11 +15,14 @@
 //! The threads block no signals. A call that a handler interrupts is made again here, so a twin whose call must not be
 //! repeated (close, which has let go of its number even then) does not answer EINTR.
 
-use crate::entry::{Cqe, Sqe, Twin};
+use crate::{
+    driver::{batch::quietly, slots::call},
+    entry::{Cqe, Sqe, Twin},
+};
 use std::{
     collections::VecDeque,
     io, mem,
-    panic::{AssertUnwindSafe, catch_unwind},
+    panic::catch_unwind,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread,
     time::{Duration, Instant},
@@ -122,7 +125,7 @@ impl Threads {
         let mut state = self.0.lock();
         if state.closed {
             drop(state);
-            contain(|| drop(job));
+            quietly(|| drop(job));
             return Err(io::Error::other("the runtime's thread pool was shut down"));
         }
         state.queue.push_back(job);
@@ -141,7 +144,7 @@ impl Threads {
         // Threads retire only when the queue is empty, so without threads the only job is this one.
         let job = state.queue.pop_back();
         drop(state);
-        contain(|| drop(job));
+        quietly(|| drop(job));
         Err(error)
     }
 
@@ -248,7 +251,7 @@ impl Job {
     fn run(self) {
         match self {
             Job::Twin { sqe, twin, reply } => reply.push(Cqe::new(sqe.user_data, perform(&sqe, twin))),
-            Job::Closure(closure) => contain(closure),
+            Job::Closure(closure) => quietly(closure),
         }
     }
 
@@ -256,29 +259,17 @@ impl Job {
     fn refuse(self) {
         match self {
             Job::Twin { sqe, reply, .. } => reply.push(Cqe::new(sqe.user_data, -libc::ECANCELED)),
-            Job::Closure(closure) => contain(|| drop(closure)),
+            Job::Closure(closure) => quietly(|| drop(closure)),
         }
     }
 }
 
 /// Makes a twin's call, until it is not interrupted. One that panics is broken, but answered.
+///
+/// The operation stays in its slot until the reply is drained, which is after this call; at teardown it stays there, or
+/// is leaked, for as long as the reply is owed (Lent).
 fn perform(sqe: &Sqe, twin: &Twin) -> i32 {
-    loop {
-        // SAFETY: Lent. The operation stays in its slot until the reply is drained, which is after this call; at
-        // teardown it stays there, or is leaked, for as long as the reply is owed.
-        let call = || unsafe { (twin.call)(sqe, 0) };
-        let res = catch_unwind(call).unwrap_or(-libc::EIO);
-        if res != -libc::EINTR {
-            return res;
-        }
-    }
-}
-
-/// Runs somebody else's code: a panic, even one in the `Drop` of what was thrown, ends here.
-fn contain(work: impl FnOnce()) {
-    if let Err(thrown) = catch_unwind(AssertUnwindSafe(work)) {
-        mem::forget(catch_unwind(AssertUnwindSafe(move || drop(thrown))));
-    }
+    catch_unwind(|| call(twin, sqe, 0)).unwrap_or(-libc::EIO)
 }
 
 /// The answers of one driver's twins, on their way home.

@@ -5,9 +5,8 @@
 //! leads back to the type (*Typed*: a header only ever lies at the start of the cell whose table it names).
 
 use super::{super::remote::Remote, JoinError, WAKER, state::State};
-use crate::rt::handoff::Linked;
+use crate::{driver::quietly, rt::handoff::Linked};
 use std::{
-    any::Any,
     cell::UnsafeCell,
     mem::{self, ManuallyDrop},
     panic::{AssertUnwindSafe, catch_unwind},
@@ -174,15 +173,7 @@ unsafe fn free<F, T>(header: NonNull<Header>) {
     drop(unsafe { Box::from_raw(cell) });
 }
 
-/// Drops `value` where a panic has nobody to go to. Its payload is leaked: dropping it might panic again.
+/// Drops `value` where a panic has nobody to go to.
 pub(in crate::rt) fn drop_quietly<T>(value: T) {
     quietly(|| drop(value));
-}
-
-/// Runs a stranger's code so that its panic ends here; the panic hook has reported it.
-pub(in crate::rt) fn quietly(f: impl FnOnce()) {
-    let caught: Result<(), Box<dyn Any + Send>> = catch_unwind(AssertUnwindSafe(f));
-    if let Err(payload) = caught {
-        mem::forget(payload);
-    }
 }

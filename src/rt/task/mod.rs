@@ -13,10 +13,11 @@ pub use error::JoinError;
 pub use join::JoinHandle;
 
 pub(crate) use cell::Header;
-pub(super) use cell::{Outcome, drop_quietly, quietly};
+pub(super) use cell::{Outcome, drop_quietly};
 pub(super) use state::Begin;
 
 use super::{current, remote::Remote};
+use crate::driver::quietly;
 use std::{
     ptr::NonNull,
     sync::Arc,
