@@ -6,7 +6,7 @@ mod again;
 
 use again::{again, passes, role};
 use annulus::{
-    Builder, DriverKind, Fd,
+    BufRing, Builder, DriverKind, Fd,
     buf::VecBuf,
     entry::Interest,
     op::{self, OpenHow},
@@ -22,10 +22,13 @@ use std::{
 };
 
 /// Every opcode that an operation has.
-const OPCODES: [&str; 17] = [
+const OPCODES: [&str; 18] = [
     "ACCEPT", "BIND", "CLOSE", "CONNECT", "FSYNC", "LISTEN", "NOP", "OPENAT", "POLL_ADD", "READ", "READV", "RECV",
-    "SEND", "SHUTDOWN", "SOCKET", "WRITE", "WRITEV",
+    "SEND", "SHUTDOWN", "SOCKET", "TIMEOUT", "WRITE", "WRITEV",
 ];
+
+/// What came later than the opcode it belongs to.
+const ABILITIES: [&str; 5] = ["ACCEPT_MULTISHOT", "POLL_ADD_MULTI", "RECV_MULTISHOT", "TIMEOUT_MULTISHOT", "PBUF_RING"];
 
 #[test]
 fn every_operation_has_a_twin_that_does_it() {
@@ -37,8 +40,9 @@ fn every_operation_has_a_twin_that_does_it() {
                 let _ = writeln!(io::stderr(), "SKIP {NAME}: {e}");
                 return;
             }
-            let all = OPCODES.join(",");
-            for hidden in [""].iter().chain(&OPCODES).chain([&all.as_str()]) {
+            let (all, abilities) = (OPCODES.join(","), ABILITIES.join(","));
+            let sets = [&"", &all.as_str(), &abilities.as_str()];
+            for hidden in OPCODES.iter().chain(&ABILITIES).chain(sets) {
                 passes(again(NAME, hidden).env("ANNULUS_HIDE_OPS", hidden));
             }
         }
@@ -53,6 +57,7 @@ fn all_operations_without(hidden: &str) {
         files().await;
         sockets().await;
         waiting_ends().await;
+        streams().await;
     });
     let driver = runtime.metrics().driver;
     let is_hidden = |name: &str| hidden.split(',').any(|h| h == name);
@@ -64,9 +69,10 @@ fn all_operations_without(hidden: &str) {
     let any = |names: &[&str]| names.iter().any(|name| is_hidden(name));
     let (here, ready, pool) = (driver.twins_here, driver.twins_ready, driver.twins_pool);
     assert_eq!(pool > 0, any(&["OPENAT", "READ", "READV", "WRITE", "WRITEV", "FSYNC", "CLOSE"]), "{driver:?}");
-    let waiting = ["ACCEPT", "CONNECT", "POLL_ADD", "READ", "READV", "RECV", "SEND", "WRITE", "WRITEV"];
+    // Who has to choose a buffer for the kernel receives by the twin.
+    let waiting = ["ACCEPT", "CONNECT", "POLL_ADD", "READ", "READV", "RECV", "SEND", "WRITE", "WRITEV", "PBUF_RING"];
     assert_eq!(ready > 0, any(&waiting), "{driver:?}");
-    assert_eq!(here > 0, any(&["BIND", "LISTEN", "NOP", "SHUTDOWN", "SOCKET"]), "{driver:?}");
+    assert_eq!(here > 0, any(&["BIND", "LISTEN", "NOP", "SHUTDOWN", "SOCKET", "TIMEOUT"]), "{driver:?}");
 }
 
 async fn files() {
@@ -121,6 +127,37 @@ async fn sockets() {
     let (n, parts) = op::readv(&client, VecBuf::from(vec![vec![0; 2], vec![0; 64]])).await;
     assert_eq!((n.unwrap(), Vec::from(parts).concat()), (4, b"back".to_vec()));
     assert_eq!(op::recv(&client, Vec::with_capacity(4)).await.0.unwrap(), 0, "the server has shut down");
+}
+
+/// Streams give the same, whether one request does it, or one for each item, or a twin.
+async fn streams() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let (addr, listener) = (listener.local_addr().unwrap(), Fd::new(listener.into()));
+    let mut accepting = op::accept_multi(&listener);
+    let (mut clients, mut servers) = (Vec::new(), Vec::new());
+    for _ in 0..3 {
+        clients.push(std::net::TcpStream::connect(addr).unwrap());
+        servers.push(Fd::new(accepting.next().await.unwrap().unwrap()));
+    }
+    let bufs = BufRing::new(2, 4).unwrap();
+    let mut changes = op::poll_multi(&servers[0], Interest::Read);
+    let mut receiving = op::recv_multi(&servers[0], &bufs);
+    clients[0].write_all(b"0123456789").unwrap();
+    changes.next().await.unwrap().unwrap();
+    drop(changes);
+    let mut got = Vec::new();
+    while got.len() < 10 {
+        got.extend_from_slice(&receiving.next().await.unwrap().unwrap());
+    }
+    assert_eq!(got, b"0123456789");
+    drop(clients);
+    assert!(receiving.next().await.is_none());
+    let mut ticks = op::timeout_multi(Duration::from_millis(1));
+    for _ in 0..3 {
+        ticks.next().await.unwrap().unwrap();
+    }
+    op::timeout(Duration::from_millis(1)).await.unwrap();
 }
 
 /// What waits by a twin can be given up or ended early, as on the ring.

@@ -37,6 +37,7 @@
 //! Lengths are `usize` here; an operation clamps them to what its system call can take. A length of zero is fine
 //! everywhere, and then the pointer may be dangling or null.
 
+mod group;
 mod io_buf;
 mod io_buf_mut;
 mod msg;
@@ -50,6 +51,7 @@ mod bytes;
 
 use std::io;
 
+pub(crate) use group::Group;
 #[doc(hidden)]
 pub use io_buf::Fixed;
 pub use io_buf::IoBuf;

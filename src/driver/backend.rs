@@ -2,20 +2,32 @@
 //! for twins, which are plain functions.
 
 use crate::{
+    buf::Group,
     driver::{
-        Batch, Config, Counters, DriverInfo, Threads, Wait, WakeHandle, choice, own,
+        Batch, Config, Counters, DriverInfo, Threads, Wait, WakeHandle, choice,
+        groups::Groups,
+        later::{Later, pause},
+        own,
         poll::{Poll, SourceId},
-        slots::{self, Key, Owner, Slots, Stage},
+        slots::{Effect, Key, Owner, Slot, Slots, Stage},
+        stream::Then,
         threads::{Job, Replies},
         uring::Uring,
     },
     entry::{Cqe, Place, Sqe, SqeFlags, Twin},
     sys::unix::Kind as FdKind,
 };
-use std::{io, mem, os::fd::RawFd, sync::Arc, task::Waker};
+use std::{
+    io, mem,
+    os::fd::RawFd,
+    rc::Rc,
+    sync::Arc,
+    task::Waker,
+    time::{Duration, Instant},
+};
 
-/// How many operations may complete at their first poll in one turn. Whoever has more to do waits for the next turn, so
-/// that timers and other tasks get theirs.
+/// How many operations may complete at their first poll in one turn, and how many answers of one stream follow each
+/// other. Whoever has more to do waits for the next turn, so that timers and other tasks get theirs.
 const INLINE: u32 = 128;
 
 /// Flags that an entry may not have above the ring: a twin could not honour them.
@@ -23,7 +35,6 @@ const REFUSED: SqeFlags = SqeFlags::FIXED_FILE
     .union(SqeFlags::IO_DRAIN)
     .union(SqeFlags::IO_LINK)
     .union(SqeFlags::IO_HARDLINK)
-    .union(SqeFlags::BUFFER_SELECT)
     .union(SqeFlags::CQE_SKIP_SUCCESS);
 
 /// Who performs entries.
@@ -38,6 +49,8 @@ pub(super) enum Backend {
 pub(super) struct Core {
     backend: Backend,
     pub(super) slots: Slots,
+    groups: Groups,
+    later: Later,
     /// Completions made here, to be delivered by the next turn.
     done: Vec<Cqe>,
     spare: Vec<Cqe>,
@@ -64,6 +77,8 @@ impl Core {
         let core = Core {
             backend,
             slots: Slots::new(),
+            groups: Groups::default(),
+            later: Later::default(),
             done: Vec::new(),
             spare: Vec::new(),
             replies: Replies::new(move || bell.wake()),
@@ -93,125 +108,124 @@ impl Core {
             return None;
         }
         match twin.place {
-            Place::Pool => return None,
+            Place::Pool | Place::Timer => return None,
             Place::Ready(interest) if poll.is_queued(sqe.fd, source, interest) => return None,
-            Place::Ready(_) => self.counters.twins_ready += 1,
+            Place::Ready(_) | Place::Retry => self.counters.twins_ready += 1,
             Place::Here => self.counters.twins_here += 1,
         }
         self.inline_left -= 1;
-        let res = slots::call(twin, sqe, *attempt);
-        match (res, twin.otherwise) {
-            (again, _) if again == -libc::EAGAIN && matches!(twin.place, Place::Ready(_)) => *attempt += 1,
+        let cqe = self.groups.call_twin(twin, sqe, *attempt);
+        match (cqe.res, twin.otherwise) {
+            (again, _) if again == -libc::EAGAIN && twin.place != Place::Here => *attempt += 1,
             (no, Some(otherwise)) if no == -libc::EOPNOTSUPP => *twin = otherwise,
             _ => {
                 self.counters.cqes += 1;
-                return Some(Cqe::new(0, res));
+                return Some(cqe);
             }
         }
         None
     }
 
-    /// Starts the entry in `key`'s slot. `owned` says that an `Fd` owns its descriptor. Returns where it is watched.
-    pub(super) fn start(
-        &mut self,
-        key: Key,
-        owned: bool,
-        source: Option<SourceId>,
-        threads: &Threads,
-    ) -> Option<SourceId> {
-        let slot = self.slots.get(key)?;
-        let (sqe, twin) = (slot.sqe, slot.twin);
-        if !self.open {
-            self.done.push(Cqe::new(key.user_data(), -libc::ECANCELED));
-        } else if sqe.flags.intersects(REFUSED) {
+    /// Takes in an entry and starts it. Returns its name, and where the poll driver watches its descriptor.
+    pub(super) fn push(&mut self, slot: Slot, threads: &Threads) -> (Key, Option<SourceId>) {
+        let refused = slot.sqe.flags.intersects(REFUSED);
+        let key = self.slots.insert(slot);
+        if refused {
             self.done.push(Cqe::new(key.user_data(), -libc::EINVAL));
-        } else if let Backend::Uring(uring) = &mut self.backend {
-            if uring.knows(sqe.opcode) {
-                uring.push(&sqe, &mut self.counters);
-            } else {
-                self.fall_back(key, twin, threads);
-            }
         } else {
-            return self.start_twin(key, twin, owned, source, threads);
+            self.start(key, threads);
         }
-        None
+        (key, self.slots.get(key).and_then(|slot| slot.source))
     }
 
-    /// The poll driver's start.
-    fn start_twin(
-        &mut self,
-        key: Key,
-        twin: &'static Twin,
-        owned: bool,
-        source: Option<SourceId>,
-        threads: &Threads,
-    ) -> Option<SourceId> {
-        let Backend::Poll(poll) = &mut self.backend else { return None };
-        let slot = self.slots.get(key)?;
-        let must_wait = |poll: &mut Poll, interest| slot.attempt > 0 || poll.is_queued(slot.sqe.fd, source, interest);
-        match twin.place {
-            Place::Pool => self.start_on_pool(key, threads),
-            Place::Ready(interest) if must_wait(poll, interest) => {
-                match poll.queue(&mut self.slots, key, interest, owned, source) {
-                    Ok(id) => return Some(id),
-                    Err(e) => self.done.push(Cqe::new(key.user_data(), -e.raw_os_error().unwrap_or(libc::EIO))),
-                }
-            }
-            Place::Ready(_) | Place::Here => return self.call_here(key, owned, source, threads),
+    /// Starts the entry in `key`'s slot, or starts it again.
+    fn start(&mut self, key: Key, threads: &Threads) {
+        let Some(slot) = self.slots.get(key) else { return };
+        slot.stage = Stage::Native;
+        if !self.open {
+            return self.done.push(Cqe::new(key.user_data(), -libc::ECANCELED));
         }
-        None
+        match &mut self.backend {
+            Backend::Uring(uring) if uring.knows(slot.sqe.opcode) => {
+                if slot.selects() && !self.groups.is_in_kernel(&slot.sqe) {
+                    return self.start_twin(key, threads);
+                }
+                let sqe = uring.spelled(slot);
+                uring.push(&sqe, &mut self.counters);
+            }
+            Backend::Poll(poll) => {
+                if slot.stream.is_some() && poll.watch(slot) {
+                    // It tells at once what there is.
+                    slot.attempt = slot.attempt.max(1);
+                }
+                self.start_twin(key, threads);
+            }
+            _ => self.start_twin(key, threads),
+        }
+    }
+
+    /// Performs an entry by its twin: now, or when it is time for it.
+    fn start_twin(&mut self, key: Key, threads: &Threads) {
+        let Some(slot) = self.slots.get(key) else { return };
+        match (slot.twin.place, &mut self.backend) {
+            (Place::Pool, _) => self.start_on_pool(key, threads),
+            (Place::Timer, _) => {
+                let time = own::time(&slot.sqe);
+                self.put_off(key, time);
+            }
+            (Place::Ready(interest), Backend::Poll(poll))
+                if slot.attempt > 0 || poll.is_queued(slot.sqe.fd, slot.source, interest) =>
+            {
+                self.wait(key);
+            }
+            (Place::Retry | Place::Ready(_), _) if slot.attempt > 0 => self.wait(key),
+            (Place::Retry | Place::Ready(_) | Place::Here, _) => self.call(key, threads),
+        }
     }
 
     /// Calls the twin on this thread, and goes on from what it answers.
-    fn call_here(&mut self, key: Key, owned: bool, source: Option<SourceId>, threads: &Threads) -> Option<SourceId> {
-        let slot = self.slots.get(key)?;
-        let waits = matches!(slot.twin.place, Place::Ready(_));
+    fn call(&mut self, key: Key, threads: &Threads) {
+        let Some(slot) = self.slots.get(key) else { return };
+        let waits = matches!(slot.twin.place, Place::Ready(_) | Place::Retry);
         *if waits { &mut self.counters.twins_ready } else { &mut self.counters.twins_here } += 1;
-        match (slot.call(), slot.twin.otherwise) {
-            (again, _) if again == -libc::EAGAIN && waits => {
-                let twin = slot.twin;
-                return self.start_twin(key, twin, owned, source, threads);
-            }
+        let cqe = self.groups.call(slot);
+        match (cqe.res, slot.twin.otherwise) {
+            (again, _) if again == -libc::EAGAIN && waits => self.wait(key),
             (no, Some(otherwise)) if no == -libc::EOPNOTSUPP => {
-                slot.twin = otherwise;
-                return self.start_twin(key, otherwise, owned, source, threads);
+                (slot.twin, slot.attempt) = (otherwise, 0);
+                self.start_twin(key, threads);
             }
-            (res, _) => self.done.push(Cqe::new(key.user_data(), res)),
-        }
-        None
-    }
-
-    /// On the ring: performs by its twin what the kernel does not know.
-    fn fall_back(&mut self, key: Key, twin: &'static Twin, threads: &Threads) {
-        match twin.place {
-            Place::Pool => self.start_on_pool(key, threads),
-            Place::Ready(_) | Place::Here => self.call_or_wait(key, threads),
+            _ => {
+                // The wait is over: this completion is the entry's own.
+                slot.stage = Stage::Native;
+                self.done.push(cqe);
+            }
         }
     }
 
-    /// On the ring: calls the twin, and at EAGAIN waits for readiness by a POLL_ADD of the same name.
-    fn call_or_wait(&mut self, key: Key, threads: &Threads) {
-        let (Backend::Uring(uring), Some(slot)) = (&mut self.backend, self.slots.get(key)) else { return };
-        let interest = match slot.twin.place {
-            Place::Ready(interest) => Some(interest),
-            Place::Here | Place::Pool => None,
-        };
-        *if interest.is_some() { &mut self.counters.twins_ready } else { &mut self.counters.twins_here } += 1;
-        match (slot.call(), interest, slot.twin.otherwise) {
-            (again, Some(interest), _) if again == -libc::EAGAIN => {
+    /// Lets an entry wait until it makes sense to call its twin again.
+    fn wait(&mut self, key: Key) {
+        let Some(slot) = self.slots.get(key) else { return };
+        match (slot.twin.place, &mut self.backend) {
+            (Place::Ready(interest), Backend::Uring(uring)) => {
                 slot.stage = Stage::Waiting;
                 uring.wait_for(key, slot.sqe.fd, interest, &mut self.counters);
             }
-            (no, _, Some(otherwise)) if no == -libc::EOPNOTSUPP => {
-                slot.twin = otherwise;
-                self.fall_back(key, otherwise, threads);
+            (Place::Ready(interest), Backend::Poll(poll)) => {
+                if let Err(e) = poll.queue(slot, key, interest, &mut self.done) {
+                    self.done.push(Cqe::new(key.user_data(), -e.raw_os_error().unwrap_or(libc::EIO)));
+                }
             }
-            (res, ..) => {
-                // The wait is over: this completion is the entry's own.
-                slot.stage = Stage::Native;
-                self.done.push(Cqe::new(key.user_data(), res));
+            _ => {
+                let pause = pause(slot.attempt.saturating_sub(1));
+                self.put_off(key, pause);
             }
         }
+    }
+
+    fn put_off(&mut self, key: Key, time: Duration) {
+        let Some(slot) = self.slots.get(key) else { return };
+        slot.stage = Stage::Later(self.later.put(key, time));
     }
 
     fn start_on_pool(&mut self, key: Key, threads: &Threads) {
@@ -233,8 +247,7 @@ impl Core {
             Backend::Poll(_) if kind() != FdKind::File => return false,
             _ => {}
         }
-        let key = self.slots.insert(Sqe::close(fd), &own::CLOSE, 0, Owner::Close(fd));
-        self.start(key, false, None, threads);
+        self.push(Slot::new(Sqe::close(fd), &own::CLOSE, Owner::Close(fd)), threads);
         true
     }
 
@@ -247,6 +260,42 @@ impl Core {
         if let Backend::Poll(poll) = &mut self.backend {
             poll.forget(source);
         }
+    }
+
+    /// Takes in a buffer group, and gives its id.
+    pub(super) fn provide(&mut self, group: &Rc<Group>) -> io::Result<u16> {
+        let id = self.groups.next_id()?;
+        let in_kernel = match &mut self.backend {
+            Backend::Uring(uring) => uring.provide(group, id)?,
+            Backend::Poll(_) | Backend::Gone => false,
+        };
+        self.groups.insert(group.clone(), in_kernel);
+        Ok(id)
+    }
+
+    /// Lets a buffer group go that no operation uses any more.
+    pub(super) fn withdraw(&mut self, id: u16) {
+        if let (true, Backend::Uring(uring)) = (self.groups.remove(id), &mut self.backend) {
+            uring.withdraw(id);
+        }
+    }
+
+    /// Goes on with the streams that waited for a buffer of this group.
+    pub(super) fn feed(&mut self, id: u16, threads: &Threads) {
+        for key in self.groups.fed(id) {
+            if self.slots.get(key).is_some_and(|slot| slot.stage == Stage::Starved) {
+                self.start_anew(key, threads);
+            }
+        }
+    }
+
+    /// The next completion of `key`, if it is there. A stream that rests goes on when there is none.
+    pub(super) fn fetch(&mut self, key: Key, threads: &Threads) -> Option<Cqe> {
+        let cqe = self.slots.take(key);
+        if cqe.is_none() {
+            self.resume(key, threads);
+        }
+        cqe
     }
 
     /// Asks for an early end of `key`, wherever it is.
@@ -266,7 +315,6 @@ impl Core {
             (Stage::Native | Stage::Waiting, Backend::Uring(uring)) => uring.cancel(key, &mut self.counters),
             (Stage::Queued(id, interest), Backend::Poll(poll)) => {
                 poll.unqueue(key, id, interest);
-                slot.stage = Stage::Native;
                 true
             }
             (Stage::Pool, _) => {
@@ -274,12 +322,26 @@ impl Core {
                 self.on_pool -= usize::from(removed);
                 removed
             }
+            (Stage::Later(at), _) => {
+                self.later.remove(key, at);
+                true
+            }
+            (Stage::Starved | Stage::Resting, _) => true,
             // Its completion is made already, and will be delivered by the next turn.
             _ => false,
         };
         if ended {
+            slot.stage = Stage::Native;
             self.done.push(Cqe::new(key.user_data(), -libc::ECANCELED));
         }
+    }
+
+    /// Cancels what is in flight on the number `fd`, or everything: all but closes. Returns how much that is.
+    pub(super) fn cancel_where(&mut self, fd: Option<RawFd>, threads: &Threads) -> usize {
+        let meant = |slot: &Slot| !matches!(slot.owner, Owner::Close(_)) && fd.is_none_or(|fd| slot.sqe.fd == fd);
+        let keys = self.slots.in_flight(meant);
+        keys.iter().for_each(|&key| self.cancel(key, threads));
+        keys.len()
     }
 
     /// Cancels everything: one request for all of the ring, and one each for what is not there.
@@ -288,7 +350,7 @@ impl Core {
             Backend::Uring(uring) => uring.cancel_all(&mut self.counters),
             Backend::Poll(_) | Backend::Gone => false,
         };
-        for key in self.slots.in_flight() {
+        for key in self.slots.in_flight(|_| true) {
             let stage = self.slots.get(key).map(|slot| slot.stage);
             if !(all_at_once && matches!(stage, Some(Stage::Native | Stage::Waiting))) {
                 self.cancel_slot(key, threads);
@@ -301,12 +363,12 @@ impl Core {
         self.counters.turns += 1;
         self.inline_left = INLINE;
         let must_not_sleep = !self.done.is_empty() || (self.on_pool > 0 && wait != Wait::Not && !self.replies.ask());
-        let wait = if must_not_sleep { Wait::Not } else { wait };
+        let wait = if must_not_sleep { Wait::Not } else { wait.at_most(self.later.next()) };
         let turned = match &mut self.backend {
             Backend::Uring(uring) => uring.turn(wait, &mut self.done, &mut self.counters),
             Backend::Poll(poll) => {
                 self.counters.enters += 1;
-                poll.turn(wait, &mut self.slots, &mut self.done)
+                poll.turn(wait, &mut self.slots, &self.groups, &mut self.done)
             }
             Backend::Gone => Ok(()),
         };
@@ -315,18 +377,45 @@ impl Core {
             self.on_pool -= self.inbox.len();
             self.done.append(&mut self.inbox);
         }
-        self.deliver(batch, threads);
+        self.go_on(threads);
+        // What goes on may be done at once; a stream's answers follow each other so.
+        for _ in 0..INLINE {
+            self.deliver(batch, threads);
+            if self.done.is_empty() {
+                break;
+            }
+        }
         turned
     }
 
-    /// Settles what is done. What is found to have more to do first is done again with the next turn.
+    /// Goes on with what was put off until now.
+    fn go_on(&mut self, threads: &Threads) {
+        if self.later.is_empty() {
+            return;
+        }
+        let now = Instant::now();
+        while let Some(key) = self.later.pop(now) {
+            let Some(slot) = self.slots.get(key) else { continue };
+            slot.stage = Stage::Native;
+            if slot.twin.place == Place::Timer || slot.stream.is_none() {
+                self.call(key, threads);
+            } else {
+                self.start_anew(key, threads);
+            }
+        }
+    }
+
+    /// Settles what is done, and goes on with what is found to have more to do.
     fn deliver(&mut self, batch: &mut Batch, threads: &Threads) {
         let mut done = mem::replace(&mut self.done, mem::take(&mut self.spare));
         for cqe in done.drain(..) {
             self.counters.cqes += 1;
             let key = Key::from_user_data(cqe.user_data);
-            let Some(cqe) = self.review(key, cqe, threads) else { continue };
-            match cqe.is_final().then(|| self.slots.complete(key, cqe)).flatten() {
+            let effect = match self.review(key, cqe, threads) {
+                None => Some(Effect::None),
+                Some(cqe) => self.tell(key, cqe, threads),
+            };
+            match effect {
                 Some(effect) => batch.add(effect),
                 None => self.counters.strays += 1,
             }
@@ -337,9 +426,11 @@ impl Core {
     /// Looks whether a completion is the entry's own, or only a step of its twin.
     fn review(&mut self, key: Key, cqe: Cqe, threads: &Threads) -> Option<Cqe> {
         let (Backend::Uring(_), Some(slot)) = (&self.backend, self.slots.get(key)) else { return Some(cqe) };
-        let (twin, waited) = (slot.twin, slot.stage == Stage::Waiting && cqe.res >= 0);
+        let cqe = if slot.selects() { self.groups.took(&slot.sqe, cqe) } else { cqe };
+        let waited = slot.stage == Stage::Waiting && cqe.res >= 0;
         // The descriptor is non-blocking, and some kernels (before 6.10 for accept) take that as an answer.
-        let refused = slot.stage == Stage::Native && matches!(twin.place, Place::Ready(_)) && cqe.res == -libc::EAGAIN;
+        let by_readiness = matches!(slot.twin.place, Place::Ready(_) | Place::Retry);
+        let refused = slot.stage == Stage::Native && by_readiness && cqe.res == -libc::EAGAIN;
         if !waited && !refused {
             return Some(cqe);
         }
@@ -347,8 +438,92 @@ impl Core {
             // Cancel is never lost: the request came for the step that has just ended, so none follows.
             return Some(Cqe::new(cqe.user_data, -libc::ECANCELED));
         }
-        self.fall_back(key, twin, threads);
+        if refused {
+            self.start_twin(key, threads);
+        } else {
+            self.call(key, threads);
+        }
         None
+    }
+
+    /// Tells an answer to whoever waits for it. `None` if nobody does.
+    fn tell(&mut self, key: Key, cqe: Cqe, threads: &Threads) -> Option<Effect> {
+        let slot = self.slots.get(key)?;
+        let (selects, ending) = (slot.selects(), slot.cancelled || !self.open);
+        let stream = match &mut slot.stream {
+            Some(stream) if !matches!(slot.owner, Owner::Done(_)) => stream,
+            None if cqe.is_final() => return self.slots.complete(key, cqe),
+            _ => return None,
+        };
+        if let (Backend::Uring(uring), true) = (&mut self.backend, stream.was_refused_the_flag(cqe)) {
+            uring.lacks(stream.rule.flag);
+        }
+        let (told, then) = stream.judge(cqe, selects, ending);
+        let effect = match told {
+            Some(last) if last.is_final() => return self.slots.complete(key, last),
+            Some(item) => self.slots.add(key, item),
+            None => Some(Effect::None),
+        };
+        self.follow(key, then, threads);
+        effect
+    }
+
+    /// Does what a stream needs after an answer.
+    fn follow(&mut self, key: Key, then: Then, threads: &Threads) {
+        let Some(slot) = self.slots.get(key) else { return };
+        match (then, &mut self.backend) {
+            (Then::Go | Then::End, _) => {}
+            (Then::Stop, Backend::Uring(uring)) => {
+                if uring.cancel(key, &mut self.counters) {
+                    self.done.push(Cqe::new(key.user_data(), -libc::ECANCELED));
+                }
+            }
+            (Then::Again, _) => self.start_anew(key, threads),
+            // An edge tells of a change; on the ring, only the next one who asks does.
+            (Then::Change, Backend::Poll(_)) => {
+                slot.attempt = slot.attempt.max(1);
+                self.counters.rearms += 1;
+                self.wait(key);
+            }
+            (Then::Pause(time), _) => {
+                self.counters.pauses += 1;
+                self.put_off(key, time);
+            }
+            (Then::Starve(pause), _) => {
+                self.counters.starved += 1;
+                slot.stage = Stage::Starved;
+                match self.groups.starve(slot.sqe.buf_index, key) {
+                    true => {}
+                    false if pause.is_zero() => self.start_anew(key, threads),
+                    false => self.put_off(key, pause),
+                }
+            }
+            (Then::Rest | Then::Stop | Then::Change, _) => {
+                slot.stage = Stage::Resting;
+                if matches!(slot.owner, Owner::Future(_)) {
+                    self.resume(key, threads);
+                }
+            }
+        }
+    }
+
+    /// Goes on with a stream that rests, when all it gave was fetched.
+    fn resume(&mut self, key: Key, threads: &Threads) {
+        if !self.slots.rests(key) {
+            return;
+        }
+        if let Some(stream) = self.slots.get(key).and_then(|slot| slot.stream.as_mut()) {
+            stream.resume();
+        }
+        self.start_anew(key, threads);
+    }
+
+    /// Asks for a stream's next answer.
+    fn start_anew(&mut self, key: Key, threads: &Threads) {
+        let Some(slot) = self.slots.get(key) else { return };
+        slot.attempt = 0;
+        self.counters.rearms += 1;
+        self.start(key, threads);
     }
 
     /// No new entries from now on.

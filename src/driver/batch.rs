@@ -5,6 +5,7 @@ use crate::{
     entry::Cqe,
 };
 use std::{
+    collections::VecDeque,
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
     task::Waker,
@@ -17,7 +18,7 @@ use std::{
 #[derive(Default)]
 pub(crate) struct Batch {
     wakers: Vec<Waker>,
-    orphans: Vec<(Box<dyn Orphan>, Cqe)>,
+    orphans: Vec<(Box<dyn Orphan>, VecDeque<Cqe>, Cqe)>,
 }
 
 impl Batch {
@@ -25,7 +26,7 @@ impl Batch {
     pub(crate) fn add(&mut self, effect: Effect) {
         match effect {
             Effect::Wake(waker) => self.wakers.push(waker),
-            Effect::Settle(op, cqe) => self.orphans.push((op, cqe)),
+            Effect::Settle(op, earlier, last) => self.orphans.push((op, earlier, last)),
             Effect::Close(fd) => crate::sys::unix::close(fd),
             Effect::None => {}
         }
@@ -39,7 +40,7 @@ impl Batch {
     /// Wakes and settles. Nothing may be borrowed that the code of others could want.
     pub(crate) fn run(&mut self) {
         self.wakers.drain(..).for_each(|waker| quietly(|| waker.wake()));
-        self.orphans.drain(..).for_each(|(op, cqe)| quietly(|| op.settle(cqe)));
+        self.orphans.drain(..).for_each(|(op, earlier, last)| quietly(|| op.settle(earlier, last)));
     }
 }
 

@@ -27,6 +27,12 @@ pub struct Counters {
     pub cancels: u64,
     /// Entries that found the submission queue full and waited in the driver.
     pub backlogged: u64,
+    /// Streams that were started again after an answer: entries, or calls of twins, beyond the first.
+    pub rearms: u64,
+    /// Streams that had to pause for lack of descriptors or memory.
+    pub pauses: u64,
+    /// Streams that found no buffer on offer.
+    pub starved: u64,
     /// Slots taken: operations in flight, and completions that were not fetched.
     pub slots: usize,
 }
@@ -44,6 +50,9 @@ impl Counters {
             twins_pool: 0,
             cancels: 0,
             backlogged: 0,
+            rearms: 0,
+            pauses: 0,
+            starved: 0,
             slots: 0,
         }
     }
@@ -80,6 +89,9 @@ impl fmt::Debug for Counters {
             .field("twins_pool", &self.twins_pool)
             .field("cancels", &self.cancels)
             .field("backlogged", &self.backlogged)
+            .field("rearms", &self.rearms)
+            .field("pauses", &self.pauses)
+            .field("starved", &self.starved)
             .field("slots", &self.slots)
             .finish()
     }

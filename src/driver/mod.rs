@@ -7,13 +7,17 @@
 
 mod backend;
 mod batch;
+mod buf_ring;
 mod choice;
 mod counters;
 mod fd;
+mod groups;
 mod ladder;
+mod later;
 mod own;
 mod poll;
 mod slots;
+mod stream;
 mod survey;
 #[cfg(test)]
 mod tests;
@@ -22,11 +26,13 @@ mod uring;
 mod wake;
 
 use crate::{
-    entry::{Cqe, Sqe, Twin},
+    buf::Group,
+    entry::{Cqe, Multishot, Sqe, Twin},
     sys::unix::Kind as FdKind,
 };
 use backend::Core;
 pub(crate) use batch::{Batch, quietly};
+pub use buf_ring::{BufRing, ProvidedBuf};
 pub(crate) use choice::{Choice, Config};
 pub use choice::{DriverInfo, DriverKind};
 pub use counters::Counters;
@@ -39,9 +45,11 @@ pub use survey::RingInfo;
 pub(crate) use survey::{Survey, survey};
 pub use threads::PoolCounts;
 pub(crate) use threads::Threads;
+#[cfg(test)]
+pub(crate) use uring::Known;
 pub(crate) use wake::WakeHandle;
 
-use slots::{Fate, Owner};
+use slots::{Fate, Owner, Slot};
 use std::{
     cell::{Cell, RefCell},
     fmt, io,
@@ -52,6 +60,7 @@ use std::{
     task::Waker,
     time::{Duration, Instant},
 };
+use stream::Stream;
 
 /// How long a turn may wait for a completion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +71,17 @@ pub(crate) enum Wait {
     For(Duration),
     /// Until there is one, or a wake.
     Forever,
+}
+
+impl Wait {
+    /// No longer than `limit`, if there is one.
+    fn at_most(self, limit: Option<Duration>) -> Wait {
+        match (self, limit) {
+            (Wait::For(time), Some(limit)) => Wait::For(time.min(limit)),
+            (Wait::Forever, Some(limit)) => Wait::For(limit),
+            (wait, _) => wait,
+        }
+    }
 }
 
 /// The longest that anybody waits at once: 34 years, and the clocks of all kernels can add it.
@@ -165,22 +185,37 @@ impl Driver {
         fd: Option<&Fd>,
         waker: Waker,
     ) -> Key {
-        let (source, owned) = (fd.and_then(|fd| fd.source(self)), fd.is_some());
-        let mut core = self.core.borrow_mut();
-        let key = core.slots.insert(sqe, twin, attempt, Owner::Future(waker));
-        let watched = core.start(key, owned, source, &self.threads);
-        drop(core);
+        self.push_slot(Slot { attempt, ..Slot::new(sqe, twin, Owner::Future(waker)) }, fd)
+    }
+
+    /// Takes in an entry that is answered many times, as `rule` says. `waker` is woken when a completion can be fetched
+    /// by [`Driver::poll`]; all but the last have `F_MORE`.
+    pub(crate) fn push_stream(
+        self: &Rc<Driver>,
+        sqe: Sqe,
+        twin: &'static Twin,
+        rule: &'static Multishot,
+        fd: Option<&Fd>,
+        waker: Waker,
+    ) -> Key {
+        self.push_slot(Slot { stream: Some(Stream::new(rule)), ..Slot::new(sqe, twin, Owner::Future(waker)) }, fd)
+    }
+
+    fn push_slot(self: &Rc<Driver>, slot: Slot, fd: Option<&Fd>) -> Key {
+        let source = fd.and_then(|fd| fd.source(self));
+        let slot = Slot { owned: fd.is_some(), source, ..slot };
+        let (key, watched) = self.core.borrow_mut().push(slot, &self.threads);
         if let (Some(fd), Some(id)) = (fd, watched.filter(|_| watched != source)) {
             fd.set_source(self, id);
         }
         key
     }
 
-    /// The completion of `key`, if it is there. Otherwise `waker` is to be woken for it.
+    /// The next completion of `key`, if it is there. Otherwise `waker` is to be woken for it.
     pub(crate) fn poll(&self, key: Key, waker: &Waker) -> Option<Cqe> {
         let wants = {
             let mut core = self.core.borrow_mut();
-            if let Some(cqe) = core.slots.take(key) {
+            if let Some(cqe) = core.fetch(key, &self.threads) {
                 return Some(cqe);
             }
             core.slots.wants(key, waker)
@@ -206,7 +241,7 @@ impl Driver {
         drop(waker);
         match fate {
             Fate::InFlight => {}
-            Fate::Done(op, cqe) => op.settle(cqe),
+            Fate::Done(op, earlier, last) => op.settle(earlier, last),
             Fate::Lost(op) => std::mem::forget(op),
         }
     }
@@ -214,6 +249,26 @@ impl Driver {
     /// Asks for an early end of `key`. Its completion comes all the same, and says what had been done.
     pub(crate) fn cancel(&self, key: Key) {
         self.core.borrow_mut().cancel(key, &self.threads);
+    }
+
+    /// Asks for an early end of all operations on the number `fd`, or of all that there are. Returns how many.
+    pub(crate) fn cancel_where(&self, fd: Option<RawFd>) -> usize {
+        self.core.borrow_mut().cancel_where(fd, &self.threads)
+    }
+
+    /// Takes in a buffer group, and gives the id that entries name it by.
+    pub(crate) fn provide(&self, group: &Rc<Group>) -> io::Result<u16> {
+        self.core.borrow_mut().provide(group)
+    }
+
+    /// Lets a buffer group go that no operation uses any more.
+    pub(crate) fn withdraw(&self, id: u16) {
+        self.core.borrow_mut().withdraw(id);
+    }
+
+    /// Goes on with the streams that waited for a buffer of the group `id`.
+    pub(crate) fn feed(&self, id: u16) {
+        self.core.borrow_mut().feed(id, &self.threads);
     }
 
     /// Closes a number whose last reference is gone. `false`: the caller has to.

@@ -5,7 +5,7 @@ use crate::{
     entry::{Interest, Sqe, Twin},
     sys::{self, unix::ret},
 };
-use std::os::fd::RawFd;
+use std::{os::fd::RawFd, time::Duration};
 
 /// `ASYNC_CANCEL` of one entry, since Linux 5.5. Its own completion tells nothing: the entry's does.
 pub(super) fn cancel(key: Key) -> Sqe {
@@ -21,6 +21,14 @@ pub(super) fn cancel_all() -> Sqe {
 /// A one-shot `POLL_ADD`, since Linux 5.1.
 pub(super) fn wait_for(fd: RawFd, interest: Interest, key: Key) -> Sqe {
     Sqe::poll_add(fd, interest).user_data(key.user_data())
+}
+
+/// How long the entry of a timeout lasts.
+pub(super) fn time(sqe: &Sqe) -> Duration {
+    // SAFETY: Lent: an entry whose twin is a timer names a time, which stays until the entry has been answered.
+    let time = unsafe { (sqe.addr as *const sys::__kernel_timespec).read() };
+    let (secs, nanos) = (u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0));
+    Duration::from_secs(secs).saturating_add(Duration::from_nanos(nanos.into()))
 }
 
 /// `close(2)`, wherever it may block. EINTR means closed, too: Linux has let go of the number by then.

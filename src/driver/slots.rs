@@ -1,11 +1,11 @@
 //! Who is in flight: one slot for each entry, from its push to its final completion.
 
 use crate::{
-    driver::{own::close_never_began, poll::SourceId},
-    entry::{Cqe, Interest, Sqe, Twin},
+    driver::{own::close_never_began, poll::SourceId, stream::Stream},
+    entry::{Cqe, Interest, Sqe, SqeFlags, Twin},
 };
 use slab::Slab;
-use std::{os::fd::RawFd, task::Waker};
+use std::{collections::VecDeque, os::fd::RawFd, task::Waker, time::Instant};
 
 /// The name of an entry in flight, and the `user_data` of its SQE: the slot's index below, its generation above.
 ///
@@ -39,14 +39,17 @@ impl Key {
 
 /// An operation whose future is gone. Somebody must still receive its completion.
 pub(crate) trait Orphan {
-    /// Finishes the operation, and drops its output.
-    fn settle(self: Box<Self>, cqe: Cqe);
+    /// Finishes the operation with its last completion, and drops its output. `earlier` are the completions before it
+    /// that were not fetched; only a stream has any.
+    fn settle(self: Box<Self>, earlier: VecDeque<Cqe>, last: Cqe);
 }
 
 /// Who waits for the completion.
 pub(crate) enum Owner {
     /// A future, to be woken.
     Future(Waker),
+    /// The future of a stream, which was woken and has not asked since.
+    Awake,
     /// Nobody any more; the operation lies here, because its memory is lent.
     Orphan(Box<dyn Orphan>),
     /// The last reference to a descriptor: this is its close.
@@ -68,11 +71,17 @@ pub(crate) enum Stage {
     Queued(SourceId, Interest),
     /// Its twin is with the pool.
     Pool,
+    /// With nobody, until this time.
+    Later(Instant),
+    /// With nobody, until a buffer comes back to its group.
+    Starved,
+    /// With nobody, until somebody asks for more.
+    Resting,
 }
 
 /// One entry in flight.
 pub(crate) struct Slot {
-    generation: u32,
+    pub(super) generation: u32,
     pub(crate) owner: Owner,
     pub(crate) stage: Stage,
     /// An early end was asked for: what the twin has not done by now it need not begin.
@@ -81,18 +90,43 @@ pub(crate) struct Slot {
     pub(crate) attempt: u32,
     pub(crate) sqe: Sqe,
     pub(crate) twin: &'static Twin,
+    /// An `Fd` owns the descriptor, and will report its close.
+    pub(crate) owned: bool,
+    /// Where the poll driver watches the descriptor, as far as its `Fd` knows.
+    pub(crate) source: Option<SourceId>,
+    /// There, if the request is answered many times.
+    pub(crate) stream: Option<Box<Stream>>,
 }
 
 impl Slot {
-    /// Calls the twin, once more.
-    pub(crate) fn call(&mut self) -> i32 {
-        let res = call(self.twin, &self.sqe, self.attempt);
-        self.attempt = self.attempt.saturating_add(1);
-        res
+    /// What a new entry's slot holds.
+    pub(crate) fn new(sqe: Sqe, twin: &'static Twin, owner: Owner) -> Slot {
+        Slot {
+            generation: 0,
+            owner,
+            stage: Stage::Native,
+            cancelled: false,
+            attempt: 0,
+            sqe,
+            twin,
+            owned: false,
+            source: None,
+            stream: None,
+        }
+    }
+
+    /// Whether its buffers come from a group.
+    pub(crate) fn selects(&self) -> bool {
+        self.sqe.flags.contains(SqeFlags::BUFFER_SELECT)
+    }
+
+    /// Whether a stream waits in it for somebody to ask for more.
+    fn is_fetched(&self) -> bool {
+        self.stream.as_ref().is_none_or(|stream| stream.queue.is_empty())
     }
 }
 
-/// Calls a twin on this thread.
+/// Calls a twin on this thread, until it is not interrupted.
 pub(crate) fn call(twin: &Twin, sqe: &Sqe, attempt: u32) -> i32 {
     loop {
         // SAFETY: Lent: the operation that encoded this entry has not been finished, so what it names is still lent.
@@ -108,7 +142,7 @@ pub(crate) enum Fate {
     /// It is in flight and parked in its slot: somebody should cancel it.
     InFlight,
     /// It had completed: it is to be settled now, outside the driver.
-    Done(Box<dyn Orphan>, Cqe),
+    Done(Box<dyn Orphan>, VecDeque<Cqe>, Cqe),
     /// Its driver gave up on it: it must be leaked.
     Lost(Box<dyn Orphan>),
 }
@@ -118,7 +152,7 @@ pub(crate) enum Effect {
     /// Wake this future.
     Wake(Waker),
     /// Settle this operation.
-    Settle(Box<dyn Orphan>, Cqe),
+    Settle(Box<dyn Orphan>, VecDeque<Cqe>, Cqe),
     /// Close this number: its CLOSE never began.
     Close(RawFd),
     /// Nothing.
@@ -139,13 +173,14 @@ impl Slots {
     }
 
     /// Takes in an entry, and writes its name into it.
-    pub(crate) fn insert(&mut self, mut sqe: Sqe, twin: &'static Twin, attempt: u32, owner: Owner) -> Key {
+    pub(crate) fn insert(&mut self, mut slot: Slot) -> Key {
         let (generation, entry) = (self.next_generation, self.all.vacant_entry());
         let index = u32::try_from(entry.key()).unwrap_or(Key::OWN);
         assert!(index != Key::OWN, "annulus: 2^32 operations are in flight");
         let key = Key { index, generation };
-        sqe.user_data = key.user_data();
-        entry.insert(Slot { generation, owner, stage: Stage::Native, cancelled: false, attempt, sqe, twin });
+        slot.sqe.user_data = key.user_data();
+        slot.generation = generation;
+        entry.insert(slot);
         self.next_generation = generation.wrapping_add(1);
         self.owed += 1;
         key
@@ -166,23 +201,40 @@ impl Slots {
         self.all.len()
     }
 
-    /// The completion of `key`, if it is there; the slot is free then.
+    /// The next completion of `key`, if one is there; with the last one, the slot is free.
     pub(crate) fn take(&mut self, key: Key) -> Option<Cqe> {
-        let Owner::Done(cqe) = self.get(key)?.owner else { return None };
+        let slot = self.get(key)?;
+        if let Some(cqe) = slot.stream.as_mut().and_then(|stream| stream.queue.pop_front()) {
+            return Some(cqe);
+        }
+        let Owner::Done(cqe) = slot.owner else { return None };
         self.all.remove(key.index as usize);
         Some(cqe)
     }
 
-    /// Whether `waker` differs from the one that waits in the slot.
-    pub(crate) fn wants(&mut self, key: Key, waker: &Waker) -> bool {
-        matches!(self.get(key), Some(Slot { owner: Owner::Future(current), .. }) if !current.will_wake(waker))
+    /// Whether a stream rests in `key`'s slot, and all it gave was fetched.
+    pub(crate) fn rests(&mut self, key: Key) -> bool {
+        self.get(key).is_some_and(|slot| slot.stage == Stage::Resting && slot.is_fetched())
     }
 
-    /// Puts `waker` in the slot, and hands out whichever is not needed: dropping it runs somebody else's code.
-    pub(crate) fn set_waker(&mut self, key: Key, waker: Waker) -> Waker {
-        match self.get(key) {
-            Some(Slot { owner: Owner::Future(current), .. }) => std::mem::replace(current, waker),
-            _ => waker,
+    /// Whether `waker` differs from the one that waits in the slot.
+    pub(crate) fn wants(&mut self, key: Key, waker: &Waker) -> bool {
+        match self.get(key).map(|slot| &slot.owner) {
+            Some(Owner::Future(current)) => !current.will_wake(waker),
+            Some(Owner::Awake) => true,
+            _ => false,
+        }
+    }
+
+    /// Puts `waker` in the slot, and hands out what is not needed: dropping it runs somebody else's code.
+    pub(crate) fn set_waker(&mut self, key: Key, waker: Waker) -> Option<Waker> {
+        match self.get(key).map(|slot| &mut slot.owner) {
+            Some(Owner::Future(current)) => Some(std::mem::replace(current, waker)),
+            Some(owner @ Owner::Awake) => {
+                *owner = Owner::Future(waker);
+                None
+            }
+            _ => Some(waker),
         }
     }
 
@@ -192,15 +244,28 @@ impl Slots {
         match &slot.owner {
             Owner::Done(cqe) => {
                 let cqe = *cqe;
-                self.all.remove(key.index as usize);
-                (Fate::Done(op, cqe), None)
+                let slot = self.all.remove(key.index as usize);
+                (Fate::Done(op, slot.stream.map(|stream| stream.queue).unwrap_or_default(), cqe), None)
             }
-            Owner::Future(_) => match std::mem::replace(&mut slot.owner, Owner::Orphan(op)) {
+            Owner::Future(_) | Owner::Awake => match std::mem::replace(&mut slot.owner, Owner::Orphan(op)) {
                 Owner::Future(waker) => (Fate::InFlight, Some(waker)),
                 _ => (Fate::InFlight, None),
             },
             // A slot that was given up, and (never, by Home) one that belongs to somebody else.
             Owner::Lost | Owner::Orphan(_) | Owner::Close(_) => (Fate::Lost(op), None),
+        }
+    }
+
+    /// Keeps one of a stream's completions that is not the last. `None` if nobody has that name, or it is no stream.
+    pub(crate) fn add(&mut self, key: Key, cqe: Cqe) -> Option<Effect> {
+        let slot = self.get(key)?;
+        slot.stream.as_mut()?.queue.push_back(cqe);
+        if !matches!(slot.owner, Owner::Future(_)) {
+            return Some(Effect::None);
+        }
+        match std::mem::replace(&mut slot.owner, Owner::Awake) {
+            Owner::Future(waker) => Some(Effect::Wake(waker)),
+            _ => Some(Effect::None),
         }
     }
 
@@ -212,7 +277,11 @@ impl Slots {
         }
         let effect = match std::mem::replace(&mut slot.owner, Owner::Done(cqe)) {
             Owner::Future(waker) => return self.settled(Effect::Wake(waker)),
-            Owner::Orphan(op) => Effect::Settle(op, cqe),
+            Owner::Awake => return self.settled(Effect::None),
+            Owner::Orphan(op) => {
+                let earlier = slot.stream.take().map(|stream| stream.queue).unwrap_or_default();
+                Effect::Settle(op, earlier, cqe)
+            }
             Owner::Close(fd) if close_never_began(cqe.res) => Effect::Close(fd),
             Owner::Close(_) | Owner::Lost | Owner::Done(_) => Effect::None,
         };
@@ -225,9 +294,9 @@ impl Slots {
         Some(effect)
     }
 
-    /// The names of all entries that are owed a completion.
-    pub(crate) fn in_flight(&self) -> Vec<Key> {
-        let waits = |slot: &Slot| !matches!(slot.owner, Owner::Done(_));
+    /// The names of all entries that are owed a completion, as far as they are `meant`.
+    pub(crate) fn in_flight(&self, meant: impl Fn(&Slot) -> bool) -> Vec<Key> {
+        let waits = |slot: &Slot| !matches!(slot.owner, Owner::Done(_)) && meant(slot);
         let key = |(index, slot): (usize, &Slot)| Key { index: index as u32, generation: slot.generation };
         self.all.iter().filter(|(_, slot)| waits(slot)).map(key).collect()
     }
@@ -244,7 +313,7 @@ impl Slots {
             match std::mem::replace(&mut slot.owner, Owner::Lost) {
                 Owner::Future(waker) => wakers.push(waker),
                 Owner::Orphan(op) => std::mem::forget(op),
-                Owner::Close(_) | Owner::Lost | Owner::Done(_) => {}
+                Owner::Awake | Owner::Close(_) | Owner::Lost | Owner::Done(_) => {}
             }
         }
         self.owed = 0;
@@ -266,7 +335,7 @@ mod tests {
 
     struct Count(Rc<Cell<u32>>);
     impl Orphan for Count {
-        fn settle(self: Box<Self>, _: Cqe) {
+        fn settle(self: Box<Self>, _: VecDeque<Cqe>, _: Cqe) {
             self.0.set(self.0.get() + 1);
         }
     }
@@ -286,11 +355,11 @@ mod tests {
     fn stale_and_foreign_keys_find_nobody() {
         let mut slots = Slots::new();
         slots.next_generation = u32::MAX;
-        let old = slots.insert(Sqe::nop(), &TWIN, 0, future());
+        let old = slots.insert(Slot::new(Sqe::nop(), &TWIN, future()));
         assert!(slots.complete(old, Cqe::new(0, 1)).is_some());
         assert!(slots.complete(old, Cqe::new(0, 2)).is_none(), "a second final completion");
         assert_eq!(slots.take(old).unwrap().res, 1);
-        let new = slots.insert(Sqe::nop(), &TWIN, 0, future());
+        let new = slots.insert(Slot::new(Sqe::nop(), &TWIN, future()));
         assert_eq!(new.index, old.index, "the slot is used again");
         assert!(slots.complete(old, Cqe::new(0, 3)).is_none(), "the old name is gone");
         assert!(slots.complete(Key::from_user_data(0xdead_beef), Cqe::default()).is_none());
@@ -301,11 +370,13 @@ mod tests {
     #[test]
     fn an_abandoned_operation_settles_once() {
         let (mut slots, count) = (Slots::new(), Rc::new(Cell::new(0)));
-        let key = slots.insert(Sqe::nop(), &TWIN, 0, future());
+        let key = slots.insert(Slot::new(Sqe::nop(), &TWIN, future()));
         let (fate, waker) = slots.abandon(key, Box::new(Count(count.clone())));
         assert!(matches!(fate, Fate::InFlight) && waker.is_some());
-        let Some(Effect::Settle(op, cqe)) = slots.complete(key, Cqe::new(0, 0)) else { panic!("nobody to settle") };
-        op.settle(cqe);
+        let Some(Effect::Settle(op, earlier, cqe)) = slots.complete(key, Cqe::new(0, 0)) else {
+            panic!("nobody to settle")
+        };
+        op.settle(earlier, cqe);
         assert_eq!((count.get(), slots.owed(), slots.len()), (1, 0, 0));
     }
 
@@ -318,12 +389,12 @@ mod tests {
             }
         }
         impl Orphan for Bomb {
-            fn settle(self: Box<Self>, _: Cqe) {}
+            fn settle(self: Box<Self>, _: VecDeque<Cqe>, _: Cqe) {}
         }
         let mut slots = Slots::new();
-        let orphan = slots.insert(Sqe::nop(), &TWIN, 0, future());
+        let orphan = slots.insert(Slot::new(Sqe::nop(), &TWIN, future()));
         slots.abandon(orphan, Box::new(Bomb));
-        let kept = slots.insert(Sqe::nop(), &TWIN, 0, future());
+        let kept = slots.insert(Slot::new(Sqe::nop(), &TWIN, future()));
         let (lost, wakers) = slots.give_up();
         assert_eq!((lost, wakers.len(), slots.owed()), (2, 1, 0));
         let (fate, _) = slots.abandon(kept, Box::new(Bomb));
@@ -334,9 +405,9 @@ mod tests {
     #[test]
     fn a_cancelled_close_is_made_up_for() {
         let mut slots = Slots::new();
-        let key = slots.insert(Sqe::nop(), &TWIN, 0, Owner::Close(9));
+        let key = slots.insert(Slot::new(Sqe::nop(), &TWIN, Owner::Close(9)));
         assert!(matches!(slots.complete(key, Cqe::new(0, -libc::ECANCELED)), Some(Effect::Close(9))));
-        let key = slots.insert(Sqe::nop(), &TWIN, 0, Owner::Close(9));
+        let key = slots.insert(Slot::new(Sqe::nop(), &TWIN, Owner::Close(9)));
         assert!(matches!(slots.complete(key, Cqe::new(0, 0)), Some(Effect::None)));
     }
 }

@@ -35,7 +35,7 @@ impl RingInfo {
     /// Whether the ring carries out `opcode`, an `IORING_OP_*` that annulus knows and `ANNULUS_HIDE_OPS` does not hide.
     #[must_use]
     pub fn supports(&self, opcode: u8) -> bool {
-        self.known.get(usize::from(opcode)).copied().unwrap_or(false)
+        self.known.opcodes.get(usize::from(opcode)).copied().unwrap_or(false)
     }
 }
 

@@ -1,15 +1,16 @@
 //! The kernel's ring as a driver.
 
 use crate::{
+    buf::Group,
     driver::{
         Counters, LONGEST, Wait, WakeHandle,
         ladder::{self, Attempt},
         own,
-        slots::Key,
+        slots::{Key, Slot},
     },
     entry::{Cqe, Interest, Sqe, SqeFlags},
     ring::{Enter, EnterFlags, Features, Ring},
-    sys::names::OPCODES,
+    sys::{self, io_uring_buf_reg, names::OPCODES},
 };
 use std::{collections::VecDeque, env, io, os::fd::RawFd, time::Duration};
 
@@ -55,7 +56,50 @@ impl Uring {
 
     /// Whether the kernel carries out this opcode.
     pub(super) fn knows(&self, opcode: u8) -> bool {
-        self.known.get(usize::from(opcode)).copied().unwrap_or(false)
+        self.known.opcodes.get(usize::from(opcode)).copied().unwrap_or(false)
+    }
+
+    /// A slot's entry as the kernel gets it: a stream's is a multishot, if the kernel takes such.
+    pub(super) fn spelled(&self, slot: &mut Slot) -> Sqe {
+        let Some(stream) = &mut slot.stream else { return slot.sqe };
+        stream.multishot = !stream.doubted && !self.known.lacks(stream.rule.flag);
+        if stream.multishot { (stream.rule.mark)(slot.sqe) } else { slot.sqe }
+    }
+
+    /// Remembers that the kernel has no such flag.
+    pub(super) fn lacks(&mut self, flag: &'static str) {
+        self.known.lacking.push(flag);
+    }
+
+    /// Registers a group's ring with the kernel. `false`: it knows none (before Linux 5.19), and twins have to choose
+    /// the buffers.
+    ///
+    /// # Errors
+    /// `ENOMEM` when the pages may not be locked.
+    pub(super) fn provide(&mut self, group: &Group, id: u16) -> io::Result<bool> {
+        // Where a twin receives, it has to choose the buffer as well; and only one side can.
+        if self.known.lacks(PBUF_RING) || !self.knows(sys::IORING_OP_RECV as u8) {
+            return Ok(false);
+        }
+        let (ring_addr, ring_entries) = (group.ring(), group.count());
+        let mut arg = io_uring_buf_reg { ring_addr, ring_entries, bgid: id, ..io_uring_buf_reg::default() };
+        let arg = (&raw mut arg).cast();
+        // SAFETY: Lent: the group's ring stays mapped until `withdraw`, as the driver holds the group until then.
+        match unsafe { self.ring.register(sys::IORING_REGISTER_PBUF_RING, arg, 1) } {
+            Ok(_) => Ok(true),
+            Err(e) if e.raw_os_error() == Some(libc::EINVAL) => {
+                self.lacks(PBUF_RING);
+                Ok(false)
+            }
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Takes a group's ring back from the kernel.
+    pub(super) fn withdraw(&mut self, id: u16) {
+        let mut arg = io_uring_buf_reg { bgid: id, ..io_uring_buf_reg::default() };
+        // SAFETY: Kernel's word: one structure, which is only read.
+        let _ = unsafe { self.ring.register(sys::IORING_UNREGISTER_PBUF_RING, (&raw mut arg).cast(), 1) };
     }
 
     /// Queues an entry. A full queue is emptied into the kernel first; what the kernel will not take waits here.
@@ -175,8 +219,27 @@ impl Uring {
     }
 }
 
-/// By opcode: whether the ring carries it out.
-pub(super) type Known = [bool; OPCODES.len()];
+/// What the ring carries out.
+#[derive(Clone, Debug)]
+pub(crate) struct Known {
+    /// By opcode.
+    pub(crate) opcodes: [bool; OPCODES.len()],
+    /// Flags and registrations that it does not take. They are found out by trying.
+    pub(crate) lacking: Vec<&'static str>,
+}
+
+/// The buffer rings, as `ANNULUS_HIDE_OPS` names them.
+const PBUF_RING: &str = "PBUF_RING";
+
+/// What may be hidden beside opcodes: abilities that came later than the opcode they belong to.
+pub(super) const ABILITIES: [&str; 5] =
+    ["ACCEPT_MULTISHOT", "POLL_ADD_MULTI", "RECV_MULTISHOT", "TIMEOUT_MULTISHOT", PBUF_RING];
+
+impl Known {
+    fn lacks(&self, ability: &str) -> bool {
+        self.lacking.contains(&ability)
+    }
+}
 
 /// The best ring of about `entries` entries, and what it carries out. What was asked for on the way goes into `tried`.
 ///
@@ -188,18 +251,21 @@ pub(super) fn open(entries: u32, tried: &mut Vec<Attempt>) -> io::Result<(Ring, 
     Ok((ring, known))
 }
 
-/// Which opcodes the ring carries out, but for those that `hidden` (names, comma-separated) hides, for tests.
+/// What the ring carries out, but for what `hidden` (names, comma-separated) hides, for tests.
 fn known(ring: &Ring, hidden: &str) -> io::Result<Known> {
     let probe = ring.probe().map_err(ladder::explain)?;
-    let mut known = [false; OPCODES.len()];
-    for (opcode, known) in known.iter_mut().enumerate() {
+    let mut known = Known { opcodes: [false; OPCODES.len()], lacking: Vec::new() };
+    for (opcode, known) in known.opcodes.iter_mut().enumerate() {
         *known = probe.supports(opcode as u8);
     }
     for name in hidden.split(',').map(str::trim).filter(|name| !name.is_empty()) {
-        match OPCODES.iter().position(|&op| op == name) {
-            Some(opcode) => known[opcode] = false,
-            None => {
-                let why = format!("ANNULUS_HIDE_OPS names `{name}`, which is no opcode; RECV is one");
+        match (OPCODES.iter().position(|&op| op == name), ABILITIES.iter().find(|&&ability| ability == name)) {
+            (Some(opcode), _) => known.opcodes[opcode] = false,
+            (None, Some(ability)) => known.lacking.push(ability),
+            (None, None) => {
+                let abilities = ABILITIES.join(", ");
+                let why =
+                    format!("ANNULUS_HIDE_OPS names `{name}`, which is no opcode (as RECV) and none of {abilities}");
                 return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
             }
         }

@@ -1,11 +1,14 @@
-//! The language that operations and drivers share: the entry ([`Sqe`]), its answer ([`Cqe`]) and its twin ([`Twin`]).
+//! The language that operations and drivers share: the entry ([`Sqe`]), its answer ([`Cqe`]), its twin ([`Twin`]) and,
+//! for a request that is answered many times, its [`Multishot`].
 //!
-//! All three are plain data, so they exist on every target.
+//! All of them are plain data, so they exist on every target.
 
 mod cqe;
+mod multishot;
 mod sqe;
 mod twin;
 
 pub use cqe::{Cqe, CqeFlags};
+pub use multishot::{After, Multishot};
 pub use sqe::{Sqe, SqeFlags};
 pub use twin::{Interest, Place, Twin};

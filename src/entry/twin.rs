@@ -1,6 +1,6 @@
 //! The twin: what an entry means, spelled as an ordinary system call.
 
-use crate::entry::Sqe;
+use crate::{entry::Sqe, sys::unix::ETIME};
 
 /// The ordinary system call that performs the same [`Sqe`].
 ///
@@ -40,6 +40,18 @@ impl Twin {
         Twin { place: Place::Pool, call, otherwise: None }
     }
 
+    /// A call that answers `EAGAIN` instead of blocking, and whose descriptor cannot tell when to repeat it.
+    #[must_use]
+    pub const fn retry(call: unsafe fn(&Sqe, u32) -> i32) -> Twin {
+        Twin { place: Place::Retry, call, otherwise: None }
+    }
+
+    /// No call at all, but a time to pass.
+    #[must_use]
+    pub const fn timer() -> Twin {
+        Twin { place: Place::Timer, call: |_, _| -ETIME, otherwise: None }
+    }
+
     /// The same, with another to go on with at `EOPNOTSUPP`.
     #[must_use]
     pub const fn or(mut self, otherwise: &'static Twin) -> Twin {
@@ -56,6 +68,12 @@ pub enum Place {
     /// On the driver's own thread: the call does not block, and on `EAGAIN` it is repeated when the descriptor is
     /// ready.
     Ready(Interest),
+    /// On the driver's own thread: the call does not block, and on `EAGAIN` it is repeated after a pause, of a
+    /// millisecond at first and a tenth of a second at last.
+    Retry,
+    /// Nowhere: the driver lets the time pass that a `__kernel_timespec` at the entry's `addr` says, and then makes
+    /// the call for the answer.
+    Timer,
     /// On a thread of the pool: the call may block.
     Pool,
 }

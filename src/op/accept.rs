@@ -23,7 +23,7 @@ impl Sqe {
     }
 }
 
-static TWIN: Twin = Twin::ready(Interest::Read, call);
+pub(super) static TWIN: Twin = Twin::ready(Interest::Read, call);
 
 unsafe fn call(sqe: &Sqe, _attempt: u32) -> i32 {
     let (addr, len) = (sqe.addr as *mut libc::sockaddr, sqe.off as *mut libc::socklen_t);

@@ -14,6 +14,7 @@ use std::{
     io,
     net::SocketAddr,
     os::fd::{AsRawFd, RawFd},
+    path::Path,
 };
 
 impl Sqe {
@@ -26,6 +27,12 @@ impl Sqe {
 }
 
 static TWIN: Twin = Twin::ready(Interest::Write, call);
+
+/// A Unix socket whose listener has a full queue answers EAGAIN, begins nothing, and counts as writable all the while.
+static UNIX_TWIN: Twin = Twin::retry(|sqe, _| {
+    // SAFETY: Lent, by the twin's contract; each attempt is a first one.
+    unsafe { call(sqe, 0) }
+});
 
 unsafe fn call(sqe: &Sqe, attempt: u32) -> i32 {
     let again = attempt > 0;
@@ -48,6 +55,7 @@ unsafe fn call(sqe: &Sqe, attempt: u32) -> i32 {
 pub struct Connect {
     fd: Fd,
     addr: Box<SockAddr>,
+    twin: &'static Twin,
 }
 
 // SAFETY: Lent: the kernel only reads the address, and the box that has it does not move with the operation.
@@ -55,7 +63,7 @@ unsafe impl Op for Connect {
     type Output = io::Result<()>;
 
     fn twin(&self) -> &'static Twin {
-        &TWIN
+        self.twin
     }
 
     fn fd(&self) -> Option<&Fd> {
@@ -82,17 +90,41 @@ unsafe impl Op for Connect {
 /// # Cancellation
 /// **Lossy**: the connection may have been made, and the socket is good for nothing but closing.
 pub fn connect(fd: &Fd, addr: SocketAddr) -> Submit<Connect> {
-    submit(Connect { fd: fd.clone(), addr: Box::new(addr.into()) })
+    submit(Connect { fd: fd.clone(), addr: Box::new(addr.into()), twin: &TWIN })
+}
+
+/// Connects a Unix socket to the one that is named `path` in the file system.
+///
+/// While the listener's queue is full it waits; a non-blocking socket tries again every millisecond at first and ten
+/// times a second at last, because nothing tells when there is room. Where a twin does the work the socket has to be
+/// non-blocking, as for [`connect`].
+///
+/// # Errors
+/// At once: `InvalidInput` for a path that no address can hold. From the operation: those of `connect(2)`: `ENOENT`
+/// when there is no such socket, `ECONNREFUSED` when nobody listens there.
+///
+/// # Cancellation
+/// **Lossy**: the connection may have been made, and the socket is good for nothing but closing.
+pub fn connect_unix(fd: &Fd, path: impl AsRef<Path>) -> io::Result<Submit<Connect>> {
+    let addr = Box::new(SockAddr::unix(path.as_ref())?);
+    Ok(submit(Connect { fd: fd.clone(), addr, twin: &UNIX_TWIN }))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::op::socket;
-    use std::net::TcpListener;
+    use std::{
+        net::TcpListener,
+        time::{Duration, Instant},
+    };
 
     async fn stream() -> Fd {
-        Fd::new(socket(libc::AF_INET, libc::SOCK_STREAM, 0).await.unwrap())
+        Fd::new(stream_of(libc::AF_INET).await)
+    }
+
+    async fn stream_of(family: i32) -> std::os::fd::OwnedFd {
+        socket(family, libc::SOCK_STREAM, 0).await.unwrap()
     }
 
     #[crate::test]
@@ -111,5 +143,37 @@ mod tests {
         let addr = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let refused = connect(&stream().await, addr).await;
         assert_eq!(refused.unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
+    }
+
+    /// Red when a full queue is waited for as if it were readiness: the connect never ends.
+    #[crate::test]
+    async fn a_full_queue_of_a_unix_listener_is_waited_for() {
+        let path = crate::testing::temp_path();
+        let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        unix::listen(listener.as_raw_fd(), 0).unwrap();
+        let first = std::os::unix::net::UnixStream::connect(&path).unwrap();
+        let (before, start) = (crate::metrics().driver.turns, Instant::now());
+        for flags in [0, unix::SOCK_NONBLOCK] {
+            let fd = Fd::new(socket(libc::AF_UNIX, libc::SOCK_STREAM | flags, 0).await.unwrap());
+            let mut connecting = connect_unix(&fd, &path).unwrap();
+            let early = crate::time::timeout(Duration::from_millis(20), &mut connecting).await;
+            assert!(early.is_err(), "there is no room yet: {early:?}");
+            drop(listener.accept().unwrap());
+            let connected = crate::time::timeout(Duration::from_secs(5), connecting).await;
+            connected.expect("there is room").unwrap();
+        }
+        let (turns, took) = (crate::metrics().driver.turns - before, start.elapsed());
+        assert!(turns < 200 && took < Duration::from_millis(700), "{turns} turns in {took:?}");
+        let mut given_up = connect_unix(&Fd::new(stream_of(libc::AF_UNIX).await), &path).unwrap();
+        crate::testing::poll_once(&mut given_up).await;
+        drop(given_up);
+        drop((first, listener));
+        crate::testing::settle().await;
+        let nobody = connect_unix(&Fd::new(stream_of(libc::AF_UNIX).await), &path).unwrap().await;
+        assert_eq!(nobody.unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
+        std::fs::remove_file(&path).unwrap();
+        let nowhere = connect_unix(&Fd::new(stream_of(libc::AF_UNIX).await), &path).unwrap().await;
+        assert_eq!(nowhere.unwrap_err().kind(), io::ErrorKind::NotFound);
+        assert!(connect_unix(&Fd::new(stream_of(libc::AF_UNIX).await), "").is_err());
     }
 }

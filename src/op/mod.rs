@@ -10,46 +10,60 @@
 //! up the output.
 
 mod accept;
+mod accept_multi;
 mod bind;
+mod cancel;
 mod close;
 mod connect;
 mod fsync;
 mod listen;
+mod multi;
 mod nop;
 mod openat;
 mod poll;
+mod poll_multi;
 mod read;
 mod readv;
 mod recv;
+mod recv_multi;
+mod recv_provided;
 mod send;
 mod shutdown;
 mod socket;
 mod submit;
+mod timeout;
 mod write;
 mod writev;
 
 use crate::sys;
 pub use accept::{Accept, Peer, accept};
+pub use accept_multi::{AcceptMulti, accept_multi};
 pub use bind::{Bind, bind};
+pub use cancel::{cancel, cancel_all};
 pub use close::{Close, close};
-pub use connect::{Connect, connect};
+pub use connect::{Connect, connect, connect_unix};
 pub use fsync::{Fsync, fdatasync, fsync};
 pub use listen::{Listen, listen};
+pub use multi::{Multi, MultiOp, multi};
 pub use nop::{Nop, nop};
 pub use openat::{OpenAt, OpenHow, openat};
 pub use poll::{Poll, poll};
+pub use poll_multi::{PollMulti, poll_multi};
 pub use read::{Read, read, read_at};
 pub use readv::{Readv, readv, readv_at};
 pub use recv::{Recv, recv};
+pub use recv_multi::{RecvMulti, recv_multi};
+pub use recv_provided::{RecvProvided, recv_provided};
 pub use send::{Send, send};
 pub use shutdown::{Shutdown, shutdown};
 pub use socket::{Socket, socket};
 pub use submit::{Op, Submit, submit};
+pub use timeout::{Timeout, TimeoutMulti, timeout, timeout_multi};
 pub use write::{Write, write, write_at};
 pub use writev::{Writev, writev, writev_at};
 
 /// The opcodes that have a twin: one for each file here.
-pub(crate) const TWINS: [u32; 17] = [
+pub(crate) const TWINS: [u32; 18] = [
     sys::IORING_OP_ACCEPT,
     sys::IORING_OP_BIND,
     sys::IORING_OP_CLOSE,
@@ -65,6 +79,7 @@ pub(crate) const TWINS: [u32; 17] = [
     sys::IORING_OP_SEND,
     sys::IORING_OP_SHUTDOWN,
     sys::IORING_OP_SOCKET,
+    sys::IORING_OP_TIMEOUT,
     sys::IORING_OP_WRITE,
     sys::IORING_OP_WRITEV,
 ];

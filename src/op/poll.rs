@@ -43,6 +43,14 @@ fn call(sqe: &Sqe, interest: Interest) -> i32 {
     }
 }
 
+/// The twin that waits for `interest`.
+pub(super) fn twin(interest: Interest) -> &'static Twin {
+    match interest {
+        Interest::Read => &READ,
+        Interest::Write => &WRITE,
+    }
+}
+
 /// A wait for readiness, as an operation.
 #[derive(Debug)]
 pub struct Poll {
@@ -55,10 +63,7 @@ unsafe impl Op for Poll {
     type Output = io::Result<()>;
 
     fn twin(&self) -> &'static Twin {
-        match self.interest {
-            Interest::Read => &READ,
-            Interest::Write => &WRITE,
-        }
+        twin(self.interest)
     }
 
     fn fd(&self) -> Option<&Fd> {

@@ -1,6 +1,7 @@
 //! `socket(2)`: `IORING_OP_SOCKET`, since Linux 5.19.
 
 use crate::{
+    driver::Driver,
     entry::{Cqe, Sqe, Twin},
     op::{Op, Submit, submit},
     sys::{
@@ -24,11 +25,9 @@ impl Sqe {
 
 static TWIN: Twin = Twin::here(call);
 
-/// What a twin makes is for twins to use, and those of accept and connect must not block.
 unsafe fn call(sqe: &Sqe, _attempt: u32) -> i32 {
-    let kind = sqe.off as i32 | unix::SOCK_NONBLOCK;
     // SAFETY: Plain call: three numbers that the kernel checks.
-    ret(unsafe { libc::socket(sqe.fd, kind, sqe.len as i32) } as isize)
+    ret(unsafe { libc::socket(sqe.fd, sqe.off as i32, sqe.len as i32) } as isize)
 }
 
 /// The making of a socket, as an operation.
@@ -48,6 +47,11 @@ unsafe impl Op for Socket {
     }
 
     fn encode(&mut self) -> Sqe {
+        let by_twin = |opcode| Driver::current().is_some_and(|driver| !driver.on_ring(opcode as u8));
+        if by_twin(sys::IORING_OP_ACCEPT) || by_twin(sys::IORING_OP_CONNECT) {
+            // Those twins must not block.
+            self.kind |= unix::SOCK_NONBLOCK;
+        }
         Sqe::socket(self.domain, self.kind, self.protocol)
     }
 
@@ -58,7 +62,8 @@ unsafe impl Op for Socket {
 }
 
 /// Makes a socket that children do not inherit; the arguments are the `AF_*`, `SOCK_*` and `IPPROTO_*` of `socket(2)`.
-/// On the poll driver it is non-blocking as well.
+/// Where [`accept`](crate::op::accept()) and [`connect`](crate::op::connect()) are the work of twins, as on the poll
+/// driver, it is non-blocking as well.
 ///
 /// # Errors
 /// Those of `socket(2)`: `EAFNOSUPPORT`, `EPROTONOSUPPORT`, `EMFILE`.

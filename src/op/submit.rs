@@ -1,10 +1,11 @@
 //! What an operation is, and the future that performs one.
 
 use crate::{
-    driver::{Driver, Fd, Key, Orphan},
-    entry::{Cqe, Sqe, Twin},
+    driver::{BufRing, Driver, Fd, Key, Orphan},
+    entry::{Cqe, CqeFlags, Sqe, Twin},
 };
 use std::{
+    collections::VecDeque,
     fmt,
     future::Future,
     mem::{self, MaybeUninit},
@@ -31,6 +32,11 @@ pub unsafe trait Op: Unpin + 'static {
 
     /// The descriptor that it works on, if it is a counted one.
     fn fd(&self) -> Option<&Fd> {
+        None
+    }
+
+    /// The buffers that the entry selects from, if it does: they belong to one driver.
+    fn buf_ring(&self) -> Option<&BufRing> {
         None
     }
 
@@ -68,9 +74,18 @@ pub fn submit<T: Op>(op: T) -> Submit<T> {
     Submit { state: State::Fresh, op: MaybeUninit::new(op) }
 }
 
+/// The answer to an operation whose buffers belong to another runtime.
+pub(super) const ELSEWHERE: Cqe = Cqe { user_data: 0, res: -libc::EXDEV, flags: CqeFlags::empty() };
+
+/// The driver for an operation: the current one. `None` if its buffers belong to another.
+pub(super) fn driver_of<T: Op>(op: &T) -> Option<Rc<Driver>> {
+    let driver = Driver::current().expect("an annulus operation was polled outside of an annulus runtime");
+    op.buf_ring().is_none_or(|ring| Rc::ptr_eq(ring.driver(), &driver)).then_some(driver)
+}
+
 impl<T: Op> Submit<T> {
     /// Asks for an early end. The future has to be polled on: it gives whatever had been done, with the buffer, or
-    /// `ECANCELED` (raw error 125 on Linux) if nothing had; a call that was running already may say `EINTR`. Does
+    /// `ECANCELED` if nothing had; a call that was running already may say `EINTR`. Does
     /// nothing before the first poll and after the last.
     pub fn cancel(&mut self) {
         if let State::Flying(driver, key) = &self.state {
@@ -79,9 +94,9 @@ impl<T: Op> Submit<T> {
     }
 
     fn start(&mut self, cx: &mut Context<'_>) -> Poll<T::Output> {
-        let driver = Driver::current().expect("an annulus operation was polled outside of an annulus runtime");
         // SAFETY: Fresh: `op` was put there by `submit` and has not been moved out.
         let op = unsafe { self.op.assume_init_mut() };
+        let Some(driver) = driver_of(op) else { return Poll::Ready(self.finish(ELSEWHERE)) };
         let sqe = op.encode();
         let (mut twin, mut attempt) = (op.twin(), 0);
         if let Some(cqe) = driver.try_now(&sqe, &mut twin, &mut attempt, op.fd()) {
@@ -136,11 +151,11 @@ impl<T: Op> Drop for Submit<T> {
 struct Parked<T: Op>(MaybeUninit<T>);
 
 impl<T: Op> Orphan for Parked<T> {
-    fn settle(self: Box<Self>, cqe: Cqe) {
+    fn settle(self: Box<Self>, _: VecDeque<Cqe>, last: Cqe) {
         // SAFETY: Settled: a slot settles its operation once, with the final completion, so it is no longer lent.
         let op = unsafe { self.0.assume_init() };
         // What it opened closes here, and what it borrowed is freed here.
-        drop(op.finish(cqe));
+        drop(op.finish(last));
     }
 }
 

@@ -98,7 +98,7 @@ fn any_ring(report: &Report) -> Vec<String> {
 mod tests {
     use super::*;
     use crate::{
-        driver::{Attempt, RingInfo, Survey},
+        driver::{Attempt, Known, RingInfo, Survey},
         report::{Limit, Machine},
         ring::Features,
         sys::{self, names::OPCODES},
@@ -115,8 +115,9 @@ mod tests {
     }
 
     fn with_ring(flags: SetupFlags, asked: Asked, lacks: &[u32], machine: Machine) -> Report {
-        let mut known = [true; OPCODES.len()];
-        lacks.iter().for_each(|&op| known[op as usize] = false);
+        let mut opcodes = [true; OPCODES.len()];
+        lacks.iter().for_each(|&op| opcodes[op as usize] = false);
+        let known = Known { opcodes, lacking: Vec::new() };
         let ring = RingInfo { flags, features: Features::NODROP, entries: 256, completions: 1024, known };
         Report { survey: Survey::new(vec![attempt(flags, 256, 0)], Ok(ring), Ok(asked)), machine }
     }

@@ -4,6 +4,8 @@ use std::{
     fmt, io,
     mem::{self, MaybeUninit},
     net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6},
+    os::unix::ffi::OsStrExt,
+    path::Path,
 };
 
 /// Room for any socket address, and how much of it is used.
@@ -22,6 +24,24 @@ impl SockAddr {
         // SAFETY: Plain bytes: all-zero is a value of `sockaddr_storage`, a structure of integers.
         let storage = unsafe { MaybeUninit::<libc::sockaddr_storage>::zeroed().assume_init() };
         SockAddr { storage, len: mem::size_of::<libc::sockaddr_storage>() as libc::socklen_t }
+    }
+
+    /// The address of a Unix socket that has a name in the file system.
+    ///
+    /// # Errors
+    /// `InvalidInput` for a path that is empty, too long for an address, or has a zero byte in it.
+    pub(crate) fn unix(path: &Path) -> io::Result<SockAddr> {
+        const ROOM: usize = mem::size_of::<libc::sockaddr_un>() - mem::offset_of!(libc::sockaddr_un, sun_path);
+        let bytes = path.as_os_str().as_bytes();
+        if bytes.is_empty() || bytes.len() >= ROOM || bytes.contains(&0) {
+            let why = format!("{path:?} names no Unix socket: it takes 1 to {} bytes without a zero", ROOM - 1);
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+        }
+        // SAFETY: Plain bytes: all-zero is a value of `sockaddr_un`.
+        let mut addr = unsafe { MaybeUninit::<libc::sockaddr_un>::zeroed().assume_init() };
+        addr.sun_family = libc::AF_UNIX as libc::sa_family_t;
+        addr.sun_path.iter_mut().zip(bytes).for_each(|(room, &byte)| *room = byte as libc::c_char);
+        Ok(SockAddr::with(addr))
     }
 
     /// Where the address lies.
@@ -123,6 +143,16 @@ mod tests {
         for text in ["127.0.0.1:80", "255.1.2.3:65535", "[::1]:7", "[fe80::1%3]:443"] {
             let addr: SocketAddr = text.parse().unwrap();
             assert_eq!(SockAddr::from(addr).to_std().unwrap(), addr);
+        }
+    }
+
+    #[test]
+    fn a_path_is_an_address_if_it_fits() {
+        let addr = SockAddr::unix(Path::new("/tmp/x")).unwrap();
+        assert_eq!(addr.len() as usize, mem::size_of::<libc::sockaddr_un>());
+        for bad in ["", "a\0b", &"x".repeat(108)] {
+            let error = SockAddr::unix(Path::new(bad)).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidInput, "{bad:?}");
         }
     }
 

@@ -18,6 +18,9 @@ pub(crate) fn ret(n: isize) -> i32 {
     if n < 0 { -errno() } else { i32::try_from(n).unwrap_or(i32::MAX) }
 }
 
+/// A time has passed: what a timeout of the kernel's ring answers.
+pub(crate) const ETIME: i32 = libc::ETIME;
+
 /// What a descriptor is, as far as reading and writing it goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {

@@ -25,6 +25,7 @@ pub(crate) const GATE_EXCEPTIONS: &[(&str, &str, &str)] = &[
 
 /// The files that may name an atomic ordering; each says there whom it pairs with.
 pub(crate) const ORDERINGS: &[&str] = &[
+    "src/buf/group.rs",
     "src/ring/word.rs",
     "src/ring/fork.rs",
     "src/ring/register.rs",
@@ -42,8 +43,7 @@ pub(crate) const NOT_OPERATIONS: &[&str] = &["mod.rs", "submit.rs", "multi.rs"];
 pub(crate) const INTERPRETERS: &[&str] = &["src/sys", "src/driver"];
 
 /// Where the names that bindgen made up may stand.
-pub(crate) const BINDGEN_NAMES: &[&str] =
-    &["src/sys", "src/entry/sqe.rs", "src/ring/buf_ring.rs", "src/ring/register.rs"];
+pub(crate) const BINDGEN_NAMES: &[&str] = &["src/sys", "src/entry/sqe.rs", "src/buf/group.rs", "src/ring/register.rs"];
 
 const FATES: [&str; 3] = ["**Clean**", "**Lossy**", "**Detached**"];
 

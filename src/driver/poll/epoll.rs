@@ -64,6 +64,14 @@ impl Selector {
         }
     }
 
+    /// Asks whether `fd` is still watched.
+    ///
+    /// # Errors
+    /// `EBADF` when the number was closed, `ENOENT` when it is another file by now.
+    pub(super) fn check(&self, fd: RawFd, token: u64, watch: Watch) -> io::Result<()> {
+        self.control(libc::EPOLL_CTL_MOD, fd, token, watch)
+    }
+
     /// Stops watching `fd`. A number that is closed already is not watched any more, which is as good.
     pub(super) fn delete(&self, fd: RawFd) {
         let _ = self.control(libc::EPOLL_CTL_DEL, fd, 0, Watch { read: false, write: false, once: true });

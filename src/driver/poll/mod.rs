@@ -6,16 +6,19 @@
 //! are watched once for each wait, because nobody would tell when they close.
 
 mod epoll;
+mod patrol;
 
 use crate::{
     driver::{
         Wait,
-        slots::{Key, Slots, Stage},
+        groups::Groups,
+        slots::{Key, Slot, Slots, Stage},
         wake::WakeHandle,
     },
     entry::{Cqe, Interest},
 };
 use epoll::{Selector, Watch};
+use patrol::Patrol;
 use slab::Slab;
 use std::{
     collections::{HashMap, VecDeque},
@@ -57,6 +60,13 @@ impl Source {
         }
     }
 
+    fn waiting(&self, interest: Interest) -> &VecDeque<Key> {
+        match interest {
+            Interest::Read => &self.readers,
+            Interest::Write => &self.writers,
+        }
+    }
+
     fn watch(&self) -> Watch {
         match self.owned {
             true => Watch { read: true, write: true, once: false },
@@ -77,6 +87,7 @@ pub(super) struct Poll {
     next_generation: u32,
     /// Queues whose first waiter was cancelled: the next one may need less than it did, and there is no new edge.
     overdue: Vec<(SourceId, Interest)>,
+    patrol: Patrol,
     bell: WakeHandle,
 }
 
@@ -90,34 +101,34 @@ impl Poll {
             by_fd: HashMap::new(),
             next_generation: 0,
             overdue: Vec::new(),
+            patrol: Patrol::default(),
             bell,
         })
     }
 
     /// Whether somebody waits for `interest` in the descriptor already, so that a newcomer has to queue.
-    pub(super) fn is_queued(&mut self, fd: RawFd, id: Option<SourceId>, interest: Interest) -> bool {
-        self.find(fd, id).is_some_and(|id| !self.sources[id.index as usize].queue(interest).is_empty())
+    pub(super) fn is_queued(&self, fd: RawFd, id: Option<SourceId>, interest: Interest) -> bool {
+        self.find(fd, id).is_some_and(|id| !self.sources[id.index as usize].waiting(interest).is_empty())
     }
 
-    /// Queues `key` until there is `interest` in its descriptor. `owned` says that an `Fd` will report the close.
+    /// Queues `key` until there is `interest` in its slot's descriptor. Who waits in vain for a number that is another
+    /// file by now is answered into `done`.
     ///
     /// # Errors
-    /// What `epoll_ctl` says: `EPERM` for a file without readiness, `EBADF` for a closed number.
+    /// What the selector says: `EPERM` for a file without readiness, `EBADF` for a closed number.
     pub(super) fn queue(
         &mut self,
-        slots: &mut Slots,
+        slot: &mut Slot,
         key: Key,
         interest: Interest,
-        owned: bool,
-        id: Option<SourceId>,
-    ) -> io::Result<SourceId> {
-        let Some(slot) = slots.get(key) else { return Err(io::Error::from_raw_os_error(libc::ENOENT)) };
-        let fd = slot.sqe.fd;
-        let known = self.find(fd, id);
+        done: &mut Vec<Cqe>,
+    ) -> io::Result<()> {
+        self.end_namesake(slot, done);
+        let (fd, known) = (slot.sqe.fd, self.find(slot.sqe.fd, slot.source));
         let id = known.unwrap_or_else(|| self.insert(fd));
         let source = &mut self.sources[id.index as usize];
         let was_owned = source.owned;
-        source.owned |= owned;
+        source.owned |= slot.owned;
         source.queue(interest).push_back(key);
         let watched = match known {
             Some(_) if was_owned => Ok(()),
@@ -131,7 +142,49 @@ impl Poll {
             return Err(error);
         }
         slot.stage = Stage::Queued(id, interest);
-        Ok(id)
+        slot.source = slot.owned.then_some(id);
+        self.patrol.expect();
+        Ok(())
+    }
+
+    /// Watches a descriptor that an `Fd` owns and that nobody has waited for yet. `true`: it is watched from now on,
+    /// and what it is ready for will be told at once.
+    pub(super) fn watch(&mut self, slot: &mut Slot) -> bool {
+        if !slot.owned || slot.source.is_some() || self.by_fd.contains_key(&slot.sqe.fd) {
+            return false;
+        }
+        let id = self.insert(slot.sqe.fd);
+        let source = &mut self.sources[id.index as usize];
+        source.owned = true;
+        if self.selector.add(slot.sqe.fd, id.token(), source.watch()).is_err() {
+            // Its twin will tell why.
+            source.owned = false;
+            self.forget_if_idle(id);
+            return false;
+        }
+        slot.source = Some(id);
+        true
+    }
+
+    /// Ends whoever waits for the number of a slot's `Fd` at a source of another one: that was closed, and not by its
+    /// owner, or the number could not be this one's.
+    fn end_namesake(&mut self, slot: &Slot, done: &mut Vec<Cqe>) {
+        if !slot.owned || slot.source.is_some() {
+            return;
+        }
+        if let Some(&index) = self.by_fd.get(&slot.sqe.fd) {
+            if self.sources[index as usize].owned {
+                self.end(index, done);
+            }
+        }
+    }
+
+    /// Answers all who wait at a source whose number was closed by somebody else, and lets it go.
+    fn end(&mut self, index: u32, done: &mut Vec<Cqe>) {
+        let source = &mut self.sources[index as usize];
+        let waiting = source.readers.drain(..).chain(source.writers.drain(..));
+        done.extend(waiting.map(|key| Cqe::new(key.user_data(), -libc::EBADF)));
+        self.remove(index);
     }
 
     fn insert(&mut self, fd: RawFd) -> SourceId {
@@ -187,10 +240,17 @@ impl Poll {
     }
 
     /// Waits, and tries again whatever became ready. Completions go to `done`.
-    pub(super) fn turn(&mut self, wait: Wait, slots: &mut Slots, done: &mut Vec<Cqe>) -> io::Result<()> {
-        self.selector.wait(if self.overdue.is_empty() { wait } else { Wait::Not })?;
+    pub(super) fn turn(
+        &mut self,
+        wait: Wait,
+        slots: &mut Slots,
+        groups: &Groups,
+        done: &mut Vec<Cqe>,
+    ) -> io::Result<()> {
+        let wait = if self.overdue.is_empty() { wait } else { Wait::Not };
+        self.selector.wait(self.patrol.limit(wait))?;
         for (id, interest) in mem::take(&mut self.overdue) {
-            self.serve(id, interest, slots, done);
+            self.serve(id, interest, slots, groups, done);
         }
         for i in 0..self.selector.len() {
             let event = self.selector.event(i);
@@ -200,33 +260,52 @@ impl Poll {
             }
             let id = SourceId { index: event.token as u32, generation: (event.token >> 32) as u32 };
             if event.read {
-                self.serve(id, Interest::Read, slots, done);
+                self.serve(id, Interest::Read, slots, groups, done);
             }
             if event.write {
-                self.serve(id, Interest::Write, slots, done);
+                self.serve(id, Interest::Write, slots, groups, done);
             }
             self.watch_again(id);
         }
+        self.go_round(wait, done);
         Ok(())
     }
 
     /// Calls the twins of those who wait, in their order, until one has to wait on.
-    fn serve(&mut self, id: SourceId, interest: Interest, slots: &mut Slots, done: &mut Vec<Cqe>) {
+    fn serve(&mut self, id: SourceId, interest: Interest, slots: &mut Slots, groups: &Groups, done: &mut Vec<Cqe>) {
         let Some(source) = self.sources.get_mut(id.index as usize).filter(|s| s.generation == id.generation) else {
             return;
         };
         let queue = source.queue(interest);
         while let Some(&key) = queue.front() {
-            let Some(slot) = slots.get(key) else {
-                queue.pop_front();
-                continue;
-            };
-            match slot.call() {
-                again if again == -libc::EAGAIN => return,
-                res => done.push(Cqe::new(key.user_data(), res)),
+            if let Some(slot) = slots.get(key) {
+                let cqe = groups.call(slot);
+                if cqe.res == -libc::EAGAIN {
+                    return;
+                }
+                slot.stage = Stage::Native;
+                done.push(cqe);
             }
             queue.pop_front();
         }
+    }
+
+    /// Looks from time to time whether the descriptors that somebody waits for are still what they were. A number that
+    /// somebody else closed is not watched any more, and nothing tells.
+    fn go_round(&mut self, wait: Wait, done: &mut Vec<Cqe>) {
+        let Some(from) = self.patrol.is_due(wait) else { return };
+        let all = self.sources.iter().filter(|(index, source)| *index >= from && !source.is_idle());
+        let some: Vec<u32> = all.take(patrol::ROUND).map(|(index, _)| index as u32).collect();
+        for &index in &some {
+            let source = &self.sources[index as usize];
+            let id = SourceId { index, generation: source.generation };
+            let gone = self.selector.check(source.fd, id.token(), source.watch());
+            if gone.is_err_and(|e| matches!(e.raw_os_error(), Some(libc::EBADF | libc::ENOENT))) {
+                self.end(index, done);
+            }
+        }
+        let last = some.last().map(|&index| index as usize);
+        self.patrol.went(if some.len() < patrol::ROUND { None } else { last });
     }
 
     /// Asks again for a bare number, whose watch has ended with the event.

@@ -1,0 +1,228 @@
+//! The memory of a buffer group: buffers of one size, and the ring of entries that says which of them may be filled.
+//!
+//! The ring has the kernel's form (`struct io_uring_buf_ring`): entries of 16 bytes, the position up to which they are
+//! valid in the last two bytes of the first. The kernel takes buffers from its front when the ring is registered with
+//! it; otherwise a driver in user space does, by [`Group::peek`] and [`Group::pop`].
+//!
+//! **Lent** holds for each buffer by its number: it is the other side's from [`Group::give`] until [`Group::take`]
+//! noted that it came back in a completion, and then belongs to whoever asked for it.
+
+use crate::sys::{self, io_uring_buf};
+use memmap2::{MmapOptions, MmapRaw};
+use std::{
+    cell::Cell,
+    fmt, io,
+    mem::{offset_of, size_of},
+    ptr::NonNull,
+    sync::atomic::{AtomicU16, Ordering},
+};
+
+/// The most buffers that a group can have.
+pub(crate) const MAX_BUFFERS: u32 = 1 << 15;
+
+/// Buffers, and the ring that offers them.
+pub(crate) struct Group {
+    ring: MmapRaw,
+    memory: MmapRaw,
+    /// Bytes in each buffer.
+    size: u32,
+    /// By number: whether the buffer is with its user, and not on offer.
+    out: Box<[Cell<bool>]>,
+    out_count: Cell<u32>,
+    /// The next position to offer a buffer at, and the next to take one from. Both run on for ever (**Counters
+    /// wrap**): they are only masked, and compared for equality.
+    tail: Cell<u16>,
+    head: Cell<u16>,
+    /// Somebody waits for a buffer.
+    starved: Cell<bool>,
+}
+
+impl Group {
+    /// `count` buffers (a power of two) of `size` bytes, all on offer.
+    ///
+    /// # Errors
+    /// `InvalidInput` for numbers that no group can have; `ENOMEM`.
+    pub(crate) fn new(count: u32, size: u32) -> io::Result<Group> {
+        let complain = |text: String| Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+        if !count.is_power_of_two() || count > MAX_BUFFERS {
+            return complain(format!("a buffer group cannot have {count} buffers; ask for a power of two up to 32768"));
+        }
+        if size == 0 || size > i32::MAX as u32 {
+            return complain(format!("a buffer cannot have {size} bytes; ask for 1 to 2147483647"));
+        }
+        let Some(bytes) = (count as usize).checked_mul(size as usize).filter(|&n| n <= isize::MAX as usize) else {
+            return complain(format!("{count} buffers of {size} bytes do not fit into memory; ask for fewer"));
+        };
+        let ring = MmapRaw::from(MmapOptions::new().len(count as usize * size_of::<io_uring_buf>()).map_anon()?);
+        let memory = MmapRaw::from(MmapOptions::new().len(bytes).map_anon()?);
+        let out = (0..count).map(|_| Cell::new(true)).collect();
+        let (out_count, tail, head, starved) = (Cell::new(count), Cell::new(0), Cell::new(0), Cell::new(false));
+        let group = Group { ring, memory, size, out, out_count, tail, head, starved };
+        for bid in 0..count as u16 {
+            group.give(bid);
+        }
+        Ok(group)
+    }
+
+    /// Where the ring lies, as an address that is page-aligned.
+    pub(crate) fn ring(&self) -> u64 {
+        self.ring.as_mut_ptr() as u64
+    }
+
+    /// How many buffers there are.
+    pub(crate) fn count(&self) -> u32 {
+        self.out.len() as u32
+    }
+
+    /// Bytes in each buffer.
+    pub(crate) fn size(&self) -> u32 {
+        self.size
+    }
+
+    /// How many buffers are on offer.
+    pub(crate) fn offered(&self) -> u32 {
+        self.count() - self.out_count.get()
+    }
+
+    /// Where buffer `bid` lies.
+    pub(crate) fn buffer(&self, bid: u16) -> NonNull<u8> {
+        let offset = usize::from(bid) * self.size as usize;
+        assert!(offset < self.memory.len(), "annulus: a buffer that the group does not have");
+        // SAFETY: Laid out: just checked that the buffer lies in the map, which is there as long as `self`.
+        let at = unsafe { self.memory.as_mut_ptr().add(offset) };
+        NonNull::new(at).expect("mmap gives no null")
+    }
+
+    /// Asks to be told of the next buffer that is given.
+    pub(crate) fn starve(&self) {
+        self.starved.set(true);
+    }
+
+    /// Offers a buffer that is with its user. Does nothing with one that is on offer already. `true`: somebody waits
+    /// for it, and is to be told.
+    pub(crate) fn give(&self, bid: u16) -> bool {
+        let Some(true) = self.out.get(usize::from(bid)).map(|out| out.replace(false)) else { return false };
+        self.out_count.set(self.out_count.get() - 1);
+        let tail = self.tail.get();
+        let entry = self.entry(tail);
+        let buffer = io_uring_buf { addr: self.buffer(bid).as_ptr() as u64, len: self.size, bid, resv: 0 };
+        // Field by field: the last two bytes of the first entry are the ring's tail.
+        // SAFETY: Laid out: an entry of the ring; the other side does not look at it before the tail says so.
+        unsafe { entry.wrapping_byte_add(offset_of!(io_uring_buf, addr)).cast::<u64>().write(buffer.addr) };
+        // SAFETY: Laid out: likewise, the entry's length.
+        unsafe { entry.wrapping_byte_add(offset_of!(io_uring_buf, len)).cast::<u32>().write(buffer.len) };
+        // SAFETY: Laid out: likewise, the buffer's number.
+        unsafe { entry.wrapping_byte_add(offset_of!(io_uring_buf, bid)).cast::<u16>().write(buffer.bid) };
+        self.tail.set(tail.wrapping_add(1));
+        self.publish();
+        self.starved.replace(false)
+    }
+
+    /// Release: pairs with the kernel's acquire load of the tail, so that it finds the entries before it written.
+    fn publish(&self) {
+        let word = self.entry(0).cast::<u8>().wrapping_add(TAIL);
+        // SAFETY: Laid out: the tail lies there, aligned to two bytes; we write it by atomic stores alone.
+        unsafe { AtomicU16::from_ptr(word.cast()) }.store(self.tail.get(), Ordering::Release);
+    }
+
+    /// Notes that a completion brought buffer `bid` back. `false` when it cannot have: the group has no such buffer, or
+    /// it is with its user already.
+    pub(crate) fn take(&self, bid: u16) -> bool {
+        let Some(false) = self.out.get(usize::from(bid)).map(|out| out.replace(true)) else { return false };
+        self.out_count.set(self.out_count.get() + 1);
+        true
+    }
+
+    /// The first buffer on offer, for a driver in user space.
+    pub(crate) fn peek(&self) -> Option<u16> {
+        if self.head.get() == self.tail.get() {
+            return None;
+        }
+        let entry = self.entry(self.head.get());
+        // SAFETY: Laid out: the entry was written by `give`, and nobody else writes to the ring.
+        Some(unsafe { entry.wrapping_byte_add(offset_of!(io_uring_buf, bid)).cast::<u16>().read() })
+    }
+
+    /// Takes the first buffer off the ring.
+    pub(crate) fn pop(&self) {
+        self.head.set(self.head.get().wrapping_add(1));
+    }
+
+    fn entry(&self, position: u16) -> *mut io_uring_buf {
+        let index = usize::from(position) & (self.out.len() - 1);
+        self.ring.as_mut_ptr().cast::<io_uring_buf>().wrapping_add(index)
+    }
+}
+
+/// Where the tail lies in the ring.
+const TAIL: usize = offset_of!(io_uring_buf, resv);
+static_assertions::const_assert_eq!(size_of::<io_uring_buf>(), 16);
+static_assertions::const_assert_eq!(TAIL, offset_of!(sys::io_uring_buf_ring__bindgen_ty_1__bindgen_ty_1, tail));
+
+impl fmt::Debug for Group {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {} buffers of {} bytes on offer", self.offered(), self.count(), self.size)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buffers_go_round_in_their_order_across_the_wrap() {
+        let group = Group::new(4, 10).unwrap();
+        for round in 0..70_000u32 {
+            let bid = group.peek().unwrap();
+            assert_eq!(u32::from(bid), round % 4);
+            group.pop();
+            assert!(group.take(bid) && group.offered() == 3);
+            group.give(bid);
+        }
+        assert_eq!(group.offered(), 4);
+    }
+
+    #[test]
+    fn an_empty_group_says_so() {
+        let group = Group::new(2, 1).unwrap();
+        for _ in 0..2 {
+            let bid = group.peek().unwrap();
+            group.pop();
+            assert!(group.take(bid));
+        }
+        assert_eq!((group.peek(), group.offered()), (None, 0));
+        group.give(1);
+        assert_eq!((group.peek(), group.offered()), (Some(1), 1));
+    }
+
+    #[test]
+    fn numbers_that_lie_find_nothing() {
+        let group = Group::new(2, 8).unwrap();
+        assert!(!group.take(2) && !group.take(u16::MAX), "the group has no such buffers");
+        assert!(group.take(0) && !group.take(0), "twice");
+        group.give(1);
+        group.give(7);
+        assert_eq!(group.offered(), 1, "what is on offer is not offered again");
+    }
+
+    #[test]
+    fn buffers_do_not_overlap_and_the_tail_survives() {
+        let group = Group::new(4, 3).unwrap();
+        let places: Vec<usize> = (0..4).map(|bid| group.buffer(bid).as_ptr() as usize).collect();
+        assert!(places.windows(2).all(|pair| pair[1] - pair[0] == 3));
+        // SAFETY: Laid out: the map is at least an entry long.
+        let tail = unsafe { group.entry(0).cast::<u8>().wrapping_add(TAIL).cast::<u16>().read() };
+        assert_eq!(tail, 4);
+        assert_eq!(group.ring() % 4096, 0);
+    }
+
+    #[test]
+    fn absurd_groups_are_refused() {
+        for (count, size) in [(0, 8), (3, 8), (1 << 16, 8), (1, 0), (1, 1 << 31), (1 << 15, i32::MAX as u32)] {
+            let made = Group::new(count, size);
+            if size != i32::MAX as u32 {
+                assert_eq!(made.unwrap_err().kind(), io::ErrorKind::InvalidInput, "{count} of {size}");
+            }
+        }
+    }
+}

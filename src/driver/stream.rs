@@ -1,0 +1,211 @@
+//! What a slot keeps for a request that is answered many times, and the rules by which it goes on.
+//!
+//! Above, there is one stream of completions, each with `F_MORE` but for the last. Below, a stream is one multishot
+//! entry, or an entry or a call of the twin for each answer, and these end for reasons that are nobody's business
+//! above: the completion queue was full, no buffer was left, the kernel does not know the flag. This file decides what
+//! is told and what is done; it is pure, and `backend.rs` carries it out.
+
+use crate::{
+    driver::later::pause,
+    entry::{After, Cqe, CqeFlags, Multishot},
+};
+use std::{collections::VecDeque, time::Duration};
+
+/// How many answers wait to be fetched at most before no more are asked for. The kernel may add some until it hears.
+pub(super) const FULL: usize = 256;
+
+/// A stream of answers.
+pub(crate) struct Stream {
+    pub(super) rule: &'static Multishot,
+    /// Answers that were not fetched.
+    pub(super) queue: VecDeque<Cqe>,
+    /// What was asked for is a multishot entry.
+    pub(super) multishot: bool,
+    /// The entry was refused as a multishot, and is tried without: the flag may be unknown, or the request be wrong.
+    pub(super) doubted: bool,
+    /// The kernel was told to stop, because nobody fetches.
+    stopped: bool,
+    /// There was an answer, so the request is right.
+    proven: bool,
+    /// Attempts since the last answer that ended for lack of something.
+    failures: u32,
+}
+
+/// What is to be done after an answer of the backend's.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Then {
+    /// Nothing: more answers will come by themselves.
+    Go,
+    /// Tell the kernel to stop: nobody fetches.
+    Stop,
+    /// Ask again.
+    Again,
+    /// Ask again, but not before something has changed.
+    Change,
+    /// Ask again after this long.
+    Pause(Duration),
+    /// Ask again when a buffer has come back; if there is one already, after this long.
+    Starve(Duration),
+    /// Ask again when everything was fetched.
+    Rest,
+    /// Nothing any more: the answer is the last.
+    End,
+}
+
+impl Stream {
+    pub(super) fn new(rule: &'static Multishot) -> Box<Stream> {
+        Box::new(Stream {
+            rule,
+            queue: VecDeque::new(),
+            multishot: false,
+            doubted: false,
+            stopped: false,
+            proven: false,
+            failures: 0,
+        })
+    }
+
+    /// What to tell of an answer, and what to do next. `selects` says that the buffers come from a group, `ending`
+    /// that no more answers are wanted.
+    pub(super) fn judge(&mut self, cqe: Cqe, selects: bool, ending: bool) -> (Option<Cqe>, Then) {
+        if !cqe.is_final() {
+            self.proven = true;
+            self.failures = 0;
+            let stop = !ending && !self.stopped && self.queue.len() + 1 >= FULL;
+            self.stopped |= stop;
+            return (Some(cqe), if stop { Then::Stop } else { Then::Go });
+        }
+        if ending {
+            return (Some(cqe), Then::End);
+        }
+        if let Some(then) = self.lacks(-cqe.res, selects) {
+            return (None, then);
+        }
+        self.proven |= cqe.res >= 0;
+        self.failures = 0;
+        let more = Cqe { flags: cqe.flags | CqeFlags::MORE, ..cqe };
+        match (self.rule.after)(cqe.res) {
+            After::End => (Some(cqe), Then::End),
+            _ if self.stopped || self.queue.len() + 1 >= FULL => (Some(more), Then::Rest),
+            After::More => (Some(more), Then::Again),
+            After::Change => (Some(more), Then::Change),
+        }
+    }
+
+    /// What to do when an answer is none, but the lack of something.
+    fn lacks(&mut self, error: i32, selects: bool) -> Option<Then> {
+        match error {
+            libc::EINVAL if self.multishot && !self.proven => {
+                self.doubted = true;
+                Some(Then::Again)
+            }
+            libc::ECANCELED if self.stopped => Some(Then::Rest),
+            libc::ENOBUFS if selects => {
+                // A buffer that came back meanwhile is reason to ask at once, but not again and again.
+                let pause = if self.failures == 0 { Duration::ZERO } else { pause(self.failures) };
+                self.failures = self.failures.saturating_add(1);
+                Some(Then::Starve(pause))
+            }
+            libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::ENOBUFS => {
+                self.failures = self.failures.saturating_add(1);
+                Some(Then::Pause(pause(self.failures - 1)))
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether an answer shows that the entry was right, and only the flag of a multishot was refused before.
+    pub(super) fn was_refused_the_flag(&self, cqe: Cqe) -> bool {
+        self.doubted && !self.multishot && cqe.res != -libc::EINVAL
+    }
+
+    /// Everything was fetched, and more is wanted.
+    pub(super) fn resume(&mut self) {
+        self.stopped = false;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    static RULE: Multishot = Multishot {
+        flag: "TEST",
+        mark: |sqe| sqe,
+        after: |res| match res {
+            1.. => After::More,
+            0 => After::End,
+            _ if res == -libc::ECONNABORTED => After::Change,
+            _ => After::End,
+        },
+    };
+
+    fn more(res: i32) -> Cqe {
+        Cqe { flags: CqeFlags::MORE, ..Cqe::new(0, res) }
+    }
+
+    fn last(res: i32) -> Cqe {
+        Cqe::new(0, res)
+    }
+
+    #[test]
+    fn an_end_of_the_backend_is_no_end_of_the_stream() {
+        let mut stream = Stream::new(&RULE);
+        assert_eq!(stream.judge(more(5), false, false), (Some(more(5)), Then::Go));
+        assert_eq!(stream.judge(last(5), false, false), (Some(more(5)), Then::Again), "the queue was full");
+        assert_eq!(stream.judge(last(-libc::ECONNABORTED), false, false).1, Then::Change);
+        assert_eq!(stream.judge(last(0), false, false), (Some(last(0)), Then::End));
+        assert_eq!(stream.judge(last(-libc::EBADF), false, false), (Some(last(-libc::EBADF)), Then::End));
+        assert_eq!(stream.judge(last(7), false, true), (Some(last(7)), Then::End), "no more are wanted");
+    }
+
+    #[test]
+    fn what_is_lacking_is_waited_for_and_not_told() {
+        let mut stream = Stream::new(&RULE);
+        let starves = (0..3).map(|_| stream.judge(last(-libc::ENOBUFS), true, false));
+        let millis = [0, 2, 4].map(|n| (None, Then::Starve(Duration::from_millis(n))));
+        assert_eq!(starves.collect::<Vec<_>>(), millis);
+        stream.judge(more(1), true, false);
+        let pauses = (0..3).map(|_| stream.judge(last(-libc::EMFILE), false, false));
+        let millis = [1, 2, 4].map(|n| (None, Then::Pause(Duration::from_millis(n))));
+        assert_eq!(pauses.collect::<Vec<_>>(), millis);
+        stream.judge(more(1), false, false);
+        assert_eq!(stream.judge(last(-libc::ENFILE), false, false).1, Then::Pause(Duration::from_millis(1)));
+        assert_eq!(stream.judge(last(-libc::EMFILE), false, true), (Some(last(-libc::EMFILE)), Then::End));
+    }
+
+    #[test]
+    fn a_refused_flag_is_doubted_once_and_a_wrong_request_is_told() {
+        let mut stream = Stream::new(&RULE);
+        stream.multishot = true;
+        assert_eq!(stream.judge(last(-libc::EINVAL), false, false), (None, Then::Again));
+        assert!(stream.doubted);
+        stream.multishot = false;
+        assert_eq!(stream.judge(last(-libc::EINVAL), false, false), (Some(last(-libc::EINVAL)), Then::End));
+        let mut stream = Stream::new(&RULE);
+        stream.multishot = true;
+        stream.judge(more(1), false, false);
+        assert_eq!(stream.judge(last(-libc::EINVAL), false, false).1, Then::End, "the flag was taken before");
+    }
+
+    #[test]
+    fn nobody_fetches_and_so_it_rests() {
+        let mut stream = Stream::new(&RULE);
+        let mut give = |cqe| {
+            let (told, then) = stream.judge(cqe, false, false);
+            stream.queue.extend(told);
+            then
+        };
+        for _ in 1..FULL {
+            assert_eq!(give(more(1)), Then::Go);
+        }
+        assert_eq!(give(more(1)), Then::Stop);
+        assert_eq!(give(more(1)), Then::Go, "told once");
+        assert_eq!(give(last(-libc::ECANCELED)), Then::Rest);
+        stream.queue.clear();
+        stream.resume();
+        assert_eq!(stream.judge(last(-libc::ECANCELED), false, false).1, Then::End, "somebody else's cancel");
+        stream.queue.resize(FULL - 1, more(1));
+        assert_eq!(stream.judge(last(3), false, false), (Some(more(3)), Then::Rest));
+    }
+}

@@ -1,0 +1,166 @@
+//! What an operation with many answers is, and the stream that gives them.
+
+use crate::{
+    driver::{Driver, Key, Orphan},
+    entry::{Cqe, Multishot},
+    op::{
+        Op,
+        submit::{ELSEWHERE, driver_of},
+    },
+};
+use std::{
+    collections::VecDeque,
+    fmt,
+    future::poll_fn,
+    mem::{self, MaybeUninit},
+    rc::Rc,
+    task::{Context, Poll},
+};
+
+/// An operation that is answered many times.
+///
+/// Its entry is that of one answer; [`MultiOp::multishot`] says how the kernel is asked for many. Each completion that
+/// more follow goes through [`MultiOp::each`], when nobody wants it any more, too; the last one goes to [`Op::finish`],
+/// and may bring an item as well.
+///
+/// # Safety
+/// As for [`Op`]; and since `each` is called while the operation is lent, it touches no memory that the entry names,
+/// but what the completion gives back.
+pub unsafe trait MultiOp: Op<Output = Option<Self::Item>> {
+    /// What each answer gives.
+    type Item;
+
+    /// How it is answered many times.
+    fn multishot(&self) -> &'static Multishot;
+
+    /// Turns a completion that is not the last into an item.
+    fn each(&mut self, cqe: Cqe) -> Self::Item;
+}
+
+/// The stream of an operation's items.
+///
+/// It starts when it is first asked, and goes on by itself from then on: at most some hundred items wait to be taken,
+/// and then it rests until they were. Dropping it cancels it; items that were not taken are dropped as well, which
+/// closes a connection and gives a buffer back. Forgetting it leaks the operation and nothing worse.
+///
+/// On the ring it is one multishot entry, started again when the kernel ends it for reasons of its own (the completion
+/// queue was full, buffers ran out). Where the kernel has no such multishot, and on the poll driver, each item is asked
+/// for.
+#[must_use = "a stream does nothing until it is asked for its next item"]
+pub struct Multi<T: MultiOp> {
+    state: State,
+    op: MaybeUninit<T>,
+}
+
+enum State {
+    /// `op` is there, and nobody has seen it.
+    Fresh,
+    /// `op` is there, and lent.
+    Flying(Rc<Driver>, Key),
+    /// `op` has been moved out.
+    Gone,
+}
+
+/// Makes an operation a stream.
+pub fn multi<T: MultiOp>(op: T) -> Multi<T> {
+    Multi { state: State::Fresh, op: MaybeUninit::new(op) }
+}
+
+impl<T: MultiOp> Multi<T> {
+    /// The next item; `None` after the last.
+    ///
+    /// # Cancellation
+    /// **Clean**: an item that was not given is the next one.
+    ///
+    /// # Panics
+    /// The first time, outside of a runtime.
+    pub async fn next(&mut self) -> Option<T::Item> {
+        poll_fn(|cx| self.poll_next(cx)).await
+    }
+
+    /// As [`Multi::next`], for a stream of one's own.
+    ///
+    /// # Panics
+    /// The first time, outside of a runtime.
+    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<T::Item>> {
+        if let State::Fresh = self.state {
+            if !self.start(cx) {
+                return Poll::Ready(self.finish(ELSEWHERE));
+            }
+        }
+        let State::Flying(driver, key) = &self.state else { return Poll::Ready(None) };
+        match driver.poll(*key, cx.waker()) {
+            None => Poll::Pending,
+            Some(last) if last.is_final() => Poll::Ready(self.finish(last)),
+            Some(cqe) => {
+                // SAFETY: Lent: the operation is there, and `each` keeps off what is lent, by the trait's contract.
+                let op = unsafe { self.op.assume_init_mut() };
+                Poll::Ready(Some(op.each(cqe)))
+            }
+        }
+    }
+
+    /// Asks for an early end. What was taken in by then is still given, and `None` after it. Does nothing before the
+    /// first item was asked for, and after the last.
+    pub fn cancel(&mut self) {
+        if let State::Flying(driver, key) = &self.state {
+            driver.cancel(*key);
+        }
+    }
+
+    /// `false`: it cannot be started in this runtime.
+    fn start(&mut self, cx: &mut Context<'_>) -> bool {
+        // SAFETY: Fresh: `op` was put there by `multi` and has not been moved out.
+        let op = unsafe { self.op.assume_init_mut() };
+        let Some(driver) = driver_of(op) else { return false };
+        let sqe = op.encode();
+        let key = driver.push_stream(sqe, op.twin(), op.multishot(), op.fd(), cx.waker().clone());
+        self.state = State::Flying(driver, key);
+        true
+    }
+
+    fn finish(&mut self, last: Cqe) -> Option<T::Item> {
+        self.state = State::Gone;
+        // SAFETY: Settled: this is the operation's only final completion (or it never began), so `op` is there and no
+        // longer lent; the state says that it is moved out now.
+        let op = unsafe { self.op.assume_init_read() };
+        op.finish(last)
+    }
+}
+
+impl<T: MultiOp> Drop for Multi<T> {
+    fn drop(&mut self) {
+        match mem::replace(&mut self.state, State::Gone) {
+            // SAFETY: Fresh: `op` is there, was never lent, and nobody else will drop it.
+            State::Fresh => unsafe { self.op.assume_init_drop() },
+            State::Flying(driver, key) => {
+                let op = mem::replace(&mut self.op, MaybeUninit::uninit());
+                driver.abandon(key, Box::new(Parked(op)));
+            }
+            State::Gone => {}
+        }
+    }
+}
+
+/// An operation whose stream is gone, in its slot.
+struct Parked<T: MultiOp>(MaybeUninit<T>);
+
+impl<T: MultiOp> Orphan for Parked<T> {
+    fn settle(self: Box<Self>, earlier: VecDeque<Cqe>, last: Cqe) {
+        // SAFETY: Settled: a slot settles its operation once, with the final completion, so it is no longer lent.
+        let mut op = unsafe { self.0.assume_init() };
+        earlier.into_iter().for_each(|cqe| drop(op.each(cqe)));
+        drop(op.finish(last));
+    }
+}
+
+impl<T: MultiOp> fmt::Debug for Multi<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = match self.state {
+            State::Fresh => "not started",
+            State::Flying(..) => "running",
+            State::Gone => "ended",
+        };
+        write!(f, "Multi({state})")
+    }
+}

@@ -1,0 +1,195 @@
+//! `recv(2)`: `IORING_OP_RECV`, since Linux 5.6. Many times: as a multishot since 6.0.
+
+use crate::{
+    driver::{BufRing, Fd, ProvidedBuf},
+    entry::{After, Cqe, Multishot, Sqe, Twin},
+    op::{Multi, MultiOp, Op, multi, recv},
+    sys,
+};
+use std::{io, os::fd::AsRawFd, ptr};
+
+pub(super) static MULTISHOT: Multishot = Multishot {
+    flag: "RECV_MULTISHOT",
+    mark: |sqe| Sqe { ioprio: sqe.ioprio | sys::IORING_RECV_MULTISHOT as u16, ..sqe },
+    after: |res| if res > 0 { After::More } else { After::End },
+};
+
+/// Receives without end, as an operation.
+#[derive(Debug)]
+pub struct RecvMulti {
+    fd: Fd,
+    bufs: BufRing,
+}
+
+// SAFETY: Lent: the entry names no memory but a group of buffers, which `bufs` keeps.
+unsafe impl Op for RecvMulti {
+    type Output = Option<io::Result<ProvidedBuf>>;
+
+    fn twin(&self) -> &'static Twin {
+        &recv::TWIN
+    }
+
+    fn fd(&self) -> Option<&Fd> {
+        Some(&self.fd)
+    }
+
+    fn buf_ring(&self) -> Option<&BufRing> {
+        Some(&self.bufs)
+    }
+
+    fn encode(&mut self) -> Sqe {
+        self.bufs.select(Sqe::recv(self.fd.as_raw_fd(), ptr::null_mut(), 0, 0))
+    }
+
+    fn finish(mut self, cqe: Cqe) -> Self::Output {
+        match cqe.res {
+            end if end == -libc::ECANCELED => None,
+            0 => {
+                // A kernel may have chosen a buffer for nothing.
+                drop(self.bufs.filled(cqe));
+                None
+            }
+            _ => Some(self.each(cqe)),
+        }
+    }
+}
+
+// SAFETY: Lent: the buffers lie in maps of their own, and `each` touches none but the one that was given back.
+unsafe impl MultiOp for RecvMulti {
+    type Item = io::Result<ProvidedBuf>;
+
+    fn multishot(&self) -> &'static Multishot {
+        &MULTISHOT
+    }
+
+    fn each(&mut self, cqe: Cqe) -> Self::Item {
+        let filled = self.bufs.filled(cqe);
+        cqe.result()?;
+        filled.ok_or_else(|| io::Error::other("annulus: the kernel received into no buffer"))
+    }
+}
+
+/// Receives from a socket, one buffer after the other, by one request where the kernel can (since Linux 6.0).
+///
+/// Each item is a buffer of `bufs` with the bytes that were received, at least one. The stream ends when the peer has
+/// shut down, or with an error as its last item. While no buffer is on offer it waits for one to come back, and loses
+/// nothing: what the peer sends waits in the socket. It is made for streams: the first empty datagram would end it.
+///
+/// A stream whose `bufs` belong to another runtime than the one that polls it answers `EXDEV`.
+pub fn recv_multi(fd: &Fd, bufs: &BufRing) -> Multi<RecvMulti> {
+    multi(RecvMulti { fd: fd.clone(), bufs: bufs.clone() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{settle, socket_pair};
+    use std::{io::Write, time::Duration};
+
+    /// Red when a starved stream is not fed, or asks while nothing is on offer, or a buffer is given out twice.
+    #[crate::test]
+    async fn everything_comes_through_two_buffers() {
+        let (a, mut b) = socket_pair();
+        let bufs = BufRing::new(2, 1000).unwrap();
+        let sent: Vec<u8> = (0..300_000u32).map(|n| (n % 251) as u8).collect();
+        let expected = sent.clone();
+        let writer = std::thread::spawn(move || b.write_all(&sent).unwrap());
+        let mut stream = recv_multi(&a, &bufs);
+        let (mut got, mut kept) = (Vec::new(), Vec::new());
+        let soon = Duration::from_secs(10);
+        while let Some(buf) = crate::time::timeout(soon, stream.next()).await.expect("the stream hangs") {
+            let buf = buf.unwrap();
+            assert!(!buf.is_empty() && buf.len() <= 1000);
+            got.extend_from_slice(&buf);
+            kept.push(buf);
+            if kept.len() == 2 {
+                assert_eq!(bufs.offered(), 0);
+                if got.len() <= 2000 {
+                    crate::time::sleep(Duration::from_millis(5)).await;
+                }
+                kept.clear();
+            }
+        }
+        assert!(got == expected, "{} of {} bytes", got.len(), expected.len());
+        kept.clear();
+        writer.join().unwrap();
+        drop(stream);
+        settle().await;
+        assert_eq!(bufs.offered(), 2, "a buffer is lost");
+        assert!(crate::metrics().driver.starved > 0);
+    }
+
+    #[crate::test]
+    async fn streams_share_a_group() {
+        let bufs = BufRing::new(4, 64).unwrap();
+        let mut tasks = Vec::new();
+        for n in 0..20u8 {
+            let (a, mut b) = socket_pair();
+            let bufs = bufs.clone();
+            tasks.push(crate::spawn(async move {
+                let mut stream = recv_multi(&a, &bufs);
+                let mut got = Vec::new();
+                for _ in 0..50 {
+                    b.write_all(&[n; 10]).unwrap();
+                    let buf = stream.next().await.unwrap().unwrap();
+                    got.extend_from_slice(&buf);
+                }
+                drop(b);
+                while let Some(buf) = stream.next().await {
+                    got.extend_from_slice(&buf.unwrap());
+                }
+                assert_eq!(got, vec![n; 500]);
+            }));
+        }
+        for task in tasks {
+            task.await.unwrap();
+        }
+        settle().await;
+        assert_eq!(bufs.offered(), 4);
+    }
+
+    #[crate::test]
+    async fn a_dropped_stream_gives_its_buffers_back() {
+        let bufs = BufRing::new(8, 16).unwrap();
+        let (a, mut b) = socket_pair();
+        let mut stream = recv_multi(&a, &bufs);
+        b.write_all(&[1; 64]).unwrap();
+        let first = stream.next().await.unwrap().unwrap();
+        crate::time::sleep(Duration::from_millis(5)).await;
+        drop(stream);
+        settle().await;
+        assert_eq!(bufs.offered(), 7, "what nobody took");
+        assert_eq!(&first[..], [1; 16]);
+        drop(bufs);
+        assert_eq!(&first[..], [1; 16], "a buffer keeps its group");
+    }
+
+    #[crate::test]
+    async fn a_cancelled_stream_ends_while_it_starves() {
+        let bufs = BufRing::new(1, 16).unwrap();
+        let (a, mut b) = socket_pair();
+        let mut stream = recv_multi(&a, &bufs);
+        b.write_all(&[1; 64]).unwrap();
+        let first = stream.next().await.unwrap().unwrap();
+        assert!(crate::time::timeout(Duration::from_millis(5), stream.next()).await.is_err());
+        stream.cancel();
+        assert!(crate::time::timeout(Duration::from_secs(5), stream.next()).await.unwrap().is_none());
+        drop(first);
+        settle().await;
+        let (n, _) = crate::op::recv(&a, Vec::with_capacity(100)).await;
+        assert_eq!(n.unwrap(), 48, "what was not received is still there");
+    }
+
+    #[test]
+    fn a_group_serves_its_own_runtime_only() {
+        let make = || crate::Builder::new().build().unwrap();
+        let (one, two) = (make(), make());
+        let bufs = one.block_on(async { BufRing::new(1, 16).unwrap() });
+        let (a, mut b) = socket_pair();
+        b.write_all(b"x").unwrap();
+        let answer = two.block_on(async { recv_multi(&a, &bufs).next().await.unwrap() });
+        assert_eq!(answer.unwrap_err().raw_os_error(), Some(libc::EXDEV));
+        drop((one, two));
+        drop(bufs);
+    }
+}

@@ -1,0 +1,166 @@
+//! `io_uring_prep_timeout(3)`: `IORING_OP_TIMEOUT`, since Linux 5.4. Lets time pass, once or again and again.
+
+use crate::{
+    entry::{After, Cqe, Multishot, Sqe, Twin},
+    op::{Multi, MultiOp, Op, Submit, multi, submit},
+    sys::{self, __kernel_timespec, unix::ETIME},
+};
+use std::{fmt, io, time::Duration};
+
+impl Sqe {
+    /// Completes with `-ETIME` when the time at `time` has passed.
+    #[must_use]
+    pub fn timeout(time: *const __kernel_timespec) -> Sqe {
+        Sqe { opcode: sys::IORING_OP_TIMEOUT as u8, fd: -1, addr: time as u64, len: 1, ..Sqe::default() }
+    }
+}
+
+static TWIN: Twin = Twin::timer();
+
+pub(super) static MULTISHOT: Multishot = Multishot {
+    flag: "TIMEOUT_MULTISHOT",
+    mark: |sqe| Sqe { op_flags: sqe.op_flags | sys::IORING_TIMEOUT_MULTISHOT, ..sqe },
+    after: |res| if res == -ETIME { After::More } else { After::End },
+};
+
+/// A timeout, as an operation.
+pub struct Timeout {
+    time: Box<__kernel_timespec>,
+}
+
+impl Timeout {
+    fn new(time: Duration) -> Timeout {
+        let tv_sec = i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
+        Timeout { time: Box::new(__kernel_timespec { tv_sec, tv_nsec: time.subsec_nanos().into() }) }
+    }
+
+    fn sqe(&self) -> Sqe {
+        Sqe::timeout(&raw const *self.time)
+    }
+}
+
+// SAFETY: Lent: the time lies in a box of its own, which stays where it is, and is only read.
+unsafe impl Op for Timeout {
+    type Output = io::Result<()>;
+
+    fn twin(&self) -> &'static Twin {
+        &TWIN
+    }
+
+    fn encode(&mut self) -> Sqe {
+        self.sqe()
+    }
+
+    fn finish(self, cqe: Cqe) -> io::Result<()> {
+        passed(cqe)
+    }
+}
+
+fn passed(cqe: Cqe) -> io::Result<()> {
+    if cqe.res == -ETIME { Ok(()) } else { cqe.result().map(drop) }
+}
+
+impl fmt::Debug for Timeout {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Timeout({}.{:09} s)", self.time.tv_sec, self.time.tv_nsec)
+    }
+}
+
+/// Lets `time` pass, as an entry of its own. [`sleep`](crate::time::sleep) is cheaper, as it needs none; this is for
+/// whoever wants the kernel's own timer, or one beside other entries.
+///
+/// # Errors
+/// `ECANCELED` if it was cancelled.
+///
+/// # Cancellation
+/// **Clean**: there is nothing to lose.
+pub fn timeout(time: Duration) -> Submit<Timeout> {
+    submit(Timeout::new(time))
+}
+
+/// A timeout that begins again each time it has passed, as an operation.
+#[derive(Debug)]
+pub struct TimeoutMulti {
+    timeout: Timeout,
+}
+
+// SAFETY: Lent: as for `Timeout`, whose entry this is.
+unsafe impl Op for TimeoutMulti {
+    type Output = Option<io::Result<()>>;
+
+    fn twin(&self) -> &'static Twin {
+        &TWIN
+    }
+
+    fn encode(&mut self) -> Sqe {
+        self.timeout.sqe()
+    }
+
+    fn finish(self, cqe: Cqe) -> Self::Output {
+        if cqe.res == -libc::ECANCELED { None } else { Some(passed(cqe)) }
+    }
+}
+
+// SAFETY: Lent: the other side only reads the time, and `each` does not touch it.
+unsafe impl MultiOp for TimeoutMulti {
+    type Item = io::Result<()>;
+
+    fn multishot(&self) -> &'static Multishot {
+        &MULTISHOT
+    }
+
+    fn each(&mut self, cqe: Cqe) -> Self::Item {
+        passed(cqe)
+    }
+}
+
+/// Tells each time that `time` has passed since the last time, by one entry where the kernel can (since Linux 6.4).
+/// What comes late delays what follows: it is no clock. An error is the last item.
+pub fn timeout_multi(time: Duration) -> Multi<TimeoutMulti> {
+    multi(TimeoutMulti { timeout: Timeout::new(time) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{poll_once, settle};
+    use std::time::Instant;
+
+    #[crate::test]
+    async fn time_passes() {
+        let start = Instant::now();
+        timeout(Duration::from_millis(20)).await.unwrap();
+        assert!(start.elapsed() >= Duration::from_millis(20));
+        timeout(Duration::ZERO).await.unwrap();
+    }
+
+    #[crate::test]
+    async fn it_can_be_ended_early() {
+        let mut long = timeout(Duration::MAX);
+        poll_once(&mut long).await;
+        long.cancel();
+        let ended = crate::time::timeout(Duration::from_secs(5), long).await.expect("the cancel was lost");
+        assert_eq!(ended.unwrap_err().raw_os_error(), Some(libc::ECANCELED));
+        let mut dropped = timeout(Duration::from_secs(1000));
+        poll_once(&mut dropped).await;
+        drop(dropped);
+        settle().await;
+    }
+
+    /// Red when a stream on the poll driver waits for readiness, or the ring's is not started again.
+    #[crate::test]
+    async fn it_comes_again_and_again() {
+        let start = Instant::now();
+        let mut ticks = timeout_multi(Duration::from_millis(3));
+        for n in 1..=10 {
+            ticks.next().await.unwrap().unwrap();
+            assert!(start.elapsed() >= Duration::from_millis(3) * n, "{n} ticks in {:?}", start.elapsed());
+        }
+        ticks.cancel();
+        while let Some(tick) = ticks.next().await {
+            tick.unwrap();
+        }
+        drop(timeout_multi(Duration::from_secs(1)));
+        settle().await;
+    }
+}
