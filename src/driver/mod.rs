@@ -8,6 +8,7 @@
 mod backend;
 mod batch;
 mod buf_ring;
+mod calls;
 mod choice;
 mod counters;
 mod fd;
@@ -33,6 +34,7 @@ use crate::{
 use backend::Core;
 pub(crate) use batch::{Batch, quietly};
 pub use buf_ring::{BufRing, ProvidedBuf};
+pub use calls::Call;
 pub(crate) use choice::{Choice, Config};
 pub use choice::{DriverInfo, DriverKind};
 pub use counters::Counters;

@@ -2,7 +2,7 @@
 
 use crate::{
     driver::{
-        Config, DriverInfo,
+        Call, Config, DriverInfo,
         choice::{self, Asked},
         ladder::{self, Attempt, copy},
         uring::{self, Known},
@@ -51,6 +51,8 @@ impl fmt::Display for RingInfo {
 pub(crate) struct Survey {
     /// Each setup that was asked for, in order.
     pub(crate) attempts: Vec<Attempt>,
+    /// What the other two calls are answered.
+    pub(crate) calls: Vec<Call>,
     /// The ring at the end of the ladder, or why there is none.
     pub(crate) ring: io::Result<RingInfo>,
     /// The driver that a runtime with the defaults would have, or why it would have none.
@@ -62,13 +64,13 @@ pub(crate) fn survey() -> Survey {
     let config = Config::default();
     let mut attempts = Vec::new();
     let ring = uring::open(config.entries, &mut attempts).map(RingInfo::new);
-    Survey::new(attempts, ring, config.choice.settle())
+    Survey { calls: uring::ask(), ..Survey::new(attempts, ring, config.choice.settle()) }
 }
 
 impl Survey {
     pub(crate) fn new(attempts: Vec<Attempt>, ring: io::Result<RingInfo>, asked: io::Result<Asked>) -> Survey {
         let outcome = || ring.as_ref().map(drop).map_err(copy);
         let driver = asked.and_then(|asked| choice::decide(asked, outcome)).map(|(_, info)| info);
-        Survey { attempts, ring, driver }
+        Survey { attempts, calls: Vec::new(), ring, driver }
     }
 }

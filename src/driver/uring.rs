@@ -3,16 +3,24 @@
 use crate::{
     buf::Group,
     driver::{
-        Counters, LONGEST, Wait, WakeHandle,
+        Call, Counters, LONGEST, Wait, WakeHandle,
         ladder::{self, Attempt},
         own,
         slots::{Key, Slot},
     },
     entry::{Cqe, Interest, Sqe, SqeFlags},
     ring::{Enter, EnterFlags, Features, Ring},
-    sys::{self, io_uring_buf_reg, names::OPCODES},
+    sys::{self, io_uring_buf_reg, names::OPCODES, uring as calls},
 };
-use std::{collections::VecDeque, env, io, os::fd::RawFd, time::Duration};
+use std::{
+    collections::VecDeque,
+    env,
+    fs::File,
+    io,
+    os::fd::{AsFd, AsRawFd, RawFd},
+    ptr,
+    time::Duration,
+};
 
 /// The driver's own entries.
 const BELL: Key = Key::own(0);
@@ -271,4 +279,18 @@ fn known(ring: &Ring, hidden: &str) -> io::Result<Known> {
         }
     }
     Ok(known)
+}
+
+/// Whether the other two system calls reach the kernel, for whoever wants to know who refused a ring.
+///
+/// Both are made for a descriptor that is no ring. A kernel that has io_uring answers EOPNOTSUPP, whatever its sysctls
+/// say of new rings: they are looked at by the setup alone. So an EPERM or an ENOSYS of these two comes from somebody
+/// before the kernel (a seccomp filter), or there is no io_uring in it. Nothing, where not even `/` can be opened.
+pub(super) fn ask() -> Vec<Call> {
+    let Ok(root) = File::open("/") else { return Vec::new() };
+    // SAFETY: Plain call: nothing is submitted to what is no ring, and no argument is named.
+    let entered = unsafe { calls::enter(root.as_raw_fd(), 0, 0, 0, ptr::null(), 0) };
+    // SAFETY: Plain call: what is no ring is refused before the argument is looked at, and there is none.
+    let registered = unsafe { calls::register(root.as_fd(), sys::IORING_REGISTER_PROBE, ptr::null_mut(), 0) };
+    vec![Call::new("io_uring_enter", entered.as_ref()), Call::new("io_uring_register", registered.as_ref())]
 }

@@ -4,17 +4,24 @@
 //! Nothing is guessed: the report comes from the same ladder and the same choice that make a driver.
 
 mod advice;
+mod around;
 mod machine;
+mod refusal;
+mod remedy;
 
 use crate::{
     driver::{self, DriverInfo, DriverKind, Survey},
     op::TWINS,
-    sys::names::OPCODES,
+    sys::{self, names::OPCODES},
 };
-use std::{fmt, io};
+use advice::Advice;
+use std::{env, fmt, io};
 
-pub use crate::driver::{Attempt, RingInfo};
-pub use machine::{Limit, Machine, Seccomp};
+pub use crate::driver::{Attempt, Call, RingInfo};
+pub use around::{Around, Finding};
+pub use machine::{Label, Limit, Machine, Module, Seccomp};
+pub use refusal::Refusal;
+pub use remedy::Remedy;
 
 /// Looks at this machine as a runtime with the defaults would, `ANNULUS_DRIVER` and the like included. Needs no
 /// runtime; a ring is made for a moment, also when the poll driver is asked for. Works on every kernel.
@@ -36,6 +43,10 @@ pub struct Report {
     machine: Machine,
 }
 
+/// What the poll driver does without a twin: operations are cancelled by taking them out of their queue, and deadlines
+/// are a wheel in user space.
+const ITSELF: [u32; 2] = [sys::IORING_OP_ASYNC_CANCEL, sys::IORING_OP_TIMEOUT];
+
 /// How an opcode is performed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Support {
@@ -43,15 +54,18 @@ pub enum Support {
     Ring,
     /// By the ordinary system call that means the same.
     Twin,
+    /// By annulus itself, without a system call for it.
+    Driver,
     /// Not at all: the ring cannot, and annulus has no other way.
     Missing,
 }
 
 impl fmt::Display for Support {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+        f.pad(match self {
             Support::Ring => "ring",
             Support::Twin => "twin",
+            Support::Driver => "driver",
             Support::Missing => "missing",
         })
     }
@@ -91,6 +105,7 @@ impl Report {
     pub fn support(&self, opcode: u8) -> Support {
         match (self.driver(), self.ring()) {
             (Ok(driver), Ok(ring)) if driver.kind() == DriverKind::Uring && ring.supports(opcode) => Support::Ring,
+            (Ok(driver), _) if driver.kind() == DriverKind::Poll && ITSELF.contains(&opcode.into()) => Support::Driver,
             (Ok(_), _) if TWINS.contains(&opcode.into()) => Support::Twin,
             _ => Support::Missing,
         }
@@ -104,7 +119,30 @@ impl Report {
     /// What to change to get more, one sentence each; nothing where there is nothing to gain.
     #[must_use]
     pub fn advice(&self) -> Vec<String> {
-        advice::advice(self)
+        advice::advice(self).into_iter().map(|advice| advice.line).collect()
+    }
+
+    /// How to do what the advice says, where that takes more than its sentence: in the order of the advice, and only
+    /// what applies here.
+    #[must_use]
+    pub fn remedies(&self) -> Vec<Remedy> {
+        advice::advice(self).into_iter().filter_map(|advice| advice.remedy).collect()
+    }
+
+    /// What each of the three system calls of io_uring was answered: the last setup, and the other two for a descriptor
+    /// that is no ring. Empty where nothing was asked, as on other systems than Linux.
+    #[must_use]
+    pub fn answers(&self) -> Vec<Call> {
+        let Some(last) = self.attempts().last() else { return Vec::new() };
+        let setup = Call::new("io_uring_setup", last.error.as_ref().map_or(Ok(()), Err));
+        [setup].into_iter().chain(self.survey.calls.iter().copied()).collect()
+    }
+
+    /// Who refuses a ring, as far as that can be told. More than one where each of them alone would, or where one of
+    /// them does and nothing tells which. Empty where there is a ring.
+    #[must_use]
+    pub fn refusals(&self) -> Vec<Refusal> {
+        refusal::refusals(self)
     }
 }
 
@@ -113,18 +151,13 @@ fn line(f: &mut fmt::Formatter<'_>, name: &str, fact: &dyn fmt::Display) -> fmt:
     writeln!(f, "{name:<10} {fact}")
 }
 
-/// A fact, or that it is not known.
-fn known(f: &mut fmt::Formatter<'_>, name: &str, fact: Option<impl fmt::Display>) -> fmt::Result {
-    match fact {
-        Some(fact) => line(f, name, &fact),
-        None => line(f, name, &"unknown"),
-    }
-}
-
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.driver() {
-            Ok(info) => line(f, "driver", info)?,
+            Ok(info) => {
+                line(f, "driver", info)?;
+                meaning(info.kind(), env::consts::OS).map_or(Ok(()), |text| line(f, "means", &text))?;
+            }
             Err(error) => line(f, "driver", &format_args!("none: {error}"))?,
         }
         self.machine.fmt(f)?;
@@ -136,12 +169,26 @@ impl fmt::Display for Report {
             Err(error) => line(f, "ring", &format_args!("none: {error}"))?,
         }
         self.attempts().iter().try_for_each(|attempt| line(f, "tried", attempt))?;
+        if self.ring().is_err() {
+            self.answers().iter().try_for_each(|call| line(f, "answer", call))?;
+        }
+        self.refusals().iter().try_for_each(|refusal| line(f, "refused by", refusal))?;
         writeln!(f)?;
         self.table(f)?;
         writeln!(f)?;
-        match self.advice() {
-            none if none.is_empty() => line(f, "advice", &"nothing to change"),
-            advice => advice.iter().try_for_each(|advice| line(f, "advice", advice)),
+        self.suggestions(f)
+    }
+}
+
+/// What a driver means for the program, where that is not what its name says.
+fn meaning(kind: DriverKind, system: &str) -> Option<&'static str> {
+    match (kind, system) {
+        (DriverKind::Uring, _) => None,
+        (DriverKind::Poll, "linux") => {
+            Some("the program does the same by epoll: a system call for each operation, and threads for files")
+        }
+        (DriverKind::Poll, _) => {
+            Some("kqueue, since io_uring is Linux's: a system call for each operation, and threads for files")
         }
     }
 }
@@ -157,18 +204,21 @@ impl Report {
         }
         Ok(())
     }
-}
 
-impl fmt::Display for Machine {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        known(f, "kernel", self.kernel.as_ref())?;
-        let sysctl = |name: &str, value: Option<i64>| value.map(|n| format!("kernel.{name} = {n}"));
-        known(f, "sysctl", sysctl("io_uring_disabled", self.io_uring_disabled.map(i64::from)))?;
-        known(f, "sysctl", sysctl("io_uring_group", self.io_uring_group))?;
-        known(f, "seccomp", self.seccomp)?;
-        known(f, "memlock", self.memlock)?;
-        known(f, "nofile", self.nofile)?;
-        self.environment.iter().try_for_each(|(name, value)| line(f, "set", &format_args!("{name}={value}")))
+    /// The advice, and below it what to paste, by number.
+    fn suggestions(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let all = advice::advice(self);
+        if all.is_empty() {
+            line(f, "advice", &"nothing to change")?;
+        }
+        let mut number = 0;
+        for Advice { line: text, remedy } in &all {
+            number += usize::from(remedy.is_some());
+            let see = remedy.as_ref().map_or_else(String::new, |_| format!(" [{number}]"));
+            line(f, "advice", &format_args!("{text}{see}"))?;
+        }
+        let remedies = all.iter().filter_map(|advice| advice.remedy.as_ref());
+        (1..).zip(remedies).try_for_each(|(number, remedy)| write!(f, "\n[{number}] {remedy}"))
     }
 }
 
@@ -183,6 +233,8 @@ mod tests {
         for (name, how) in report.opcodes() {
             assert!(text.contains(&format!("{name:<18} {how}")), "{name} {how}\n{text}");
         }
+        let table = text.lines().skip_while(|line| !line.is_empty()).skip(1).take_while(|line| !line.is_empty());
+        assert!(table.into_iter().all(|row| row.len() < 60 || row[27..].starts_with("   ")), "{text}");
         let taken = report.attempts().iter().filter(|attempt| attempt.error.is_none()).count();
         match report.ring() {
             Ok(ring) => {
@@ -198,7 +250,30 @@ mod tests {
     #[test]
     fn what_is_not_known_is_not_made_up() {
         let text = Machine::default().to_string();
-        assert_eq!(text.matches(" unknown\n").count(), 6, "{text}");
-        assert!(!text.contains("kernel."), "{text}");
+        assert_eq!(text.matches(" unknown\n").count(), 8, "{text}");
+        assert!(!text.contains("kernel.") && !text.contains("inside"), "{text}");
+    }
+
+    #[test]
+    fn the_poll_driver_is_explained_and_the_ring_needs_no_words() {
+        assert_eq!(meaning(DriverKind::Uring, "linux"), None);
+        assert!(meaning(DriverKind::Poll, "linux").unwrap().contains("epoll"));
+        assert!(meaning(DriverKind::Poll, "macos").unwrap().starts_with("kqueue, since io_uring is Linux's"));
+    }
+
+    /// Without a filter, both calls reach a kernel that has io_uring; and one that gave a ring has it.
+    #[test]
+    fn the_calls_are_asked() {
+        let report = probe();
+        let answers = report.answers();
+        if report.ring().is_ok() {
+            let names: Vec<&str> = answers.iter().map(|call| call.name).collect();
+            assert_eq!(names, ["io_uring_setup", "io_uring_enter", "io_uring_register"]);
+            assert_eq!(
+                answers.iter().map(|call| call.errno).collect::<Vec<_>>(),
+                [0, libc::EOPNOTSUPP, libc::EOPNOTSUPP]
+            );
+            assert_eq!(report.refusals(), []);
+        }
     }
 }
