@@ -272,8 +272,9 @@ fn known(ring: &Ring, hidden: &str) -> io::Result<Known> {
             (None, Some(ability)) => known.lacking.push(ability),
             (None, None) => {
                 let abilities = ABILITIES.join(", ");
-                let why =
-                    format!("ANNULUS_HIDE_OPS names `{name}`, which is no opcode (as RECV) and none of {abilities}");
+                let why = format!(
+                    "ANNULUS_HIDE_OPS names `{name}`, which is no opcode (RECV is one) and none of {abilities}"
+                );
                 return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
             }
         }
