@@ -526,6 +526,18 @@ fn a_worker_pool_is_shared() {
 }
 
 #[test]
+fn the_number_of_workers_is_set_and_told() {
+    let ring = ring!("the_number_of_workers", 4);
+    let before = match ring.set_max_workers(0, 0) {
+        Ok(before) => before,
+        Err(e) => return skip("the_number_of_workers", format!("no REGISTER_IOWQ_MAX_WORKERS: {e}")),
+    };
+    assert!(before.0 > 0 && before.1 > 0, "{before:?}");
+    assert_eq!(ring.set_max_workers(before.0 + 3, 0).unwrap(), before);
+    assert_eq!(ring.set_max_workers(0, 0).unwrap(), (before.0 + 3, before.1));
+}
+
+#[test]
 fn a_file_is_read() {
     let mut ring = ring!("a_file_is_read", 4);
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");

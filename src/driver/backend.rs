@@ -68,7 +68,8 @@ impl Core {
     /// Makes the backend that `config` and this machine agree on.
     pub(super) fn new(config: &Config, bell: &WakeHandle) -> io::Result<(Core, DriverInfo)> {
         config.check()?;
-        let (ring, info) = choice::decide(config.choice.settle()?, || Uring::new(config.entries, bell))?;
+        let (ring, info) =
+            choice::decide(config.choice.settle()?, || Uring::new(config.entries, config.max_blocking_threads, bell))?;
         let backend = match ring {
             Some(ring) => Backend::Uring(Box::new(ring)),
             None => Backend::Poll(Poll::new(bell.clone())?),

@@ -44,12 +44,13 @@ pub(super) struct Uring {
 }
 
 impl Uring {
-    /// The best ring of about `entries` entries.
+    /// The best ring of about `entries` entries, in which `blocking` requests may block at once.
     ///
     /// # Errors
     /// Why there is none, and what to do.
-    pub(super) fn new(entries: u32, bell: &WakeHandle) -> io::Result<Uring> {
+    pub(super) fn new(entries: u32, blocking: usize, bell: &WakeHandle) -> io::Result<Uring> {
         let (ring, known) = open(entries, &mut Vec::new())?;
+        employ(&ring, blocking);
         let cancels_are_silent = ring.features().contains(Features::CQE_SKIP);
         Ok(Uring {
             ring,
@@ -224,6 +225,17 @@ impl Uring {
             self.bell_is_watched = true;
             self.push(&own::wait_for(self.bell.raw(), Interest::Read, BELL), counters);
         }
+    }
+}
+
+/// Lets the kernel have a thread for each of `blocking` requests that block. By default it has four for each CPU, so on
+/// a small machine a few that are stuck would keep all the others waiting.
+fn employ(ring: &Ring, blocking: usize) {
+    // A kernel that cannot be told (before Linux 5.15) keeps its own limit.
+    let Ok((bounded, _)) = ring.set_max_workers(0, 0) else { return };
+    let blocking = i32::try_from(blocking).unwrap_or(i32::MAX) as u32;
+    if bounded < blocking {
+        let _ = ring.set_max_workers(blocking, 0);
     }
 }
 
