@@ -293,6 +293,7 @@ impl Driver {
     /// # Errors
     /// What the kernel says, short of interruptions and time-outs. Nothing that was pushed is lost by an error.
     pub(crate) fn turn(&self, wait: Wait, batch: &mut Batch) -> io::Result<()> {
+        let wait = wait.at_most(self.threads.tend());
         self.core.borrow_mut().turn(wait, batch, &self.threads)
     }
 
@@ -302,8 +303,9 @@ impl Driver {
     }
 
     /// Teardown, last: cancels everything, and waits until no final completion is owed, `limit` long at most. What is
-    /// left then is leaked on purpose, since the kernel may still write to it; returns how many operations that is.
-    pub(crate) fn drain(&self, limit: Duration) -> usize {
+    /// left then is leaked on purpose, since the kernel may still write to it; returns how many operations that is, and
+    /// how many closures still run on the pool.
+    pub(crate) fn drain(&self, limit: Duration) -> (usize, usize) {
         // A limit that is too long for the clock is none.
         let deadline = Instant::now().checked_add(limit);
         let left = || deadline.map_or(Duration::MAX, |deadline| deadline.saturating_duration_since(Instant::now()));
@@ -321,11 +323,11 @@ impl Driver {
             // Cancelling again reaches what has started since; what cannot be cancelled need not be asked so often.
             pause = (pause * 2).min(Duration::from_millis(100));
         }
-        self.threads.shutdown(left());
+        let closures = self.threads.shutdown(left());
         let (lost, wakers, backend) = self.core.borrow_mut().end();
         wakers.into_iter().for_each(|waker| quietly(|| drop(waker)));
         drop(backend);
-        lost
+        (lost, closures)
     }
 }
 

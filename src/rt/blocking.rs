@@ -144,3 +144,20 @@ impl<R> Drop for Answer<R> {
         drop(before);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::driver::Driver;
+    use std::time::Duration;
+
+    #[crate::test]
+    async fn without_a_thread_the_handle_says_so_and_the_closure_is_dropped() {
+        let held = Arc::new(());
+        let inside = held.clone();
+        Driver::current().unwrap().threads().shutdown(Duration::from_secs(20));
+        let error = spawn_blocking(move || drop(inside)).await.unwrap_err();
+        assert!(error.is_cancelled() && error.to_string().contains("no thread to run it"), "{error}");
+        assert_eq!(Arc::strong_count(&held), 1);
+    }
+}

@@ -25,8 +25,8 @@ impl Default for Builder {
 }
 
 impl Builder {
-    /// The defaults: the driver that `ANNULUS_DRIVER` names or the best there is, 1024 entries, at most 64 threads for
-    /// what blocks, five seconds to shut down.
+    /// The defaults: the driver that `ANNULUS_DRIVER` names or the best there is, 1024 entries, 64 as the
+    /// [limit of what blocks](Builder::max_blocking_threads), five seconds to shut down.
     pub fn new() -> Builder {
         Builder { config: Config::default(), shutdown_deadline: Duration::from_secs(5) }
     }
@@ -44,7 +44,15 @@ impl Builder {
         self
     }
 
-    /// How many threads the pool for blocking work may have, above 0. They are started when needed.
+    /// How many things that block may run at once, each on a thread of the runtime's pool: up to `threads` closures of
+    /// [`spawn_blocking`](crate::spawn_blocking) and, apart from those, up to `threads` calls for operations that have
+    /// no readiness (on the poll driver, those on files). 64 of each unless it is said here; any number above 0.
+    ///
+    /// A call that has been running for a second while others wait for a thread is taken for stuck, and one more may
+    /// run beside it; up to twice `threads` calls are counted so. The pool therefore never has more than four times
+    /// `threads` threads. They are made when needed, and end after ten idle seconds. When nothing has moved for five
+    /// seconds all the same, a line on the standard error says what waits; [`PoolCounts`](crate::PoolCounts) has the
+    /// numbers at any time.
     pub fn max_blocking_threads(mut self, threads: usize) -> Builder {
         self.config.max_blocking_threads = threads;
         self

@@ -246,9 +246,13 @@ impl Core {
         let mut idle = Vec::new();
         self.timers.borrow_mut().clear(&mut idle);
         idle.into_iter().for_each(task::drop_quietly);
-        let leaked = self.driver.drain(deadline);
+        let (leaked, closures) = self.driver.drain(deadline);
         if leaked > 0 {
             let _ = writeln!(std::io::stderr(), "annulus: {leaked} operations did not end within {deadline:?}; leaked");
+        }
+        if closures > 0 {
+            let left = "closures of spawn_blocking did not end within";
+            let _ = writeln!(std::io::stderr(), "annulus: {closures} {left} {deadline:?}; they run on by themselves");
         }
     }
 }
