@@ -76,6 +76,10 @@ unsafe impl Op for OpenAt {
 
 /// Opens the file at `path`; a relative one starts at the process's working directory. Children do not inherit it.
 ///
+/// Of a FIFO without a peer, ask with `O_NONBLOCK`. Otherwise `open(2)` waits for the peer, and so does the twin, on a
+/// thread of the pool; but the ring first tries without waiting, and then a reader needs no peer and a writer gets
+/// `ENXIO`. It waits only when the path is not in the kernel's cache, or with `O_CREAT` or `O_TRUNC`.
+///
 /// # Errors
 /// `InvalidInput` for a path with a NUL byte; the future gives those of `openat(2)`.
 ///
