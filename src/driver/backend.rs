@@ -481,10 +481,12 @@ impl Core {
             }
             (Then::Again, _) => self.start_anew(key, threads),
             // An edge tells of a change; on the ring, only the next one who asks does.
-            (Then::Change, Backend::Poll(_)) => {
-                slot.attempt = slot.attempt.max(1);
+            (Then::Change, Backend::Poll(poll)) => {
                 self.counters.rearms += 1;
-                self.wait(key);
+                let Place::Ready(interest) = slot.twin.place else { return };
+                if let Err(e) = poll.queue_watcher(slot, key, interest, &mut self.done) {
+                    self.done.push(Cqe::new(key.user_data(), -e.raw_os_error().unwrap_or(libc::EIO)));
+                }
             }
             (Then::Pause(time), _) => {
                 self.counters.pauses += 1;

@@ -50,6 +50,8 @@ struct Source {
     owned: bool,
     readers: VecDeque<Key>,
     writers: VecDeque<Key>,
+    /// Those who wait for the next edge, whatever there is now: they keep nobody waiting.
+    watchers: Vec<(Key, Interest)>,
 }
 
 impl Source {
@@ -70,12 +72,16 @@ impl Source {
     fn watch(&self) -> Watch {
         match self.owned {
             true => Watch { read: true, write: true, once: false },
-            false => Watch { read: !self.readers.is_empty(), write: !self.writers.is_empty(), once: true },
+            false => Watch { read: self.is_wanted(Interest::Read), write: self.is_wanted(Interest::Write), once: true },
         }
     }
 
+    fn is_wanted(&self, interest: Interest) -> bool {
+        !self.waiting(interest).is_empty() || self.watchers.iter().any(|&(_, theirs)| theirs == interest)
+    }
+
     fn is_idle(&self) -> bool {
-        self.readers.is_empty() && self.writers.is_empty()
+        self.readers.is_empty() && self.writers.is_empty() && self.watchers.is_empty()
     }
 }
 
@@ -147,6 +153,26 @@ impl Poll {
         Ok(())
     }
 
+    /// As [`Poll::queue`], for somebody who waits for a change: what there is to read or to write now is no news.
+    ///
+    /// # Errors
+    /// Those of [`Poll::queue`].
+    pub(super) fn queue_watcher(
+        &mut self,
+        slot: &mut Slot,
+        key: Key,
+        interest: Interest,
+        done: &mut Vec<Cqe>,
+    ) -> io::Result<()> {
+        self.queue(slot, key, interest, done)?;
+        if let Stage::Queued(id, _) = slot.stage {
+            let source = &mut self.sources[id.index as usize];
+            source.queue(interest).pop_back();
+            source.watchers.push((key, interest));
+        }
+        Ok(())
+    }
+
     /// Watches a descriptor that an `Fd` owns and that nobody has waited for yet. `true`: it is watched from now on,
     /// and what it is ready for will be told at once.
     pub(super) fn watch(&mut self, slot: &mut Slot) -> bool {
@@ -182,7 +208,8 @@ impl Poll {
     /// Answers all who wait at a source whose number was closed by somebody else, and lets it go.
     fn end(&mut self, index: u32, done: &mut Vec<Cqe>) {
         let source = &mut self.sources[index as usize];
-        let waiting = source.readers.drain(..).chain(source.writers.drain(..));
+        let watchers = source.watchers.drain(..).map(|(key, _)| key);
+        let waiting = source.readers.drain(..).chain(source.writers.drain(..)).chain(watchers);
         done.extend(waiting.map(|key| Cqe::new(key.user_data(), -libc::EBADF)));
         self.remove(index);
     }
@@ -190,8 +217,8 @@ impl Poll {
     fn insert(&mut self, fd: RawFd) -> SourceId {
         let generation = self.next_generation;
         self.next_generation = generation.wrapping_add(1);
-        let (readers, writers) = (VecDeque::new(), VecDeque::new());
-        let index = self.sources.insert(Source { generation, fd, owned: false, readers, writers }) as u32;
+        let (readers, writers, watchers) = (VecDeque::new(), VecDeque::new(), Vec::new());
+        let index = self.sources.insert(Source { generation, fd, owned: false, readers, writers, watchers }) as u32;
         self.by_fd.insert(fd, index);
         SourceId { index, generation }
     }
@@ -208,6 +235,7 @@ impl Poll {
     /// Takes `key` out of its queue.
     pub(super) fn unqueue(&mut self, key: Key, id: SourceId, interest: Interest) {
         if let Some(source) = self.sources.get_mut(id.index as usize).filter(|s| s.generation == id.generation) {
+            source.watchers.retain(|&(waiting, _)| waiting != key);
             let queue = source.queue(interest);
             let was_first = queue.front() == Some(&key);
             queue.retain(|&waiting| waiting != key);
@@ -276,6 +304,18 @@ impl Poll {
         let Some(source) = self.sources.get_mut(id.index as usize).filter(|s| s.generation == id.generation) else {
             return;
         };
+        source.watchers.retain(|&(key, theirs)| {
+            let Some(slot) = slots.get(key) else { return false };
+            if theirs != interest {
+                return true;
+            }
+            let cqe = groups.call(slot);
+            if cqe.res != -libc::EAGAIN {
+                slot.stage = Stage::Native;
+                done.push(cqe);
+            }
+            cqe.res == -libc::EAGAIN
+        });
         let queue = source.queue(interest);
         while let Some(&key) = queue.front() {
             if let Some(slot) = slots.get(key) {
