@@ -9,10 +9,9 @@ use annulus::{
     ring::{Ring, SetupFlags, Sqe},
     spawn,
 };
-use sound::{CANARY, FRESH, Yard, alone, descriptors, end, no_more_than, on_both, peek, poll_once, runtime};
+use sound::{CANARY, FRESH, Yard, alone, descriptors, end, no_more_than, on_both, peek, poll_once, runtime, terminal};
 use std::{
     cell::RefCell,
-    ffi::CStr,
     fs::{self, File},
     io::{self, Write},
     os::{
@@ -128,24 +127,6 @@ fn a_ring_that_is_only_closed_is_still_written_for() {
     }
     println!("a ring that was only closed: written to in {late} of {runs} runs");
     assert!(late > 0, "the canary is blind, or this kernel waits");
-}
-
-/// A terminal nobody types at. A read of it has no readiness that the poll driver could use, and keeps a thread.
-fn terminal() -> (File, Fd) {
-    // SAFETY: a plain call.
-    let master = unsafe { libc::posix_openpt(libc::O_RDWR | libc::O_NOCTTY | libc::O_CLOEXEC) };
-    assert!(master >= 0, "{}", io::Error::last_os_error());
-    // SAFETY: the kernel just made it.
-    let master = unsafe { OwnedFd::from_raw_fd(master) };
-    // SAFETY: a plain call on an open descriptor.
-    assert_eq!(unsafe { libc::unlockpt(master.as_raw_fd()) }, 0);
-    let mut name = [0; 64];
-    // SAFETY: `name` has room for 64 bytes.
-    assert_eq!(unsafe { libc::ptsname_r(master.as_raw_fd(), name.as_mut_ptr(), name.len()) }, 0);
-    // SAFETY: the call above succeeded, so there is a NUL.
-    let name = unsafe { CStr::from_ptr(name.as_ptr()) }.to_str().unwrap();
-    let slave = File::options().read(true).write(true).custom_flags(libc::O_NOCTTY).open(name).unwrap();
-    (File::from(master), Fd::new(slave.into()))
 }
 
 fn impatient(max_threads: usize) -> Runtime {

@@ -13,10 +13,14 @@ use annulus::{
 use std::{
     cell::{Cell, RefCell},
     collections::BTreeMap,
-    fs,
+    ffi::CStr,
+    fs::{self, File},
     future::{Future, poll_fn},
-    io::Write,
-    os::unix::net::UnixStream,
+    io::{self, Write},
+    os::{
+        fd::{AsRawFd, FromRawFd, OwnedFd},
+        unix::{fs::OpenOptionsExt, net::UnixStream},
+    },
     path::PathBuf,
     pin::Pin,
     ptr,
@@ -348,6 +352,25 @@ pub(crate) async fn a_moment() {
 pub(crate) fn socket_pair() -> (Fd, UnixStream) {
     let (a, b) = UnixStream::pair().unwrap();
     (Fd::new(a.into()), b)
+}
+
+/// A terminal: its keyboard, and where that is read. A read has no readiness that the poll driver could use, and keeps
+/// a thread.
+pub(crate) fn terminal() -> (File, Fd) {
+    // SAFETY: a plain call.
+    let master = unsafe { libc::posix_openpt(libc::O_RDWR | libc::O_NOCTTY | libc::O_CLOEXEC) };
+    assert!(master >= 0, "{}", io::Error::last_os_error());
+    // SAFETY: the kernel just made it.
+    let master = unsafe { OwnedFd::from_raw_fd(master) };
+    // SAFETY: a plain call on an open descriptor.
+    assert_eq!(unsafe { libc::unlockpt(master.as_raw_fd()) }, 0);
+    let mut name = [0; 64];
+    // SAFETY: `name` has room for 64 bytes.
+    assert_eq!(unsafe { libc::ptsname_r(master.as_raw_fd(), name.as_mut_ptr(), name.len()) }, 0);
+    // SAFETY: the call above succeeded, so there is a NUL.
+    let name = unsafe { CStr::from_ptr(name.as_ptr()) }.to_str().unwrap();
+    let slave = File::options().read(true).write(true).custom_flags(libc::O_NOCTTY).open(name).unwrap();
+    (File::from(master), Fd::new(slave.into()))
 }
 
 /// A path that nobody else uses, on a file system with blocks.
