@@ -4,6 +4,8 @@
 
 #[path = "outside/again.rs"]
 mod again;
+#[path = "faults/closed.rs"]
+mod closed;
 #[path = "faults/descriptors.rs"]
 mod descriptors;
 #[path = "faults/idle.rs"]

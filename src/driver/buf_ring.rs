@@ -139,3 +139,27 @@ impl fmt::Debug for ProvidedBuf {
         f.debug_tuple("ProvidedBuf").field(&&**self).finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[crate::test]
+    async fn an_id_is_given_again_when_its_group_has_gone() {
+        let (one, two) = (BufRing::new(1, 8).unwrap(), BufRing::new(1, 8).unwrap());
+        let (first, second) = (one.0.id, two.0.id);
+        assert_ne!(first, second);
+        let clone = one.clone();
+        drop(one);
+        assert_ne!(BufRing::new(1, 8).unwrap().0.id, first, "a clone is the same group");
+        drop(clone);
+        assert_eq!(BufRing::new(1, 8).unwrap().0.id, first);
+    }
+
+    #[crate::test]
+    async fn absurd_groups_are_refused() {
+        for (count, size) in [(3, 8), (0, 8), (1, 0)] {
+            assert_eq!(BufRing::new(count, size).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        }
+    }
+}
