@@ -155,7 +155,7 @@ impl Core {
                 uring.push(&sqe, &mut self.counters);
             }
             Backend::Poll(poll) => {
-                if slot.stream.is_some() && poll.watch(slot) {
+                if slot.stream.is_some() && poll.watch(slot, &mut self.done) {
                     // It tells at once what there is.
                     slot.attempt = slot.attempt.max(1);
                 }
@@ -177,9 +177,9 @@ impl Core {
             (Place::Ready(interest), Backend::Poll(poll))
                 if slot.attempt > 0 || poll.is_queued(slot.sqe.fd, slot.source, interest) =>
             {
-                self.wait(key);
+                self.wait(key, true);
             }
-            (Place::Retry | Place::Ready(_), _) if slot.attempt > 0 => self.wait(key),
+            (Place::Retry | Place::Ready(_), _) if slot.attempt > 0 => self.wait(key, true),
             (Place::Retry | Place::Ready(_) | Place::Here, _) => self.call(key, threads),
         }
     }
@@ -191,7 +191,7 @@ impl Core {
         *if waits { &mut self.counters.twins_ready } else { &mut self.counters.twins_here } += 1;
         let cqe = self.groups.call(slot);
         match (cqe.res, slot.twin.otherwise) {
-            (again, _) if again == -libc::EAGAIN && waits => self.wait(key),
+            (again, _) if again == -libc::EAGAIN && waits => self.wait(key, true),
             (no, Some(otherwise)) if no == -libc::EOPNOTSUPP => {
                 (slot.twin, slot.attempt) = (otherwise, 0);
                 self.start_twin(key, threads);
@@ -204,8 +204,9 @@ impl Core {
         }
     }
 
-    /// Lets an entry wait until it makes sense to call its twin again.
-    fn wait(&mut self, key: Key) {
+    /// Lets an entry wait until it makes sense to call its twin again: until there is something to take for whoever
+    /// waits `in_turn`, otherwise until something changes.
+    fn wait(&mut self, key: Key, in_turn: bool) {
         let Some(slot) = self.slots.get(key) else { return };
         match (slot.twin.place, &mut self.backend) {
             (Place::Ready(interest), Backend::Uring(uring)) => {
@@ -213,7 +214,7 @@ impl Core {
                 uring.wait_for(key, slot.sqe.fd, interest, &mut self.counters);
             }
             (Place::Ready(interest), Backend::Poll(poll)) => {
-                if let Err(e) = poll.queue(slot, key, interest, &mut self.done) {
+                if let Err(e) = poll.queue(slot, key, (interest, in_turn), &mut self.done) {
                     self.done.push(Cqe::new(key.user_data(), -e.raw_os_error().unwrap_or(libc::EIO)));
                 }
             }
@@ -314,10 +315,7 @@ impl Core {
         slot.cancelled = true;
         let ended = match (slot.stage, &mut self.backend) {
             (Stage::Native | Stage::Waiting, Backend::Uring(uring)) => uring.cancel(key, &mut self.counters),
-            (Stage::Queued(id, interest), Backend::Poll(poll)) => {
-                poll.unqueue(key, id, interest);
-                true
-            }
+            (Stage::Queued(id, interest), Backend::Poll(poll)) => poll.unqueue(key, id, interest),
             (Stage::Pool, _) => {
                 let removed = threads.cancel(key.user_data(), &self.replies);
                 self.on_pool -= usize::from(removed);
@@ -481,12 +479,10 @@ impl Core {
             }
             (Then::Again, _) => self.start_anew(key, threads),
             // An edge tells of a change; on the ring, only the next one who asks does.
-            (Then::Change, Backend::Poll(poll)) => {
+            (Then::Change, Backend::Poll(_)) => {
+                slot.attempt = slot.attempt.max(1);
                 self.counters.rearms += 1;
-                let Place::Ready(interest) = slot.twin.place else { return };
-                if let Err(e) = poll.queue_watcher(slot, key, interest, &mut self.done) {
-                    self.done.push(Cqe::new(key.user_data(), -e.raw_os_error().unwrap_or(libc::EIO)));
-                }
+                self.wait(key, false);
             }
             (Then::Pause(time), _) => {
                 self.counters.pauses += 1;

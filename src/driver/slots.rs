@@ -120,7 +120,7 @@ impl Slot {
         self.sqe.flags.contains(SqeFlags::BUFFER_SELECT)
     }
 
-    /// Whether a stream waits in it for somebody to ask for more.
+    /// Whether nothing lies in it that a stream gave before its last completion.
     fn is_fetched(&self) -> bool {
         self.stream.as_ref().is_none_or(|stream| stream.queue.is_empty())
     }

@@ -8,8 +8,11 @@ use crate::{
     testing,
 };
 use std::{
-    io::{self, Write},
-    os::fd::AsRawFd,
+    io::{self, Read, Write},
+    os::{
+        fd::{AsRawFd, FromRawFd, OwnedFd, RawFd},
+        unix::net::UnixStream,
+    },
     time::Duration,
 };
 
@@ -139,4 +142,103 @@ fn a_limit_without_end_is_one() {
             writer.join().unwrap();
         });
     }
+}
+
+/// A wait for room in a number that no `Fd` owns, as far as the driver knows.
+struct Bare(RawFd);
+
+fn has_room(sqe: &Sqe, _: u32) -> i32 {
+    let mut ask = libc::pollfd { fd: sqe.fd, events: libc::POLLOUT, revents: 0 };
+    // SAFETY: Kernel's word: `ask` is one live, writable entry.
+    match ret(unsafe { libc::poll(&mut ask, 1, 0) } as isize) {
+        0 => -libc::EAGAIN,
+        n => n,
+    }
+}
+
+// SAFETY: Lent: a mask and a number, and no memory.
+unsafe impl Op for Bare {
+    type Output = io::Result<()>;
+
+    fn twin(&self) -> &'static Twin {
+        static TWIN: Twin = Twin::ready(Interest::Write, has_room);
+        &TWIN
+    }
+
+    fn encode(&mut self) -> Sqe {
+        Sqe::poll_add(self.0, Interest::Write)
+    }
+
+    fn finish(self, cqe: Cqe) -> Self::Output {
+        cqe.result().map(drop)
+    }
+}
+
+/// Writes until there is no more room.
+fn fill(fd: &Fd) {
+    let mut ours = UnixStream::from(fd.duplicate().unwrap());
+    ours.set_nonblocking(true).unwrap();
+    while ours.write(&[0; 4096]).is_ok() {}
+}
+
+/// Red when the `Fd` of a stream does not learn where it is watched: the next operation takes the place for that of a
+/// closed number then, and ends all who wait there.
+#[crate::test]
+async fn who_waits_for_an_open_number_is_never_ended() {
+    let (a, mut b) = testing::socket_pair();
+    fill(&a);
+    let mut bare = submit(Bare(a.as_raw_fd()));
+    testing::poll_once(&mut bare).await;
+    let bufs = crate::BufRing::new(4, 8).unwrap();
+    let mut stream = crate::op::recv_multi(&a, &bufs);
+    for _ in 0..3 {
+        b.write_all(b"x").unwrap();
+        assert_eq!(&stream.next().await.unwrap().unwrap()[..], b"x");
+        assert!(crate::time::timeout(Duration::from_millis(2), stream.next()).await.is_err());
+        let mut polling = crate::op::poll(&a, Interest::Read);
+        testing::poll_once(&mut polling).await;
+        crate::yield_now().await;
+    }
+    let early = crate::time::timeout(Duration::from_millis(2), &mut bare).await;
+    assert!(early.is_err(), "{early:?}");
+    drop((stream, bare));
+    testing::settle().await;
+}
+
+/// Red when the request for an early end answers whoever was answered already.
+#[crate::test]
+async fn who_waited_for_a_number_that_is_another_file_is_answered_once() {
+    let (a, _b) = testing::socket_pair();
+    let number = a.as_raw_fd();
+    let mut first = crate::op::poll(&a, Interest::Read);
+    testing::poll_once(&mut first).await;
+    // Somebody puts another file in the place of this one.
+    let (c, _d) = UnixStream::pair().unwrap();
+    // SAFETY: Plain call: two numbers.
+    assert_eq!(unsafe { libc::dup2(c.as_raw_fd(), number) }, number);
+    // SAFETY: Fresh descriptor: the number is the one `dup2` made; `a` gives up its own below.
+    let c = Fd::new(unsafe { OwnedFd::from_raw_fd(number) });
+    let mut second = crate::op::poll(&c, Interest::Read);
+    testing::poll_once(&mut second).await;
+    drop((first, second));
+    testing::settle().await;
+    std::mem::forget(a);
+    assert_eq!(crate::metrics().driver.strays, 0);
+}
+
+/// Red when whoever waits for a bare number is lost with the `Fd` that had joined it.
+#[crate::test]
+async fn who_waits_for_a_number_waits_on_when_its_fd_leaves() {
+    let (a, mut b) = testing::socket_pair();
+    fill(&a);
+    let mut bare = submit(Bare(a.as_raw_fd()));
+    testing::poll_once(&mut bare).await;
+    let early = crate::time::timeout(Duration::from_millis(1), crate::op::poll(&a, Interest::Read)).await;
+    assert!(early.is_err(), "{early:?}");
+    // The bare wait remains, and what was dropped has to let go of the `Fd`.
+    crate::time::sleep(Duration::from_millis(1)).await;
+    let _open = a.try_into_owned().unwrap();
+    b.set_nonblocking(true).unwrap();
+    while b.read(&mut [0; 65536]).is_ok() {}
+    crate::time::timeout(Duration::from_millis(500), bare).await.expect("nobody tells").unwrap();
 }

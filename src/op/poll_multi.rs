@@ -98,4 +98,25 @@ mod tests {
         drop(changes);
         settle().await;
     }
+
+    /// Red when a stream that waits for a change counts as one that waits for its turn: the receive queues behind it,
+    /// and what is there already is announced to nobody.
+    #[crate::test]
+    async fn what_was_told_can_be_had_by_an_operation() {
+        let (a, mut b) = socket_pair();
+        let soon = Duration::from_millis(500);
+        let (mut reads, mut writes) = (poll_multi(&a, Interest::Read), poll_multi(&a, Interest::Write));
+        for _ in 0..10 {
+            writes.next().await.unwrap().unwrap();
+            crate::time::timeout(soon, crate::op::send(&a, b"y".to_vec())).await.expect("it can be written").0.unwrap();
+            b.read_exact(&mut [0]).unwrap();
+            b.write_all(b"xx").unwrap();
+            reads.next().await.unwrap().unwrap();
+            for _ in 0..2 {
+                let receiving = crate::op::recv(&a, Vec::with_capacity(1));
+                let (n, buf) = crate::time::timeout(soon, receiving).await.expect("it can be read");
+                assert_eq!((n.unwrap(), &buf[..]), (1, &b"x"[..]));
+            }
+        }
+    }
 }

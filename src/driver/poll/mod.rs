@@ -42,27 +42,34 @@ impl SourceId {
 /// The token of the driver's own bell: an index that no source has.
 const BELL: u64 = u32::MAX as u64;
 
+/// Who waits at a source.
+#[derive(Clone, Copy)]
+struct Waiter {
+    key: Key,
+    /// It waits for its turn to take something. Whoever wants to hear of the next change takes nothing, and may wait at
+    /// what is ready: nobody queues behind it.
+    in_turn: bool,
+}
+
 /// A watched descriptor, and who waits for it.
 struct Source {
     generation: u32,
     fd: RawFd,
     /// An `Fd` owns the number, and will say when it closes.
     owned: bool,
-    readers: VecDeque<Key>,
-    writers: VecDeque<Key>,
-    /// Those who wait for the next edge, whatever there is now: they keep nobody waiting.
-    watchers: Vec<(Key, Interest)>,
+    readers: VecDeque<Waiter>,
+    writers: VecDeque<Waiter>,
 }
 
 impl Source {
-    fn queue(&mut self, interest: Interest) -> &mut VecDeque<Key> {
+    fn queue(&mut self, interest: Interest) -> &mut VecDeque<Waiter> {
         match interest {
             Interest::Read => &mut self.readers,
             Interest::Write => &mut self.writers,
         }
     }
 
-    fn waiting(&self, interest: Interest) -> &VecDeque<Key> {
+    fn waiting(&self, interest: Interest) -> &VecDeque<Waiter> {
         match interest {
             Interest::Read => &self.readers,
             Interest::Write => &self.writers,
@@ -72,16 +79,12 @@ impl Source {
     fn watch(&self) -> Watch {
         match self.owned {
             true => Watch { read: true, write: true, once: false },
-            false => Watch { read: self.is_wanted(Interest::Read), write: self.is_wanted(Interest::Write), once: true },
+            false => Watch { read: !self.readers.is_empty(), write: !self.writers.is_empty(), once: true },
         }
     }
 
-    fn is_wanted(&self, interest: Interest) -> bool {
-        !self.waiting(interest).is_empty() || self.watchers.iter().any(|&(_, theirs)| theirs == interest)
-    }
-
     fn is_idle(&self) -> bool {
-        self.readers.is_empty() && self.writers.is_empty() && self.watchers.is_empty()
+        self.readers.is_empty() && self.writers.is_empty()
     }
 }
 
@@ -114,11 +117,13 @@ impl Poll {
 
     /// Whether somebody waits for `interest` in the descriptor already, so that a newcomer has to queue.
     pub(super) fn is_queued(&self, fd: RawFd, id: Option<SourceId>, interest: Interest) -> bool {
-        self.find(fd, id).is_some_and(|id| !self.sources[id.index as usize].waiting(interest).is_empty())
+        let waits =
+            |id: SourceId| self.sources[id.index as usize].waiting(interest).iter().any(|waiter| waiter.in_turn);
+        self.find(fd, id).is_some_and(waits)
     }
 
-    /// Queues `key` until there is `interest` in its slot's descriptor. Who waits in vain for a number that is another
-    /// file by now is answered into `done`.
+    /// Queues `key` until there is `interest` in its slot's descriptor; not `in_turn`, until that changes. Who waits in
+    /// vain for a number that is another file by now is answered into `done`.
     ///
     /// # Errors
     /// What the selector says: `EPERM` for a file without readiness, `EBADF` for a closed number.
@@ -126,99 +131,86 @@ impl Poll {
         &mut self,
         slot: &mut Slot,
         key: Key,
-        interest: Interest,
+        (interest, in_turn): (Interest, bool),
         done: &mut Vec<Cqe>,
     ) -> io::Result<()> {
+        let (id, _) = self.attend(slot, Some((interest, Waiter { key, in_turn })), done)?;
+        slot.stage = Stage::Queued(id, interest);
+        self.patrol.expect();
+        Ok(())
+    }
+
+    /// Watches the descriptor of a stream, if an `Fd` owns it, before anybody waits: so the `Fd` knows where from the
+    /// start. `true`: it is watched from now on, and what it is ready for will be told at once. What the selector
+    /// refuses is for the twin to explain.
+    pub(super) fn watch(&mut self, slot: &mut Slot, done: &mut Vec<Cqe>) -> bool {
+        slot.owned && self.attend(slot, None, done).is_ok_and(|(_, from_now_on)| from_now_on)
+    }
+
+    /// Watches a slot's descriptor, and lets a waiter queue at it. Tells where, and whether it was not watched as an
+    /// `Fd`'s before.
+    fn attend(
+        &mut self,
+        slot: &mut Slot,
+        waiter: Option<(Interest, Waiter)>,
+        done: &mut Vec<Cqe>,
+    ) -> io::Result<(SourceId, bool)> {
         self.end_namesake(slot, done);
         let (fd, known) = (slot.sqe.fd, self.find(slot.sqe.fd, slot.source));
         let id = known.unwrap_or_else(|| self.insert(fd));
         let source = &mut self.sources[id.index as usize];
         let was_owned = source.owned;
         source.owned |= slot.owned;
-        source.queue(interest).push_back(key);
+        waiter.into_iter().for_each(|(interest, waiter)| source.queue(interest).push_back(waiter));
         let watched = match known {
             Some(_) if was_owned => Ok(()),
             Some(_) => self.selector.change(fd, id.token(), source.watch()),
             None => self.selector.add(fd, id.token(), source.watch()),
         };
         if let Err(error) = watched {
-            source.queue(interest).pop_back();
+            waiter.map(|(interest, _)| source.queue(interest).pop_back());
             source.owned = was_owned;
             self.forget_if_idle(id);
             return Err(error);
         }
-        slot.stage = Stage::Queued(id, interest);
         slot.source = slot.owned.then_some(id);
-        self.patrol.expect();
-        Ok(())
+        Ok((id, !was_owned))
     }
 
-    /// As [`Poll::queue`], for somebody who waits for a change: what there is to read or to write now is no news.
-    ///
-    /// # Errors
-    /// Those of [`Poll::queue`].
-    pub(super) fn queue_watcher(
-        &mut self,
-        slot: &mut Slot,
-        key: Key,
-        interest: Interest,
-        done: &mut Vec<Cqe>,
-    ) -> io::Result<()> {
-        self.queue(slot, key, interest, done)?;
-        if let Stage::Queued(id, _) = slot.stage {
-            let source = &mut self.sources[id.index as usize];
-            source.queue(interest).pop_back();
-            source.watchers.push((key, interest));
-        }
-        Ok(())
-    }
-
-    /// Watches a descriptor that an `Fd` owns and that nobody has waited for yet. `true`: it is watched from now on,
-    /// and what it is ready for will be told at once.
-    pub(super) fn watch(&mut self, slot: &mut Slot) -> bool {
-        if !slot.owned || slot.source.is_some() || self.by_fd.contains_key(&slot.sqe.fd) {
-            return false;
-        }
-        let id = self.insert(slot.sqe.fd);
-        let source = &mut self.sources[id.index as usize];
-        source.owned = true;
-        if self.selector.add(slot.sqe.fd, id.token(), source.watch()).is_err() {
-            // Its twin will tell why.
-            source.owned = false;
-            self.forget_if_idle(id);
-            return false;
-        }
-        slot.source = Some(id);
-        true
-    }
-
-    /// Ends whoever waits for the number of a slot's `Fd` at a source of another one: that was closed, and not by its
-    /// owner, or the number could not be this one's.
+    /// Ends whoever waits for the number of a slot's `Fd` at a source of another one, which was closed, and not by its
+    /// owner. The kernel knows: it watches a file, and this one's is not it.
     fn end_namesake(&mut self, slot: &Slot, done: &mut Vec<Cqe>) {
         if !slot.owned || slot.source.is_some() {
             return;
         }
         if let Some(&index) = self.by_fd.get(&slot.sqe.fd) {
-            if self.sources[index as usize].owned {
+            if self.sources[index as usize].owned && self.is_gone(index) {
                 self.end(index, done);
             }
         }
     }
 
+    /// Whether somebody else closed the number of a source, so that it is not watched any more.
+    fn is_gone(&self, index: u32) -> bool {
+        let source = &self.sources[index as usize];
+        let id = SourceId { index, generation: source.generation };
+        let error = self.selector.check(source.fd, id.token(), source.watch()).err().and_then(|e| e.raw_os_error());
+        matches!(error, Some(libc::EBADF | libc::ENOENT))
+    }
+
     /// Answers all who wait at a source whose number was closed by somebody else, and lets it go.
     fn end(&mut self, index: u32, done: &mut Vec<Cqe>) {
         let source = &mut self.sources[index as usize];
-        let watchers = source.watchers.drain(..).map(|(key, _)| key);
-        let waiting = source.readers.drain(..).chain(source.writers.drain(..)).chain(watchers);
-        done.extend(waiting.map(|key| Cqe::new(key.user_data(), -libc::EBADF)));
+        let waiting = source.readers.drain(..).chain(source.writers.drain(..));
+        done.extend(waiting.map(|waiter| Cqe::new(waiter.key.user_data(), -libc::EBADF)));
         self.remove(index);
     }
 
     fn insert(&mut self, fd: RawFd) -> SourceId {
         let generation = self.next_generation;
         self.next_generation = generation.wrapping_add(1);
-        let (readers, writers, watchers) = (VecDeque::new(), VecDeque::new(), Vec::new());
-        let index = self.sources.insert(Source { generation, fd, owned: false, readers, writers, watchers }) as u32;
+        let (readers, writers) = (VecDeque::new(), VecDeque::new());
+        let index = self.sources.insert(Source { generation, fd, owned: false, readers, writers }) as u32;
         self.by_fd.insert(fd, index);
         SourceId { index, generation }
     }
@@ -232,25 +224,27 @@ impl Poll {
         })
     }
 
-    /// Takes `key` out of its queue.
-    pub(super) fn unqueue(&mut self, key: Key, id: SourceId, interest: Interest) {
-        if let Some(source) = self.sources.get_mut(id.index as usize).filter(|s| s.generation == id.generation) {
-            source.watchers.retain(|&(waiting, _)| waiting != key);
-            let queue = source.queue(interest);
-            let was_first = queue.front() == Some(&key);
-            queue.retain(|&waiting| waiting != key);
-            if was_first && !queue.is_empty() {
-                self.overdue.push((id, interest));
-            }
-            self.forget_if_idle(id);
+    /// Takes `key` out of its queue. `false`: its source was ended, and so it is answered already.
+    pub(super) fn unqueue(&mut self, key: Key, id: SourceId, interest: Interest) -> bool {
+        let Some(source) = self.sources.get_mut(id.index as usize).filter(|s| s.generation == id.generation) else {
+            return false;
+        };
+        let queue = source.queue(interest);
+        let was_first = queue.front().is_some_and(|first| first.key == key);
+        queue.retain(|waiting| waiting.key != key);
+        if was_first && !queue.is_empty() {
+            self.overdue.push((id, interest));
         }
+        self.forget_if_idle(id);
+        true
     }
 
     /// Stops watching an `Fd` that is about to close or to leave. No operation waits for it then: whoever did held the
-    /// `Fd`. Who waited for the bare number waits in vain, as at any number that is closed.
+    /// `Fd`. Who waits for the bare number waits on, as for any other.
     pub(super) fn forget(&mut self, id: SourceId) {
-        if self.sources.get(id.index as usize).is_some_and(|s| s.generation == id.generation) {
-            self.remove(id.index);
+        if let Some(source) = self.sources.get_mut(id.index as usize).filter(|s| s.generation == id.generation) {
+            source.owned = false;
+            self.watch_again(id);
         }
     }
 
@@ -304,20 +298,8 @@ impl Poll {
         let Some(source) = self.sources.get_mut(id.index as usize).filter(|s| s.generation == id.generation) else {
             return;
         };
-        source.watchers.retain(|&(key, theirs)| {
-            let Some(slot) = slots.get(key) else { return false };
-            if theirs != interest {
-                return true;
-            }
-            let cqe = groups.call(slot);
-            if cqe.res != -libc::EAGAIN {
-                slot.stage = Stage::Native;
-                done.push(cqe);
-            }
-            cqe.res == -libc::EAGAIN
-        });
         let queue = source.queue(interest);
-        while let Some(&key) = queue.front() {
+        while let Some(&Waiter { key, .. }) = queue.front() {
             if let Some(slot) = slots.get(key) {
                 let cqe = groups.call(slot);
                 if cqe.res == -libc::EAGAIN {
@@ -337,10 +319,7 @@ impl Poll {
         let all = self.sources.iter().filter(|(index, source)| *index >= from && !source.is_idle());
         let some: Vec<u32> = all.take(patrol::ROUND).map(|(index, _)| index as u32).collect();
         for &index in &some {
-            let source = &self.sources[index as usize];
-            let id = SourceId { index, generation: source.generation };
-            let gone = self.selector.check(source.fd, id.token(), source.watch());
-            if gone.is_err_and(|e| matches!(e.raw_os_error(), Some(libc::EBADF | libc::ENOENT))) {
+            if self.is_gone(index) {
                 self.end(index, done);
             }
         }
