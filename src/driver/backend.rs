@@ -335,9 +335,11 @@ impl Core {
         }
     }
 
-    /// Cancels what is in flight on the number `fd`, or everything: all but closes. Returns how much that is.
+    /// Cancels what is in flight on the `Fd` with the number `fd`, or everything: all but closes. Returns how much.
     pub(super) fn cancel_where(&mut self, fd: Option<RawFd>, threads: &Threads) -> usize {
-        let meant = |slot: &Slot| !matches!(slot.owner, Owner::Close(_)) && fd.is_none_or(|fd| slot.sqe.fd == fd);
+        // Only of an operation that holds an `Fd` is it certain that the entry's number is a descriptor, and which.
+        let on = |slot: &Slot| fd.is_none_or(|fd| slot.owned && slot.sqe.fd == fd);
+        let meant = |slot: &Slot| !matches!(slot.owner, Owner::Close(_)) && on(slot);
         let keys = self.slots.in_flight(meant);
         keys.iter().for_each(|&key| self.cancel(key, threads));
         keys.len()

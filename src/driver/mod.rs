@@ -253,7 +253,8 @@ impl Driver {
         self.core.borrow_mut().cancel(key, &self.threads);
     }
 
-    /// Asks for an early end of all operations on the number `fd`, or of all that there are. Returns how many.
+    /// Asks for an early end of all operations that hold the `Fd` with the number `fd`, or of all that there are.
+    /// Returns how many.
     pub(crate) fn cancel_where(&self, fd: Option<RawFd>) -> usize {
         self.core.borrow_mut().cancel_where(fd, &self.threads)
     }

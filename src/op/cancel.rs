@@ -3,8 +3,8 @@
 use crate::driver::{Driver, Fd};
 use std::os::fd::AsRawFd;
 
-/// Asks for an early end of all operations on `fd` that are in flight in this runtime: each gives what it had done, or
-/// `ECANCELED`. Returns how many were asked. Closes go on.
+/// Asks for an early end of all operations that hold `fd` and are in flight in this runtime: each gives what it had
+/// done, or `ECANCELED`. Returns how many were asked. Closes go on.
 ///
 /// Each is cancelled by its own name, so none is that comes later, or that works on another file with the same number.
 /// For one operation there is [`Submit::cancel`](crate::op::Submit::cancel).
@@ -37,7 +37,7 @@ mod tests {
         testing::{settle, socket_pair},
         time::timeout,
     };
-    use std::{io::Write, time::Duration};
+    use std::{io::Write, os::fd::FromRawFd, time::Duration};
 
     const SOON: Duration = Duration::from_secs(5);
 
@@ -70,5 +70,19 @@ mod tests {
         let ended = timeout(SOON, async { (receiving.await, waiting.await, stream.next().await.is_none()) });
         assert!(ended.await.expect("something waits on").2);
         assert_eq!(cancel_all(), 0);
+    }
+
+    /// Red when the number in an entry is taken for a descriptor: that of a SOCKET is a family.
+    #[crate::test]
+    async fn an_entry_that_only_looks_like_one_of_the_descriptor_goes_on() {
+        let (_a, b) = socket_pair();
+        // SAFETY: Plain call: a number, and from where to look for a free one.
+        let number = unsafe { libc::fcntl(b.as_raw_fd(), libc::F_DUPFD_CLOEXEC, 1000) };
+        // SAFETY: Fresh descriptor: just made, and nobody else has it.
+        let fd = unsafe { std::os::fd::OwnedFd::from_raw_fd(number) };
+        let fd = Fd::new(fd);
+        let mut making = op::socket(fd.as_raw_fd(), libc::SOCK_STREAM, 0);
+        crate::testing::poll_once(&mut making).await;
+        assert_eq!(cancel(&fd), 0);
     }
 }
