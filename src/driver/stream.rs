@@ -21,14 +21,25 @@ pub(crate) struct Stream {
     pub(super) queue: VecDeque<Cqe>,
     /// What was asked for is a multishot entry.
     pub(super) multishot: bool,
-    /// The entry was refused as a multishot, and is tried without: the flag may be unknown, or the request be wrong.
-    pub(super) doubted: bool,
+    flag: Flag,
     /// The kernel was told to stop, because nobody fetches.
     stopped: bool,
-    /// There was an answer, so the request is right.
-    proven: bool,
     /// Attempts since the last answer that ended for lack of something.
     failures: u32,
+}
+
+/// What is known of the flag that makes an entry a multishot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Flag {
+    /// Nothing.
+    Untried,
+    /// The entry was refused with it, and is tried without: the flag may be unknown, or the request be wrong.
+    Doubted,
+    /// The entry was taken without it. That says nothing of the flag yet: a socket may have begun to listen meanwhile.
+    /// If the next entry is refused with it, it is unknown.
+    Suspect,
+    /// The entry was taken with it.
+    Taken,
 }
 
 /// What is to be done after an answer of the backend's.
@@ -58,9 +69,8 @@ impl Stream {
             rule,
             queue: VecDeque::new(),
             multishot: false,
-            doubted: false,
+            flag: Flag::Untried,
             stopped: false,
-            proven: false,
             failures: 0,
         })
     }
@@ -69,20 +79,18 @@ impl Stream {
     /// that no more answers are wanted.
     pub(super) fn judge(&mut self, cqe: Cqe, selects: bool, ending: bool) -> (Option<Cqe>, Then) {
         if !cqe.is_final() {
-            self.proven = true;
-            self.failures = 0;
+            self.answered();
             let stop = !ending && !self.stopped && self.queue.len() + 1 >= FULL;
             self.stopped |= stop;
             return (Some(cqe), if stop { Then::Stop } else { Then::Go });
         }
-        if ending {
-            return (Some(cqe), Then::End);
+        match self.lacks(-cqe.res, selects) {
+            Some(_) if ending => return (Some(Cqe { res: -libc::ECANCELED, ..cqe }), Then::End),
+            Some(_) if self.stopped => return (None, Then::Rest),
+            Some(then) => return (None, then),
+            None if ending => return (Some(cqe), Then::End),
+            None => self.answered(),
         }
-        if let Some(then) = self.lacks(-cqe.res, selects) {
-            return (None, then);
-        }
-        self.proven |= cqe.res >= 0;
-        self.failures = 0;
         let more = Cqe { flags: cqe.flags | CqeFlags::MORE, ..cqe };
         match (self.rule.after)(cqe.res) {
             After::End => (Some(cqe), Then::End),
@@ -92,11 +100,26 @@ impl Stream {
         }
     }
 
+    /// There was an answer, so the entry was right as it was.
+    fn answered(&mut self) {
+        self.failures = 0;
+        self.flag = match self.flag {
+            _ if self.multishot => Flag::Taken,
+            Flag::Doubted => Flag::Suspect,
+            flag => flag,
+        };
+    }
+
+    /// Whether to ask by a multishot, where the kernel is not known to have none.
+    pub(super) fn dares(&self) -> bool {
+        self.flag != Flag::Doubted
+    }
+
     /// What to do when an answer is none, but the lack of something.
     fn lacks(&mut self, error: i32, selects: bool) -> Option<Then> {
         match error {
-            libc::EINVAL if self.multishot && !self.proven => {
-                self.doubted = true;
+            libc::EINVAL if self.multishot && self.flag != Flag::Taken => {
+                self.flag = Flag::Doubted;
                 Some(Then::Again)
             }
             libc::ECANCELED if self.stopped => Some(Then::Rest),
@@ -114,9 +137,9 @@ impl Stream {
         }
     }
 
-    /// Whether an answer shows that the entry was right, and only the flag of a multishot was refused before.
+    /// Whether an answer shows that the entry is right, and only the flag of a multishot is refused.
     pub(super) fn was_refused_the_flag(&self, cqe: Cqe) -> bool {
-        self.doubted && !self.multishot && cqe.res != -libc::EINVAL
+        self.multishot && self.flag == Flag::Suspect && cqe.res == -libc::EINVAL
     }
 
     /// Everything was fetched, and more is wanted.
@@ -171,17 +194,24 @@ mod tests {
         assert_eq!(pauses.collect::<Vec<_>>(), millis);
         stream.judge(more(1), false, false);
         assert_eq!(stream.judge(last(-libc::ENFILE), false, false).1, Then::Pause(Duration::from_millis(1)));
-        assert_eq!(stream.judge(last(-libc::EMFILE), false, true), (Some(last(-libc::EMFILE)), Then::End));
     }
 
     #[test]
-    fn a_refused_flag_is_doubted_once_and_a_wrong_request_is_told() {
+    fn a_refused_flag_is_doubted_and_a_wrong_request_is_told() {
         let mut stream = Stream::new(&RULE);
+        let refused = last(-libc::EINVAL);
         stream.multishot = true;
-        assert_eq!(stream.judge(last(-libc::EINVAL), false, false), (None, Then::Again));
-        assert!(stream.doubted);
+        assert!(stream.dares() && !stream.was_refused_the_flag(refused), "it may be the request");
+        assert_eq!(stream.judge(refused, false, false), (None, Then::Again));
+        assert!(!stream.dares());
         stream.multishot = false;
-        assert_eq!(stream.judge(last(-libc::EINVAL), false, false), (Some(last(-libc::EINVAL)), Then::End));
+        stream.judge(last(1), false, false);
+        assert!(stream.dares(), "it may have been too early");
+        stream.multishot = true;
+        assert!(stream.was_refused_the_flag(refused));
+        assert_eq!(stream.judge(refused, false, false), (None, Then::Again));
+        stream.multishot = false;
+        assert_eq!(stream.judge(refused, false, false), (Some(refused), Then::End));
         let mut stream = Stream::new(&RULE);
         stream.multishot = true;
         stream.judge(more(1), false, false);
@@ -207,5 +237,25 @@ mod tests {
         assert_eq!(stream.judge(last(-libc::ECANCELED), false, false).1, Then::End, "somebody else's cancel");
         stream.queue.resize(FULL - 1, more(1));
         assert_eq!(stream.judge(last(3), false, false), (Some(more(3)), Then::Rest));
+    }
+
+    #[test]
+    fn a_stream_that_was_stopped_asks_for_no_more() {
+        for error in [libc::EMFILE, libc::ENOBUFS] {
+            let mut stream = Stream::new(&RULE);
+            stream.queue.resize(FULL - 1, more(1));
+            assert_eq!(stream.judge(more(1), true, false).1, Then::Stop);
+            assert_eq!(stream.judge(last(-error), true, false), (None, Then::Rest));
+        }
+    }
+
+    #[test]
+    fn what_is_lacking_is_no_answer_to_a_cancel() {
+        for error in [libc::EMFILE, libc::ENOBUFS, libc::EINVAL] {
+            let mut stream = Stream::new(&RULE);
+            stream.multishot = true;
+            let (told, then) = stream.judge(last(-error), true, true);
+            assert_eq!((told.map(|cqe| cqe.res), then), (Some(-libc::ECANCELED), Then::End));
+        }
     }
 }

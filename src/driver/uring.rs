@@ -71,13 +71,15 @@ impl Uring {
     /// A slot's entry as the kernel gets it: a stream's is a multishot, if the kernel takes such.
     pub(super) fn spelled(&self, slot: &mut Slot) -> Sqe {
         let Some(stream) = &mut slot.stream else { return slot.sqe };
-        stream.multishot = !stream.doubted && !self.known.lacks(stream.rule.flag);
+        stream.multishot = stream.dares() && !self.known.lacks(stream.rule.flag);
         if stream.multishot { (stream.rule.mark)(slot.sqe) } else { slot.sqe }
     }
 
     /// Remembers that the kernel has no such flag.
     pub(super) fn lacks(&mut self, flag: &'static str) {
-        self.known.lacking.push(flag);
+        if !self.known.lacks(flag) {
+            self.known.lacking.push(flag);
+        }
     }
 
     /// Registers a group's ring with the kernel. `false`: it knows none (before Linux 5.19), and twins have to choose

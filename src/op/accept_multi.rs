@@ -209,4 +209,28 @@ mod tests {
             item.unwrap_or_else(|_| panic!("nothing after {n}")).unwrap().unwrap();
         }
     }
+
+    /// Red when one listener that was asked too early makes the driver believe that the kernel has no such flag.
+    #[crate::test]
+    async fn a_socket_that_listens_too_late_proves_nothing() {
+        let socket = crate::op::socket(libc::AF_INET, libc::SOCK_STREAM, 0).await.unwrap();
+        let listener = Fd::new(socket);
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        crate::op::bind(&listener, any).await.unwrap();
+        let mut accepting = accept_multi(&listener);
+        poll_idle(&mut accepting).await;
+        while crate::metrics().driver.rearms == 0 && crate::driver().kind() == crate::DriverKind::Uring {
+            crate::yield_now().await;
+        }
+        crate::sys::unix::listen(listener.as_raw_fd(), 128).unwrap();
+        let addr = crate::sys::unix::socket_addr(listener.as_raw_fd(), crate::sys::unix::End::Local).unwrap();
+        let _clients = connect(addr.to_std().unwrap(), 50);
+        if crate::driver().kind() == crate::DriverKind::Poll {
+            return;
+        }
+        for _ in 0..50 {
+            accepting.next().await.unwrap().unwrap();
+        }
+        assert!(crate::metrics().driver.rearms < 10, "{:?}", crate::metrics().driver);
+    }
 }
