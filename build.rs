@@ -1,5 +1,6 @@
-//! Two jobs: say where the kernel's ABI is (committed, or generated with the feature `bindgen`), and derive
-//! the table of opcode names from it.
+//! Three jobs: say where the kernel's ABI is (committed, or generated with the feature `bindgen`), derive the table of
+//! opcode names from it, and say whether this is a system of kqueue (`cfg(annulus_kqueue)`) instead of epoll and
+//! io_uring.
 
 use std::{env, fmt::Write, fs, path::PathBuf};
 
@@ -12,6 +13,17 @@ fn main() {
     println!("cargo:rerun-if-changed={}", bindings.display());
     let text = fs::read_to_string(&bindings).unwrap_or_else(|e| panic!("{}: {e}", bindings.display()));
     fs::write(out.join("opcodes.rs"), opcode_table(&text)).expect("OUT_DIR is writable");
+    if has_kqueue() {
+        println!("cargo:rustc-cfg=annulus_kqueue");
+    }
+}
+
+/// Whether the target has kqueue. On Linux, `--cfg annulus_kqueue="emulated"` or `"external"` (libkqueue) gives it one,
+/// for tests; then it has neither epoll nor io_uring.
+fn has_kqueue() -> bool {
+    let system = env::var("CARGO_CFG_TARGET_OS").expect("cargo sets it");
+    matches!(system.as_str(), "macos" | "freebsd" | "netbsd" | "openbsd")
+        || env::var_os("CARGO_CFG_ANNULUS_KQUEUE").is_some()
 }
 
 /// The committed bindings: nobody needs libclang to build annulus.

@@ -29,8 +29,8 @@
 #![doc = include_str!("design.md")]
 extern crate self as annulus;
 
-#[cfg(not(target_os = "linux"))]
-compile_error!("annulus runs on Linux so far; the poll driver for kqueue systems is not written yet");
+#[cfg(not(any(target_os = "linux", annulus_kqueue)))]
+compile_error!("annulus runs on Linux, macOS, FreeBSD, NetBSD and OpenBSD");
 
 #[doc(hidden)]
 #[path = "private.rs"]
@@ -43,6 +43,11 @@ pub mod io;
 pub mod net;
 pub mod op;
 pub mod report;
+#[cfg(not(annulus_kqueue))]
+pub mod ring;
+// Elsewhere there is no ring to enter, and of its room only the flags are left, for reports to be read alike.
+#[cfg(annulus_kqueue)]
+#[path = "ring/flags.rs"]
 pub mod ring;
 pub mod rt;
 pub mod sys;

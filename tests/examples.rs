@@ -179,7 +179,7 @@ fn where_rings_are_forbidden_doctor_says_so_and_cat_works() {
         let (text, _, code) = output(&mut doctor);
         assert_eq!(code, Some(0), "{text}");
         assert!(text.starts_with("driver     poll (io_uring is") && text.contains(name), "{text}");
-        assert!(text.contains("\nmeans      the program does the same by epoll"), "{text}");
+        assert!(text.contains("\nmeans      the program does the same by readiness"), "{text}");
         assert!(text.contains("\nseccomp    a filter, and no new privileges\n"), "{text}");
         assert!(text.contains("\nrefused by a seccomp filter\n"), "{text}");
         assert!(text.contains("\nadvice     let the ") && text.contains("\n[1] "), "{text}");

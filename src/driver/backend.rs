@@ -5,9 +5,9 @@ use crate::{
     buf::Group,
     driver::{
         Batch, Config, Counters, DriverInfo, Threads, Wait, WakeHandle, choice,
+        close::CLOSE,
         groups::Groups,
-        later::{Later, pause},
-        own,
+        later::{Later, pause, time},
         poll::{Poll, SourceId},
         slots::{Effect, Key, Owner, Slot, Slots, Stage},
         stream::Then,
@@ -40,7 +40,7 @@ const REFUSED: SqeFlags = SqeFlags::FIXED_FILE
 /// Who performs entries.
 pub(super) enum Backend {
     Uring(Box<Uring>),
-    Poll(Poll),
+    Poll(Box<Poll>),
     /// Nobody any more.
     Gone,
 }
@@ -72,7 +72,7 @@ impl Core {
             choice::decide(config.choice.settle()?, || Uring::new(config.entries, config.max_blocking_threads, bell))?;
         let backend = match ring {
             Some(ring) => Backend::Uring(Box::new(ring)),
-            None => Backend::Poll(Poll::new(bell.clone())?),
+            None => Backend::Poll(Box::new(Poll::new(bell.clone())?)),
         };
         let bell = bell.clone();
         let core = Core {
@@ -171,7 +171,7 @@ impl Core {
         match (slot.twin.place, &mut self.backend) {
             (Place::Pool, _) => self.start_on_pool(key, threads),
             (Place::Timer, _) => {
-                let time = own::time(&slot.sqe);
+                let time = time(&slot.sqe);
                 self.put_off(key, time);
             }
             (Place::Ready(interest), Backend::Poll(poll))
@@ -249,7 +249,7 @@ impl Core {
             Backend::Poll(_) if kind() != FdKind::File => return false,
             _ => {}
         }
-        self.push(Slot::new(Sqe::close(fd), &own::CLOSE, Owner::Close(fd)), threads);
+        self.push(Slot::new(Sqe::close(fd), &CLOSE, Owner::Close(fd)), threads);
         true
     }
 

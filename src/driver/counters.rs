@@ -9,7 +9,7 @@ use std::fmt;
 pub struct Counters {
     /// Turns: each submits what is queued and sorts out completions.
     pub turns: u64,
-    /// Calls of `io_uring_enter(2)`; on the poll driver, of `epoll_wait(2)`.
+    /// Calls of `io_uring_enter(2)`; on the poll driver, of `epoll_wait(2)` or `kevent(2)`.
     pub enters: u64,
     /// Entries given to the kernel's ring, by opcode.
     pub sqes: [u64; OPCODES.len()],

@@ -2,8 +2,11 @@
 //!
 //! Flags are asked for, never inferred from a version: the best set first, and on EINVAL the next plainer one.
 
-use crate::ring::{Enter, Features, Ring, SetupFlags};
-use std::{env, ffi::OsStr, fmt, io, thread, time::Duration};
+use crate::{
+    driver::survey::{Attempt, copy},
+    ring::{Enter, Features, Ring, SetupFlags},
+};
+use std::{env, ffi::OsStr, io, thread, time::Duration};
 
 /// A way to run completions, best first; `ANNULUS_SETUP` forces one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,30 +33,6 @@ impl Rung {
 
 /// What all rungs have: a completion queue of one's own size, cut to what the kernel allows.
 const ALL: SetupFlags = SetupFlags::CLAMP.union(SetupFlags::CQSIZE);
-
-/// One setup that was asked for, and what the kernel answered.
-#[derive(Debug)]
-#[non_exhaustive]
-pub struct Attempt {
-    /// The rung of the ladder, as `ANNULUS_SETUP` calls it: `defer`, `coop` or `plain`.
-    pub rung: &'static str,
-    /// The flags that were asked for.
-    pub flags: SetupFlags,
-    /// The entries that were asked for.
-    pub entries: u32,
-    /// Why there was no ring. `raw_os_error` is the kernel's number.
-    pub error: Option<io::Error>,
-}
-
-impl fmt::Display for Attempt {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} with {} entries, {}: ", self.rung, self.entries, flag_names(self.flags))?;
-        match &self.error {
-            Some(error) => error.fmt(f),
-            None => f.write_str("taken"),
-        }
-    }
-}
 
 /// The sets to try, best first.
 fn rungs() -> [(Rung, SetupFlags); 5] {
@@ -140,11 +119,6 @@ fn stand<R>(
     }
 }
 
-/// The flags by their names.
-pub(crate) fn flag_names<F: bitflags::Flags>(flags: F) -> String {
-    flags.iter_names().map(|(name, _)| name).collect::<Vec<_>>().join(" ")
-}
-
 fn check(mut ring: Ring) -> io::Result<Ring> {
     let missing = NEEDED - ring.features();
     if !missing.is_empty() {
@@ -160,14 +134,6 @@ fn check(mut ring: Ring) -> io::Result<Ring> {
     // An index in the thread's table saves a look-up for each enter; without one (Linux < 5.18) everything works.
     let _ = ring.register_ring_fd();
     Ok(ring)
-}
-
-/// The same error once more, with its number if it has one.
-pub(super) fn copy(error: &io::Error) -> io::Error {
-    match error.raw_os_error() {
-        Some(errno) => io::Error::from_raw_os_error(errno),
-        None => io::Error::new(error.kind(), error.to_string()),
-    }
 }
 
 /// Says what stands between the program and a ring.

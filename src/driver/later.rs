@@ -1,7 +1,7 @@
 //! What is to be gone on with at a time of its own: timers of the poll driver, calls that nothing announces, and
 //! streams that had to pause.
 
-use crate::driver::slots::Key;
+use crate::{driver::slots::Key, entry::Sqe, sys};
 use std::{
     collections::BTreeSet,
     time::{Duration, Instant},
@@ -13,6 +13,14 @@ pub(super) struct Later(BTreeSet<(Instant, u64)>);
 
 /// The longest that anything is put off: 34 years, which every clock can add.
 const LONGEST: Duration = Duration::from_secs(1 << 30);
+
+/// How long the entry of a timeout lasts.
+pub(super) fn time(sqe: &Sqe) -> Duration {
+    // SAFETY: Lent: an entry whose twin is a timer names a time, which stays until the entry has been answered.
+    let time = unsafe { (sqe.addr as *const sys::__kernel_timespec).read() };
+    let (secs, nanos) = (u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0));
+    Duration::from_secs(secs).saturating_add(Duration::from_nanos(nanos.into()))
+}
 
 impl Later {
     /// Puts `key` off by `pause`, and says until when.

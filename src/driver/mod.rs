@@ -10,11 +10,14 @@ mod batch;
 mod buf_ring;
 mod calls;
 mod choice;
+mod close;
 mod counters;
 mod fd;
 mod groups;
+#[cfg(not(annulus_kqueue))]
 mod ladder;
 mod later;
+#[cfg(not(annulus_kqueue))]
 mod own;
 mod poll;
 mod slots;
@@ -23,6 +26,10 @@ mod survey;
 #[cfg(test)]
 mod tests;
 pub(crate) mod threads;
+#[cfg(not(annulus_kqueue))]
+mod uring;
+#[cfg(annulus_kqueue)]
+#[path = "absent.rs"]
 mod uring;
 mod wake;
 
@@ -37,18 +44,16 @@ pub use buf_ring::{BufRing, ProvidedBuf};
 pub use calls::Call;
 pub(crate) use choice::{Choice, Config};
 pub use choice::{DriverInfo, DriverKind};
+pub(crate) use close::{CLOSE, close_never_began};
 pub use counters::Counters;
 pub use fd::Fd;
-pub use ladder::Attempt;
-pub(crate) use ladder::flag_names;
-pub(crate) use own::{CLOSE, close_never_began};
 pub(crate) use slots::{Key, Orphan};
-pub use survey::RingInfo;
-pub(crate) use survey::{Survey, survey};
+#[cfg(test)]
+pub(crate) use survey::Known;
+pub use survey::{Attempt, RingInfo};
+pub(crate) use survey::{Survey, flag_names, survey};
 pub use threads::PoolCounts;
 pub(crate) use threads::Threads;
-#[cfg(test)]
-pub(crate) use uring::Known;
 pub(crate) use wake::WakeHandle;
 
 use slots::{Fate, Owner, Slot};

@@ -3,10 +3,9 @@
 use crate::{
     buf::Group,
     driver::{
-        Call, Counters, LONGEST, Wait, WakeHandle,
-        ladder::{self, Attempt},
-        own,
+        Call, Counters, LONGEST, Wait, WakeHandle, ladder, own,
         slots::{Key, Slot},
+        survey::{Attempt, Known, RingInfo},
     },
     entry::{Cqe, Interest, Sqe, SqeFlags},
     ring::{Enter, EnterFlags, Features, Ring},
@@ -241,15 +240,6 @@ fn employ(ring: &Ring, blocking: usize) {
     }
 }
 
-/// What the ring carries out.
-#[derive(Clone, Debug)]
-pub(crate) struct Known {
-    /// By opcode.
-    pub(crate) opcodes: [bool; OPCODES.len()],
-    /// Flags and registrations that it does not take. They are found out by trying.
-    pub(crate) lacking: Vec<&'static str>,
-}
-
 /// The buffer rings, as `ANNULUS_HIDE_OPS` names them.
 const PBUF_RING: &str = "PBUF_RING";
 
@@ -263,11 +253,18 @@ impl Known {
     }
 }
 
-/// The best ring of about `entries` entries, and what it carries out. What was asked for on the way goes into `tried`.
+/// What the best ring of about `entries` entries would be. What was asked for on the way goes into `tried`.
 ///
 /// # Errors
 /// Why there is none, and what to do.
-pub(super) fn open(entries: u32, tried: &mut Vec<Attempt>) -> io::Result<(Ring, Known)> {
+pub(super) fn look(entries: u32, tried: &mut Vec<Attempt>) -> io::Result<RingInfo> {
+    let (ring, known) = open(entries, tried)?;
+    let (flags, features) = (ring.setup_flags(), ring.features());
+    Ok(RingInfo { flags, features, entries: ring.sq_entries(), completions: ring.cq_entries(), known })
+}
+
+/// The best ring, and what it carries out.
+fn open(entries: u32, tried: &mut Vec<Attempt>) -> io::Result<(Ring, Known)> {
     let ring = ladder::climb(entries, tried)?;
     let known = known(&ring, env::var("ANNULUS_HIDE_OPS").unwrap_or_default().as_str())?;
     Ok((ring, known))

@@ -1,7 +1,7 @@
 //! Making a TCP connection.
 
 use super::{TcpConnectOpts, TcpStream, domain, nothing, resolve, set};
-use crate::{driver::Fd, op};
+use crate::{driver::Fd, op, sys::unix};
 use std::{
     io,
     net::{SocketAddr, ToSocketAddrs},
@@ -48,7 +48,7 @@ impl TcpStream {
     pub async fn connect_addr_with_config(addr: SocketAddr, opts: &TcpConnectOpts) -> io::Result<TcpStream> {
         let fd = Fd::socket(op::socket(domain(addr), libc::SOCK_STREAM, 0).await?);
         if opts.tcp_fast_open {
-            set(&fd, libc::IPPROTO_TCP, libc::TCP_FASTOPEN_CONNECT, 1)?;
+            set(&fd, libc::IPPROTO_TCP, unix::TCP_FASTOPEN_CONNECT, 1)?;
         }
         op::connect(&fd, addr).await?;
         Ok(TcpStream::from_fd(fd))

@@ -56,7 +56,7 @@ impl TcpListener {
 
     fn listen(addr: SocketAddr, opts: &ListenerOpts) -> io::Result<TcpListener> {
         let socket = unix::socket(domain(addr), libc::SOCK_STREAM)?;
-        let switches = [(opts.reuse_port, libc::SO_REUSEPORT), (opts.reuse_addr, libc::SO_REUSEADDR)];
+        let switches = [(opts.reuse_port, unix::SO_REUSEPORT), (opts.reuse_addr, libc::SO_REUSEADDR)];
         for (_, name) in switches.into_iter().filter(|&(on, _)| on) {
             set(&socket, libc::SOL_SOCKET, name, 1)?;
         }
@@ -64,11 +64,12 @@ impl TcpListener {
         for (bytes, name) in sizes.into_iter().filter_map(|(bytes, name)| Some((bytes?, name))) {
             set(&socket, libc::SOL_SOCKET, name, i32::try_from(bytes).unwrap_or(i32::MAX))?;
         }
-        if opts.tcp_fast_open {
-            set(&socket, libc::IPPROTO_TCP, libc::TCP_FASTOPEN, opts.backlog.max(1))?;
-        }
         unix::bind(socket.as_raw_fd(), &addr.into())?;
         unix::listen(socket.as_raw_fd(), opts.backlog)?;
+        if opts.tcp_fast_open {
+            // After listen(2), before which macOS refuses it.
+            set(&socket, libc::IPPROTO_TCP, unix::TCP_FASTOPEN, opts.backlog.max(1))?;
+        }
         TcpListener::from_owned(socket)
     }
 

@@ -183,46 +183,4 @@ mod tests {
             assert_eq!(res.unwrap_err().raw_os_error(), Some(libc::EINVAL), "{offset:#x}");
         }
     }
-
-    /// A descriptor that does not block, and cannot promise so for one call.
-    #[crate::test]
-    async fn what_does_not_block_by_itself_is_waited_for() {
-        // SAFETY: Plain call: flags and nothing else.
-        let raw = unsafe { libc::inotify_init1(libc::IN_NONBLOCK | libc::IN_CLOEXEC) };
-        // SAFETY: Fresh descriptor: the kernel just made it.
-        let fd = Fd::new(unsafe { std::os::fd::FromRawFd::from_raw_fd(raw) });
-        let path = crate::testing::temp_path();
-        std::fs::write(&path, b"").unwrap();
-        let name = std::ffi::CString::new(path.to_str().unwrap()).unwrap();
-        // SAFETY: Lent: the name is there until the call returns.
-        assert!(unsafe { libc::inotify_add_watch(raw, name.as_ptr(), libc::IN_OPEN) } >= 0);
-        let mut reading = read(&fd, Vec::with_capacity(4096));
-        crate::testing::poll_once(&mut reading).await;
-        crate::time::sleep(std::time::Duration::from_millis(5)).await;
-        drop(File::open(&path).unwrap());
-        let reading = crate::time::timeout(std::time::Duration::from_secs(2), reading);
-        assert!(reading.await.expect("it is not watched").0.unwrap() > 0);
-        std::fs::remove_file(path).unwrap();
-    }
-
-    /// An inotify cannot promise not to block, so its twin is the one of files.
-    #[crate::test]
-    async fn what_cannot_promise_says_what_read_says() {
-        for flags in [libc::IN_NONBLOCK, 0] {
-            // SAFETY: Plain call: it makes a descriptor.
-            let raw = unsafe { libc::inotify_init1(libc::IN_CLOEXEC | flags) };
-            assert!(raw >= 0);
-            // SAFETY: Fresh descriptor: nobody else has it.
-            let fd = Fd::new(unsafe { std::os::fd::FromRawFd::from_raw_fd(raw) });
-            let dir = std::env::temp_dir().join(format!("annulus-inotify-{}-{raw}", std::process::id()));
-            std::fs::create_dir_all(&dir).unwrap();
-            let path = std::ffi::CString::new(dir.to_str().unwrap()).unwrap();
-            // SAFETY: Plain call: the path is there until it returns.
-            assert!(unsafe { libc::inotify_add_watch(raw, path.as_ptr(), libc::IN_CREATE) } >= 0);
-            std::fs::write(dir.join("x"), b"").unwrap();
-            let (n, _) = read(&fd, Vec::with_capacity(256)).await;
-            assert_eq!(n.unwrap(), 32, "one event with a name of up to 16 bytes");
-            std::fs::remove_dir_all(dir).unwrap();
-        }
-    }
 }

@@ -4,10 +4,7 @@ use crate::{
     driver::Driver,
     entry::{Cqe, Sqe, Twin},
     op::{Op, Submit, submit},
-    sys::{
-        self,
-        unix::{self, ret},
-    },
+    sys::{self, unix},
 };
 use std::{
     io,
@@ -26,8 +23,7 @@ impl Sqe {
 static TWIN: Twin = Twin::here(call);
 
 unsafe fn call(sqe: &Sqe, _attempt: u32) -> i32 {
-    // SAFETY: Plain call: three numbers that the kernel checks.
-    ret(unsafe { libc::socket(sqe.fd, sqe.off as i32, sqe.len as i32) } as isize)
+    unix::new_socket(sqe.fd, sqe.off as i32, sqe.len as i32)
 }
 
 /// The making of a socket, as an operation.

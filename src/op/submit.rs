@@ -85,8 +85,8 @@ pub(super) fn driver_of<T: Op>(op: &T) -> Option<Rc<Driver>> {
 
 impl<T: Op> Submit<T> {
     /// Asks for an early end. The future has to be polled on: it gives whatever had been done, with the buffer, or
-    /// `ECANCELED` if nothing had; a call that was running already may say `EINTR`. Does
-    /// nothing before the first poll and after the last.
+    /// `ECANCELED` if nothing had; a call that was running already may say `EINTR`. Does nothing before the first poll
+    /// and after the last.
     pub fn cancel(&mut self) {
         if let State::Flying(driver, key) = &self.state {
             driver.cancel(*key);

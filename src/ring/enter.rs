@@ -4,7 +4,7 @@ use super::{
     Ring,
     flags::{EnterFlags, Features},
 };
-use crate::sys::{self, __kernel_timespec, io_uring_getevents_arg};
+use crate::sys::{self, __kernel_timespec, io_uring_getevents_arg, unix::ETIME};
 use std::{ffi::c_void, io, os::fd::AsRawFd, ptr, time::Duration};
 
 /// The size of the kernel's signal set, which is not that of libc's.
@@ -62,7 +62,7 @@ impl Ring {
         let arg = enter.argument(time.as_ref());
         match self.syscall(submit, enter.wait, flags, arg.as_ref()) {
             Ok(submitted) => Ok(Entered { submitted, timed_out: false }),
-            Err(error) if error.raw_os_error() == Some(libc::ETIME) => Ok(Entered { submitted: 0, timed_out: true }),
+            Err(error) if error.raw_os_error() == Some(ETIME) => Ok(Entered { submitted: 0, timed_out: true }),
             Err(error) => Err(error),
         }
     }

@@ -1,5 +1,6 @@
 //! Socket addresses as the kernel has them, to and from those of `std`.
 
+use crate::sys::unix;
 use std::{
     fmt, io,
     mem::{self, MaybeUninit},
@@ -71,6 +72,7 @@ impl SockAddr {
         // SAFETY: Plain bytes: the room is at least as large and as aligned as any address structure.
         unsafe { room.room_ptrs().0.cast::<T>().write(value) };
         room.len = mem::size_of::<T>() as libc::socklen_t;
+        unix::say_length(&mut room.storage, room.len);
         room
     }
 

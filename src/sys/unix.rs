@@ -1,5 +1,10 @@
 //! What differs between Unixes: the only file below the gates where an operating system is named.
 
+#[cfg(annulus_kqueue)]
+pub(crate) use crate::sys::bsd::{readv_nowait, writev_nowait};
+#[cfg(not(annulus_kqueue))]
+pub(crate) use crate::sys::linux::{readv_nowait, writev_nowait};
+
 use crate::sys::sockaddr::SockAddr;
 use std::{
     io,
@@ -19,14 +24,18 @@ pub(crate) fn ret(n: isize) -> i32 {
 }
 
 /// A time has passed: what a timeout of the kernel's ring answers.
+#[cfg(not(any(target_os = "freebsd", target_os = "openbsd")))]
 pub(crate) const ETIME: i32 = libc::ETIME;
+/// A time has passed. There is no number for a timer's end here, so it is the one for a peer that is silent.
+#[cfg(any(target_os = "freebsd", target_os = "openbsd"))]
+pub(crate) const ETIME: i32 = libc::ETIMEDOUT;
 
 /// What a descriptor is, as far as reading and writing it goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// A socket: waits for readiness, and each call may be told not to block.
     Socket,
-    /// A pipe, a FIFO or one of the kernel's anonymous files (eventfd, timerfd, …): waits for readiness.
+    /// A pipe, a FIFO or one of the kernel's anonymous files (an eventfd, a kqueue, …): waits for readiness.
     Stream,
     /// A file, a directory, a block or character device: calls may block, and readiness means nothing.
     File,
@@ -48,53 +57,153 @@ pub(crate) fn kind(fd: RawFd) -> Kind {
     }
 }
 
-/// Flags of `socket(2)` and `accept4(2)` that keep a descriptor from children, and that make it non-blocking.
-pub(crate) const SOCK_CLOEXEC: i32 = libc::SOCK_CLOEXEC;
-pub(crate) const SOCK_NONBLOCK: i32 = libc::SOCK_NONBLOCK;
+pub(crate) use flagged::{SOCK_CLOEXEC, SOCK_NONBLOCK, accept_cloexec, new_socket};
 
-/// `accept4(2)` with close-on-exec.
-///
-/// # Safety
-/// `addr` and `len` are both null, or name room for an address and its size (Lent).
-pub(crate) unsafe fn accept_cloexec(
-    fd: RawFd,
-    addr: *mut libc::sockaddr,
-    len: *mut libc::socklen_t,
-    flags: i32,
-) -> i32 {
-    // SAFETY: Lent, by this function's contract: both null, or room for an address and its size.
-    ret(unsafe { libc::accept4(fd, addr, len, flags | SOCK_CLOEXEC) } as isize)
-}
+/// Sockets that are born with their flags.
+#[cfg(not(any(target_os = "macos", annulus_kqueue = "emulated")))]
+mod flagged {
+    use super::ret;
+    use std::os::fd::RawFd;
 
-/// `readv(2)` that never blocks and never changes the descriptor: `-EAGAIN` instead of waiting, `-EOPNOTSUPP` where the
-/// file cannot promise that.
-///
-/// # Safety
-/// The `count` buffers at `iov` are writable (Lent).
-pub(crate) unsafe fn readv_nowait(fd: RawFd, iov: *const libc::iovec, count: i32) -> i32 {
-    // SAFETY: Lent, by this function's contract: the array and its buffers are there, and writable.
-    match ret(unsafe { libc::preadv2(fd, iov, count, -1, libc::RWF_NOWAIT) }) {
-        // SAFETY: Lent, likewise; nothing was read by the call before.
-        no if no == -libc::EOPNOTSUPP && is_nonblocking(fd) => ret(unsafe { libc::readv(fd, iov, count) }),
-        res => res,
+    /// The flags of `socket(2)` and `accept4(2)` that keep a descriptor from children, and that make it non-blocking.
+    pub(crate) const SOCK_CLOEXEC: i32 = libc::SOCK_CLOEXEC;
+    pub(crate) const SOCK_NONBLOCK: i32 = libc::SOCK_NONBLOCK;
+
+    /// `socket(2)`; `kind` may have the two flags.
+    pub(crate) fn new_socket(domain: i32, kind: i32, protocol: i32) -> i32 {
+        // SAFETY: Plain call: three numbers that the kernel checks.
+        ret(unsafe { libc::socket(domain, kind, protocol) } as isize)
+    }
+
+    /// `accept4(2)` with close-on-exec.
+    ///
+    /// # Safety
+    /// `addr` and `len` are both null, or name room for an address and its size (Lent).
+    pub(crate) unsafe fn accept_cloexec(
+        fd: RawFd,
+        addr: *mut libc::sockaddr,
+        len: *mut libc::socklen_t,
+        flags: i32,
+    ) -> i32 {
+        // SAFETY: Lent, by this function's contract: both null, or room for an address and its size.
+        ret(unsafe { libc::accept4(fd, addr, len, flags | SOCK_CLOEXEC) } as isize)
     }
 }
 
-/// `writev(2)` that never blocks and never changes the descriptor.
-///
-/// # Safety
-/// The `count` buffers at `iov` are readable (Lent).
-pub(crate) unsafe fn writev_nowait(fd: RawFd, iov: *const libc::iovec, count: i32) -> i32 {
-    // SAFETY: Lent, by this function's contract: the array and its bytes are there, and readable.
-    match ret(unsafe { libc::pwritev2(fd, iov, count, -1, libc::RWF_NOWAIT) }) {
-        // SAFETY: Lent, likewise; nothing was written by the call before.
-        no if no == -libc::EOPNOTSUPP && is_nonblocking(fd) => ret(unsafe { libc::writev(fd, iov, count) }),
-        res => res,
+/// Sockets that are given their flags afterwards. A child that another thread makes in between inherits them; no call
+/// of macOS helps that.
+#[cfg(any(target_os = "macos", annulus_kqueue = "emulated"))]
+mod flagged {
+    use super::{close, keep_from_children, quiet_when_broken, ret, set_nonblocking};
+    use std::os::fd::RawFd;
+
+    /// What the flags are called here, where the system has no numbers for them: as Linux calls them.
+    pub(crate) const SOCK_CLOEXEC: i32 = 0o2_000_000;
+    pub(crate) const SOCK_NONBLOCK: i32 = 0o4000;
+
+    /// `socket(2)`; `kind` may have the two flags.
+    pub(crate) fn new_socket(domain: i32, kind: i32, protocol: i32) -> i32 {
+        // SAFETY: Plain call: three numbers that the kernel checks.
+        let fd = ret(unsafe { libc::socket(domain, kind & !(SOCK_CLOEXEC | SOCK_NONBLOCK), protocol) } as isize);
+        flagged(fd, kind)
     }
+
+    /// `accept(2)` with close-on-exec. What the listener's flags would be handed down is overruled.
+    ///
+    /// # Safety
+    /// `addr` and `len` are both null, or name room for an address and its size (Lent).
+    pub(crate) unsafe fn accept_cloexec(
+        fd: RawFd,
+        addr: *mut libc::sockaddr,
+        len: *mut libc::socklen_t,
+        flags: i32,
+    ) -> i32 {
+        // SAFETY: Lent: both are null or room, as this function demands.
+        flagged(ret(unsafe { libc::accept(fd, addr, len) } as isize), flags | SOCK_CLOEXEC)
+    }
+
+    /// A new socket, or the error instead of one, with its flags.
+    fn flagged(fd: i32, flags: i32) -> i32 {
+        if fd < 0 {
+            return fd;
+        }
+        let set = || {
+            if flags & SOCK_CLOEXEC != 0 {
+                keep_from_children(fd)?;
+            }
+            quiet_when_broken(fd)?;
+            set_nonblocking(fd, flags & SOCK_NONBLOCK != 0)
+        };
+        match set() {
+            Ok(()) => fd,
+            Err(error) => {
+                close(fd);
+                -error.raw_os_error().unwrap_or(libc::EIO)
+            }
+        }
+    }
+}
+
+/// The option by which several sockets have one port, and share its connections evenly where the system can do that.
+#[cfg(not(target_os = "freebsd"))]
+pub(crate) const SO_REUSEPORT: i32 = libc::SO_REUSEPORT;
+/// Likewise; the option of the older name would give all connections to one of the sockets.
+#[cfg(target_os = "freebsd")]
+pub(crate) const SO_REUSEPORT: i32 = libc::SO_REUSEPORT_LB;
+
+/// The option of a listener that takes data with the opening of a connection.
+#[cfg(not(any(target_os = "netbsd", target_os = "openbsd")))]
+pub(crate) const TCP_FASTOPEN: i32 = libc::TCP_FASTOPEN;
+/// There is none: no system has an option of this number, and each says so.
+#[cfg(any(target_os = "netbsd", target_os = "openbsd"))]
+pub(crate) const TCP_FASTOPEN: i32 = -1;
+
+/// The option of a connection that sends its first data with the opening.
+#[cfg(target_os = "linux")]
+pub(crate) const TCP_FASTOPEN_CONNECT: i32 = libc::TCP_FASTOPEN_CONNECT;
+/// There is none outside of Linux, as the system will say.
+#[cfg(not(target_os = "linux"))]
+pub(crate) const TCP_FASTOPEN_CONNECT: i32 = -1;
+
+/// The bytes of a `kevent`.
+#[cfg(target_os = "freebsd")]
+pub(crate) const KEVENT_SIZE: usize = 64;
+#[cfg(target_os = "netbsd")]
+pub(crate) const KEVENT_SIZE: usize = 40;
+#[cfg(all(annulus_kqueue, not(any(target_os = "freebsd", target_os = "netbsd"))))]
+pub(crate) const KEVENT_SIZE: usize = 32;
+
+/// Keeps a descriptor of one's own from children.
+#[cfg(annulus_kqueue)]
+pub(crate) fn keep_from_children(fd: RawFd) -> io::Result<()> {
+    // SAFETY: Plain call: the one flag that a descriptor has.
+    check(unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) }).map(drop)
+}
+
+/// Whether a number is a descriptor at all.
+///
+/// # Errors
+/// `EBADF` if it is none.
+#[cfg(annulus_kqueue)]
+pub(crate) fn is_open(fd: RawFd) -> io::Result<()> {
+    // SAFETY: Plain call: it asks for the descriptor's own flags.
+    check(unsafe { libc::fcntl(fd, libc::F_GETFD) }).map(drop)
+}
+
+/// Lets a socket raise no signal when it is written to in vain. Where a call can be told so (`MSG_NOSIGNAL`), each is;
+/// older macOS knows only this.
+#[cfg(target_os = "macos")]
+fn quiet_when_broken(fd: RawFd) -> io::Result<()> {
+    set_option(fd, libc::SOL_SOCKET, libc::SO_NOSIGPIPE, 1)
+}
+
+#[cfg(annulus_kqueue = "emulated")]
+fn quiet_when_broken(_fd: RawFd) -> io::Result<()> {
+    Ok(())
 }
 
 /// Whether a descriptor never blocks anyway: then no call has to promise it.
-fn is_nonblocking(fd: RawFd) -> bool {
+pub(crate) fn is_nonblocking(fd: RawFd) -> bool {
     // SAFETY: Plain call: it asks for the descriptor's flags, and changes nothing.
     let flags = unsafe { libc::fcntl(fd, libc::F_GETFL) };
     flags >= 0 && flags & libc::O_NONBLOCK != 0
@@ -113,22 +222,6 @@ pub(crate) unsafe fn recvv_nowait(fd: RawFd, iov: *mut libc::iovec, count: usize
     ret(unsafe { libc::recvmsg(fd, &mut msg, libc::MSG_DONTWAIT) })
 }
 
-/// `epoll_pwait2(2)`, asked for by its number: C libraries older than the kernel have no name for it.
-///
-/// # Safety
-/// `room` has space for `len` events, and `limit` is null or names a time.
-pub(crate) unsafe fn epoll_pwait2(
-    epoll: RawFd,
-    room: *mut libc::epoll_event,
-    len: usize,
-    limit: *const libc::timespec,
-) -> i32 {
-    let no_mask = std::ptr::null::<libc::sigset_t>();
-    // SAFETY: Kernel's word: the room and the limit are as this function's contract says, and there is no signal mask.
-    let n = unsafe { libc::syscall(libc::SYS_epoll_pwait2, epoll, room, len as i32, limit, no_mask, 0) };
-    n as i32
-}
-
 /// `sendmsg(2)` of several buffers that never blocks and raises no signal.
 ///
 /// # Safety
@@ -142,7 +235,8 @@ pub(crate) unsafe fn sendv_nowait(fd: RawFd, iov: *mut libc::iovec, count: usize
     ret(unsafe { libc::sendmsg(fd, &msg, libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL) })
 }
 
-/// `fsync(2)`, or where there is one and it suffices, `fdatasync(2)`.
+/// `fsync(2)`, or where it suffices, `fdatasync(2)`.
+#[cfg(not(target_os = "macos"))]
 pub(crate) fn fsync(fd: RawFd, data_only: bool) -> i32 {
     ret(match data_only {
         // SAFETY: Plain call: a descriptor and nothing else.
@@ -150,6 +244,13 @@ pub(crate) fn fsync(fd: RawFd, data_only: bool) -> i32 {
         // SAFETY: Plain call: the same descriptor, and nothing else.
         false => unsafe { libc::fsync(fd) },
     } as isize)
+}
+
+/// `fcntl(F_FULLFSYNC)`: `fsync(2)` of macOS leaves data in the device's memory. There is no smaller one.
+#[cfg(target_os = "macos")]
+pub(crate) fn fsync(fd: RawFd, _data_only: bool) -> i32 {
+    // SAFETY: Plain call: a descriptor and a request without an argument.
+    ret(unsafe { libc::fcntl(fd, libc::F_FULLFSYNC) } as isize)
 }
 
 /// The pending error of a socket, as `-errno`, or 0.
@@ -162,10 +263,11 @@ pub(crate) fn socket_error(fd: RawFd) -> i32 {
 
 /// A socket that children do not inherit.
 pub(crate) fn socket(domain: i32, kind: i32) -> io::Result<OwnedFd> {
-    // SAFETY: Plain call: no memory is named but the arguments themselves.
-    let fd = check(unsafe { libc::socket(domain, kind | SOCK_CLOEXEC, 0) })?;
-    // SAFETY: Fresh descriptor: `socket` succeeded, so nobody else has this number.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+    match new_socket(domain, kind | SOCK_CLOEXEC, 0) {
+        // SAFETY: Fresh descriptor: `socket` succeeded, so nobody else has this number.
+        fd @ 0.. => Ok(unsafe { OwnedFd::from_raw_fd(fd) }),
+        error => Err(io::Error::from_raw_os_error(-error)),
+    }
 }
 
 /// Gives a socket its own address.
@@ -227,14 +329,6 @@ pub(crate) fn set_nonblocking(fd: RawFd, on: bool) -> io::Result<()> {
     check(unsafe { libc::fcntl(fd, libc::F_SETFL, wanted) }).map(drop)
 }
 
-/// A counter that wakes whoever waits for it: the remote end of a driver's sleep.
-pub(crate) fn eventfd() -> io::Result<OwnedFd> {
-    // SAFETY: Plain call: a count to start from, and flags.
-    let fd = check(unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) })?;
-    // SAFETY: Fresh descriptor: `eventfd` succeeded, so nobody else has this number.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
-}
-
 /// A duration as the kernel counts it, cut to what it can hold.
 pub(crate) fn timespec(duration: Duration) -> libc::timespec {
     // SAFETY: Plain bytes: all-zero is a value of `timespec`.
@@ -242,6 +336,16 @@ pub(crate) fn timespec(duration: Duration) -> libc::timespec {
     ts.tv_sec = libc::time_t::try_from(duration.as_secs()).unwrap_or(libc::time_t::MAX);
     ts.tv_nsec = duration.subsec_nanos().into();
     ts
+}
+
+/// Writes into an address how long it is, where addresses begin with that.
+#[cfg(target_os = "linux")]
+pub(crate) fn say_length(_addr: &mut libc::sockaddr_storage, _len: libc::socklen_t) {}
+
+/// Writes into an address how long it is: its first byte.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn say_length(addr: &mut libc::sockaddr_storage, len: libc::socklen_t) {
+    addr.ss_len = len as u8;
 }
 
 /// A result of a call that answers -1 on failure.
@@ -253,4 +357,48 @@ pub(crate) fn check(n: i32) -> io::Result<i32> {
 pub(crate) fn close(fd: RawFd) {
     // SAFETY: Close waits: the last reference to this number is being dropped, and no entry names it.
     unsafe { libc::close(fd) };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{net::TcpStream, os::fd::AsRawFd, ptr};
+
+    /// Whether children inherit a descriptor, and whether it blocks.
+    fn flags(fd: RawFd) -> (bool, bool) {
+        // SAFETY: Plain call: it asks for the flags of the number.
+        let inherited = unsafe { libc::fcntl(fd, libc::F_GETFD) } & libc::FD_CLOEXEC == 0;
+        (inherited, !is_nonblocking(fd))
+    }
+
+    fn owned(fd: i32) -> OwnedFd {
+        assert!(fd >= 0, "{}", io::Error::from_raw_os_error(-fd));
+        // SAFETY: Fresh descriptor: it was just made for this test.
+        unsafe { OwnedFd::from_raw_fd(fd) }
+    }
+
+    #[test]
+    fn sockets_have_the_flags_that_were_asked_for() {
+        for (wanted, blocks) in [(SOCK_CLOEXEC, true), (SOCK_CLOEXEC | SOCK_NONBLOCK, false)] {
+            let made = owned(new_socket(libc::AF_INET, libc::SOCK_STREAM | wanted, 0));
+            assert_eq!(flags(made.as_raw_fd()), (false, blocks));
+        }
+        let refused = new_socket(libc::AF_INET, libc::SOCK_STREAM | SOCK_CLOEXEC, libc::IPPROTO_UDP);
+        assert_eq!(refused, -libc::EPROTONOSUPPORT);
+    }
+
+    #[test]
+    fn accepted_sockets_have_flags_of_their_own() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        for (wanted, blocks) in [(0, true), (SOCK_NONBLOCK, false)] {
+            let _client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            // SAFETY: Lent: no room is given for the address.
+            let fd = unsafe { accept_cloexec(listener.as_raw_fd(), ptr::null_mut(), ptr::null_mut(), wanted) };
+            assert_eq!(flags(owned(fd).as_raw_fd()), (false, blocks));
+        }
+        // SAFETY: Lent: likewise without room.
+        let nobody = unsafe { accept_cloexec(listener.as_raw_fd(), ptr::null_mut(), ptr::null_mut(), 0) };
+        assert_eq!(nobody, -libc::EAGAIN);
+    }
 }

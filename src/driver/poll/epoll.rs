@@ -1,8 +1,15 @@
 //! `epoll(7)`: which descriptors became ready.
 
+use super::watch::{Event, Watch};
 use crate::{
-    driver::Wait,
-    sys::unix::{check, epoll_pwait2, errno, timespec},
+    driver::{
+        Wait,
+        wake::{BELL, WakeHandle},
+    },
+    sys::{
+        linux::epoll_pwait2,
+        unix::{check, errno, timespec},
+    },
 };
 use std::{
     io,
@@ -11,23 +18,6 @@ use std::{
 
 /// How many events one wait fetches at most.
 const EVENTS: usize = 256;
-
-/// What to watch a descriptor for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Watch {
-    pub(super) read: bool,
-    pub(super) write: bool,
-    /// Once, and then no more until asked again.
-    pub(super) once: bool,
-}
-
-/// What became of a descriptor. An error or a hang-up is both: the call itself will tell.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Event {
-    pub(super) token: u64,
-    pub(super) read: bool,
-    pub(super) write: bool,
-}
 
 /// An epoll instance.
 pub(super) struct Selector {
@@ -39,41 +29,47 @@ pub(super) struct Selector {
 }
 
 impl Selector {
-    pub(super) fn new() -> io::Result<Selector> {
+    /// A descriptor on which every call would fail counts as ready.
+    pub(super) const TELLS_ERRORS: bool = true;
+
+    /// An instance that watches `bell` already, under the name of [`BELL`].
+    pub(super) fn new(bell: &WakeHandle) -> io::Result<Selector> {
         // SAFETY: Plain call: no memory is named.
         let fd = check(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) })?;
         // SAFETY: Fresh descriptor: the kernel just made it and nobody else has it.
         let epoll = unsafe { OwnedFd::from_raw_fd(fd) };
         let events = vec![libc::epoll_event { events: 0, u64: 0 }; EVENTS].into_boxed_slice();
-        Ok(Selector { epoll, events, ready: 0, precise: true })
+        let mut selector = Selector { epoll, events, ready: 0, precise: true };
+        selector.add(bell.raw(), BELL, Watch { read: true, write: false, once: false })?;
+        Ok(selector)
     }
 
     /// Watches `fd` from now on.
     ///
     /// # Errors
     /// `EPERM` for a file that has no readiness.
-    pub(super) fn add(&self, fd: RawFd, token: u64, watch: Watch) -> io::Result<()> {
+    pub(super) fn add(&mut self, fd: RawFd, token: u64, watch: Watch) -> io::Result<()> {
         self.control(libc::EPOLL_CTL_ADD, fd, token, watch)
     }
 
     /// Changes what `fd` is watched for, or asks again. A number that was closed and came back is watched anew.
-    pub(super) fn change(&self, fd: RawFd, token: u64, watch: Watch) -> io::Result<()> {
-        match self.control(libc::EPOLL_CTL_MOD, fd, token, watch) {
+    pub(super) fn change(&mut self, fd: RawFd, token: u64, watch: Watch) -> io::Result<()> {
+        match self.check(fd, token, watch) {
             Err(e) if e.raw_os_error() == Some(libc::ENOENT) => self.add(fd, token, watch),
             other => other,
         }
     }
 
-    /// Asks whether `fd` is still watched.
+    /// Whether `fd` is still watched, and is the file that it was; looks at its readiness anew if so.
     ///
     /// # Errors
-    /// `EBADF` when the number was closed, `ENOENT` when it is another file by now.
-    pub(super) fn check(&self, fd: RawFd, token: u64, watch: Watch) -> io::Result<()> {
+    /// `EBADF` when the number was closed, `ENOENT` when it was closed and is another file by now.
+    pub(super) fn check(&mut self, fd: RawFd, token: u64, watch: Watch) -> io::Result<()> {
         self.control(libc::EPOLL_CTL_MOD, fd, token, watch)
     }
 
     /// Stops watching `fd`. A number that is closed already is not watched any more, which is as good.
-    pub(super) fn delete(&self, fd: RawFd) {
+    pub(super) fn delete(&mut self, fd: RawFd) {
         let _ = self.control(libc::EPOLL_CTL_DEL, fd, 0, Watch { read: false, write: false, once: true });
     }
 

@@ -2,22 +2,31 @@
 //!
 //! An entry's twin is tried; at `EAGAIN` the entry waits in the queue of its descriptor and direction, first come first
 //! served, and is tried again when the descriptor becomes ready. Descriptors that an [`Fd`](crate::Fd) owns are watched
-//! edge-triggered from their first wait to their close, so a busy connection costs no further `epoll_ctl`; bare numbers
+//! edge-triggered from their first wait to their close, so a busy connection costs no further call; bare numbers
 //! are watched once for each wait, because nobody would tell when they close.
 
+#[cfg(not(annulus_kqueue))]
 mod epoll;
+#[cfg(annulus_kqueue)]
+mod kqueue;
 mod patrol;
+#[cfg(test)]
+mod tests;
+mod watch;
 
 use crate::{
     driver::{
         Wait,
         groups::Groups,
         slots::{Key, Slot, Slots, Stage},
-        wake::WakeHandle,
+        wake::{BELL, WakeHandle},
     },
     entry::{Cqe, Interest},
 };
-use epoll::{Selector, Watch};
+#[cfg(not(annulus_kqueue))]
+use epoll::Selector;
+#[cfg(annulus_kqueue)]
+use kqueue::Selector;
 use patrol::Patrol;
 use slab::Slab;
 use std::{
@@ -25,6 +34,7 @@ use std::{
     io, mem,
     os::fd::RawFd,
 };
+use watch::Watch;
 
 /// The name of a watched descriptor; stale ones find nobody.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,9 +48,6 @@ impl SourceId {
         u64::from(self.generation) << 32 | u64::from(self.index)
     }
 }
-
-/// The token of the driver's own bell: an index that no source has.
-const BELL: u64 = u32::MAX as u64;
 
 /// Who waits at a source.
 #[derive(Clone, Copy)]
@@ -102,10 +109,8 @@ pub(super) struct Poll {
 
 impl Poll {
     pub(super) fn new(bell: WakeHandle) -> io::Result<Poll> {
-        let selector = Selector::new()?;
-        selector.add(bell.raw(), BELL, Watch { read: true, write: false, once: false })?;
         Ok(Poll {
-            selector,
+            selector: Selector::new(&bell)?,
             sources: Slab::new(),
             by_fd: HashMap::new(),
             next_generation: 0,
@@ -141,10 +146,11 @@ impl Poll {
     }
 
     /// Watches the descriptor of a stream, if an `Fd` owns it, before anybody waits: so the `Fd` knows where from the
-    /// start. `true`: it is watched from now on, and what it is ready for will be told at once. What the selector
-    /// refuses is for the twin to explain.
+    /// start. `true`: it is watched from now on, and what it is ready for, or why it never will be, is told at once.
+    /// What the selector refuses is for the twin to explain.
     pub(super) fn watch(&mut self, slot: &mut Slot, done: &mut Vec<Cqe>) -> bool {
-        slot.owned && self.attend(slot, None, done).is_ok_and(|(_, from_now_on)| from_now_on)
+        let from_now_on = slot.owned && self.attend(slot, None, done).is_ok_and(|(_, from_now_on)| from_now_on);
+        from_now_on && Selector::TELLS_ERRORS
     }
 
     /// Watches a slot's descriptor, and lets a waiter queue at it. Tells where, and whether it was not watched as an
@@ -191,7 +197,7 @@ impl Poll {
     }
 
     /// Whether somebody else closed the number of a source, so that it is not watched any more.
-    fn is_gone(&self, index: u32) -> bool {
+    fn is_gone(&mut self, index: u32) -> bool {
         let source = &self.sources[index as usize];
         let id = SourceId { index, generation: source.generation };
         let error = self.selector.check(source.fd, id.token(), source.watch()).err().and_then(|e| e.raw_os_error());

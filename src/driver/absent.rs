@@ -1,0 +1,77 @@
+//! The kernel's ring, where there is none: nobody can make one, so nothing here ever runs.
+
+use crate::{
+    buf::Group,
+    driver::{
+        Call, Counters, Wait, WakeHandle,
+        slots::{Key, Slot},
+        survey::{Attempt, RingInfo},
+    },
+    entry::{Cqe, Interest, Sqe},
+};
+use std::{io, os::fd::RawFd};
+
+/// The uring backend that there is not. The field is private to make it a type like any other outside of this file.
+pub(super) struct Uring(Never);
+
+enum Never {}
+
+impl Uring {
+    pub(super) fn new(_entries: u32, _blocking: usize, _bell: &WakeHandle) -> io::Result<Uring> {
+        Err(absent())
+    }
+
+    pub(super) fn knows(&self, _opcode: u8) -> bool {
+        match self.0 {}
+    }
+
+    pub(super) fn spelled(&self, _slot: &mut Slot) -> Sqe {
+        match self.0 {}
+    }
+
+    pub(super) fn lacks(&mut self, _flag: &'static str) {
+        match self.0 {}
+    }
+
+    pub(super) fn provide(&mut self, _group: &Group, _id: u16) -> io::Result<bool> {
+        match self.0 {}
+    }
+
+    pub(super) fn withdraw(&mut self, _id: u16) {
+        match self.0 {}
+    }
+
+    pub(super) fn push(&mut self, _sqe: &Sqe, _counters: &mut Counters) {
+        match self.0 {}
+    }
+
+    pub(super) fn wait_for(&mut self, _key: Key, _fd: RawFd, _interest: Interest, _counters: &mut Counters) {
+        match self.0 {}
+    }
+
+    pub(super) fn cancel(&mut self, _key: Key, _counters: &mut Counters) -> bool {
+        match self.0 {}
+    }
+
+    pub(super) fn cancel_all(&mut self, _counters: &mut Counters) -> bool {
+        match self.0 {}
+    }
+
+    pub(super) fn turn(&mut self, _wait: Wait, _done: &mut Vec<Cqe>, _counters: &mut Counters) -> io::Result<()> {
+        match self.0 {}
+    }
+}
+
+/// Nothing is asked for, so nothing is noted.
+pub(super) fn look(_entries: u32, _tried: &mut Vec<Attempt>) -> io::Result<RingInfo> {
+    Err(absent())
+}
+
+/// There are no calls of io_uring to ask about.
+pub(super) fn ask() -> Vec<Call> {
+    Vec::new()
+}
+
+fn absent() -> io::Error {
+    io::Error::new(io::ErrorKind::Unsupported, "this system has no io_uring: that is Linux's")
+}

@@ -1,0 +1,18 @@
+//! What a selector is asked for, and what it answers: the same words for epoll and for kqueue.
+
+/// What to watch a descriptor for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Watch {
+    pub(super) read: bool,
+    pub(super) write: bool,
+    /// Once, and then no more until asked again; otherwise from edge to edge.
+    pub(super) once: bool,
+}
+
+/// What became of a descriptor. An error or a hang-up counts as readiness: the call itself will tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Event {
+    pub(super) token: u64,
+    pub(super) read: bool,
+    pub(super) write: bool,
+}

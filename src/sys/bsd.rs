@@ -1,0 +1,136 @@
+//! Reading and writing pipes without blocking, where no call can promise that.
+//!
+//! Nobody's descriptor is made non-blocking here: that would be seen by whoever shares the open file. So a call is made
+//! when `poll(2)` says that it can be. Between the two another reader of the same pipe may take what was there, and
+//! then the call blocks until there is more; a pipe with several readers wants a descriptor that does not block by
+//! itself, which is left as it is and called at once.
+
+use crate::sys::unix::{is_nonblocking, ret};
+use std::os::fd::RawFd;
+
+/// As much as a pipe takes without blocking when it can be written to at all: `PIPE_BUF`, which is this everywhere.
+const AT_ONCE: usize = 512;
+
+/// `readv(2)` that answers `-EAGAIN` instead of waiting. Without room there is nothing to wait for.
+///
+/// # Safety
+/// The `count` buffers at `iov` are writable (Lent).
+pub(crate) unsafe fn readv_nowait(fd: RawFd, iov: *const libc::iovec, count: i32) -> i32 {
+    // SAFETY: Lent: the array, by this function's contract.
+    let room = unsafe { first(iov, count) }.is_some();
+    match if room { ready(fd, libc::POLLIN) } else { Ok(()) } {
+        // SAFETY: Lent, by this function's contract: the array and its buffers are there, and writable.
+        Ok(()) => ret(unsafe { libc::readv(fd, iov, count) }),
+        Err(again) => again,
+    }
+}
+
+/// `writev(2)` that answers `-EAGAIN` instead of waiting. Into what blocks by itself it writes little at once.
+///
+/// # Safety
+/// The `count` buffers at `iov` are readable (Lent).
+pub(crate) unsafe fn writev_nowait(fd: RawFd, iov: *const libc::iovec, count: i32) -> i32 {
+    // SAFETY: Lent: the array again, which nobody changes before completion.
+    match unsafe { first(iov, count) }.filter(|_| !is_nonblocking(fd)) {
+        Some(first) => match ready(fd, libc::POLLOUT) {
+            // SAFETY: Lent: the beginning of one of the buffers, which are readable.
+            Ok(()) => ret(unsafe { libc::write(fd, first.iov_base, first.iov_len.min(AT_ONCE)) }),
+            Err(again) => again,
+        },
+        // SAFETY: Lent, by this function's contract: the array and its bytes are there, and readable.
+        None => ret(unsafe { libc::writev(fd, iov, count) }),
+    }
+}
+
+/// The first buffer that is not empty.
+///
+/// # Safety
+/// There are `count` buffers at `iov`.
+unsafe fn first(iov: *const libc::iovec, count: i32) -> Option<libc::iovec> {
+    let count = usize::try_from(count).ok().filter(|&count| count > 0)?;
+    // SAFETY: Lent, by this function's contract: so many entries, which stay as they are while the call lasts.
+    let all = unsafe { std::slice::from_raw_parts(iov, count) };
+    all.iter().find(|iov| iov.iov_len > 0).copied()
+}
+
+/// Whether a call on `fd` will not block, or else what to answer instead.
+fn ready(fd: RawFd, events: i16) -> Result<(), i32> {
+    let mut ask = libc::pollfd { fd, events, revents: 0 };
+    // SAFETY: Kernel's word: `ask` is one live, writable entry.
+    match ret(unsafe { libc::poll(&mut ask, 1, 0) } as isize) {
+        0 if !is_nonblocking(fd) => Err(-libc::EAGAIN),
+        error if error < 0 => Err(error),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::unix::{check, set_nonblocking};
+    use std::{
+        os::fd::{AsRawFd, FromRawFd, OwnedFd},
+        sync::mpsc,
+        thread,
+        time::Duration,
+    };
+
+    fn pipe() -> [OwnedFd; 2] {
+        let mut ends = [0; 2];
+        // SAFETY: Kernel's word: there is room for two numbers.
+        check(unsafe { libc::pipe(ends.as_mut_ptr()) }).unwrap();
+        // SAFETY: Fresh descriptor: each end was just made.
+        ends.map(|fd| unsafe { OwnedFd::from_raw_fd(fd) })
+    }
+
+    fn read(fd: &OwnedFd, room: &mut [u8]) -> i32 {
+        let mut iov = [&mut [], room]
+            .map(|part: &mut [u8]| libc::iovec { iov_base: part.as_mut_ptr().cast(), iov_len: part.len() });
+        // SAFETY: Lent: both buffers and the array live until the call returns.
+        unsafe { readv_nowait(fd.as_raw_fd(), iov.as_mut_ptr(), 2) }
+    }
+
+    fn write(fd: &OwnedFd, bytes: &[u8]) -> i32 {
+        let mut iov = [&[], bytes]
+            .map(|part: &[u8]| libc::iovec { iov_base: part.as_ptr().cast_mut().cast(), iov_len: part.len() });
+        // SAFETY: Lent: the bytes and the array live until the call returns.
+        unsafe { writev_nowait(fd.as_raw_fd(), iov.as_mut_ptr(), 2) }
+    }
+
+    /// Calls on a thread of its own, so that one that blocks is a failure and no standstill.
+    fn soon<T: Send + 'static>(call: impl FnOnce() -> T + Send + 'static) -> T {
+        let (tell, told) = mpsc::channel();
+        thread::spawn(move || tell.send(call()));
+        told.recv_timeout(Duration::from_secs(10)).expect("the call blocks")
+    }
+
+    #[test]
+    fn an_empty_pipe_is_not_waited_for() {
+        let [reader, writer] = pipe();
+        let (reader, empty, nothing) = soon(move || {
+            let (empty, nothing) = (read(&reader, &mut [0; 4]), read(&reader, &mut []));
+            (reader, empty, nothing)
+        });
+        assert_eq!((empty, nothing), (-libc::EAGAIN, 0));
+        assert_eq!(write(&writer, b"abc"), 3);
+        assert_eq!(read(&reader, &mut [0; 2]), 2);
+        drop(writer);
+        assert_eq!((read(&reader, &mut [0; 2]), read(&reader, &mut [0; 2])), (1, 0));
+    }
+
+    /// Red when more is written than what a pipe must have room for.
+    #[test]
+    fn a_pipe_is_filled_without_blocking() {
+        let [reader, writer] = pipe();
+        let (writer, last) = soon(move || {
+            let results = (0..100_000).map(|_| write(&writer, &[7; 100_000]));
+            let last = results.take_while(|&n| n > 0).inspect(|&n| assert!(n <= 512)).count();
+            (writer, last)
+        });
+        assert!(last > 1, "{last}");
+        assert_eq!((write(&writer, &[7]), write(&writer, &[])), (-libc::EAGAIN, 0));
+        set_nonblocking(writer.as_raw_fd(), true).unwrap();
+        while read(&reader, &mut [0; 10_000]) > 0 {}
+        assert_eq!(write(&writer, &[7; 10_000]), 10_000, "what does not block by itself takes all");
+    }
+}

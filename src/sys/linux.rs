@@ -1,0 +1,58 @@
+//! What only Linux has: eventfd, epoll to the nanosecond, and reads and writes that promise not to block.
+
+use crate::sys::unix::{check, is_nonblocking, ret};
+use std::{
+    io,
+    os::fd::{FromRawFd, OwnedFd, RawFd},
+};
+
+/// A counter that wakes whoever waits for it: the remote end of a driver's sleep.
+pub(crate) fn eventfd() -> io::Result<OwnedFd> {
+    // SAFETY: Plain call: a count to start from, and flags.
+    let fd = check(unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) })?;
+    // SAFETY: Fresh descriptor: `eventfd` succeeded, so nobody else has this number.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// `epoll_pwait2(2)`, asked for by its number: C libraries older than the kernel have no name for it.
+///
+/// # Safety
+/// `room` has space for `len` events, and `limit` is null or names a time.
+pub(crate) unsafe fn epoll_pwait2(
+    epoll: RawFd,
+    room: *mut libc::epoll_event,
+    len: usize,
+    limit: *const libc::timespec,
+) -> i32 {
+    let no_mask = std::ptr::null::<libc::sigset_t>();
+    // SAFETY: Kernel's word: the room and the limit are as this function's contract says, and there is no signal mask.
+    let n = unsafe { libc::syscall(libc::SYS_epoll_pwait2, epoll, room, len as i32, limit, no_mask, 0) };
+    n as i32
+}
+
+/// `readv(2)` that never blocks and never changes the descriptor: `-EAGAIN` instead of waiting, `-EOPNOTSUPP` where the
+/// file cannot promise that.
+///
+/// # Safety
+/// The `count` buffers at `iov` are writable (Lent).
+pub(crate) unsafe fn readv_nowait(fd: RawFd, iov: *const libc::iovec, count: i32) -> i32 {
+    // SAFETY: Lent, by this function's contract: the array and its buffers are there, and writable.
+    match ret(unsafe { libc::preadv2(fd, iov, count, -1, libc::RWF_NOWAIT) }) {
+        // SAFETY: Lent, likewise; nothing was read by the call before.
+        no if no == -libc::EOPNOTSUPP && is_nonblocking(fd) => ret(unsafe { libc::readv(fd, iov, count) }),
+        res => res,
+    }
+}
+
+/// `writev(2)` that never blocks and never changes the descriptor.
+///
+/// # Safety
+/// The `count` buffers at `iov` are readable (Lent).
+pub(crate) unsafe fn writev_nowait(fd: RawFd, iov: *const libc::iovec, count: i32) -> i32 {
+    // SAFETY: Lent, by this function's contract: the array and its bytes are there, and readable.
+    match ret(unsafe { libc::pwritev2(fd, iov, count, -1, libc::RWF_NOWAIT) }) {
+        // SAFETY: Lent, likewise; nothing was written by the call before.
+        no if no == -libc::EOPNOTSUPP && is_nonblocking(fd) => ret(unsafe { libc::writev(fd, iov, count) }),
+        res => res,
+    }
+}
