@@ -456,8 +456,8 @@ impl Core {
             None if cqe.is_final() => return self.slots.complete(key, cqe),
             _ => return None,
         };
-        if let (Backend::Uring(uring), true) = (&mut self.backend, stream.was_refused_the_flag(cqe)) {
-            uring.lacks(stream.rule.flag);
+        if let (Backend::Uring(uring), Some(flag)) = (&mut self.backend, stream.refused_flag(cqe)) {
+            uring.lacks(flag);
         }
         let (told, then) = stream.judge(cqe, selects, ending);
         let effect = match told {

@@ -21,7 +21,7 @@ pub(crate) struct Stream {
     pub(super) queue: VecDeque<Cqe>,
     /// What was asked for is a multishot entry.
     pub(super) multishot: bool,
-    flag: Flag,
+    trust: Trust,
     /// The kernel was told to stop, because nobody fetches.
     stopped: bool,
     /// Attempts since the last answer that ended for lack of something.
@@ -30,7 +30,7 @@ pub(crate) struct Stream {
 
 /// What is known of the flag that makes an entry a multishot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Flag {
+enum Trust {
     /// Nothing.
     Untried,
     /// The entry was refused with it, and is tried without: the flag may be unknown, or the request be wrong.
@@ -69,7 +69,7 @@ impl Stream {
             rule,
             queue: VecDeque::new(),
             multishot: false,
-            flag: Flag::Untried,
+            trust: Trust::Untried,
             stopped: false,
             failures: 0,
         })
@@ -103,23 +103,23 @@ impl Stream {
     /// There was an answer, so the entry was right as it was.
     fn answered(&mut self) {
         self.failures = 0;
-        self.flag = match self.flag {
-            _ if self.multishot => Flag::Taken,
-            Flag::Doubted => Flag::Suspect,
-            flag => flag,
+        self.trust = match self.trust {
+            _ if self.multishot => Trust::Taken,
+            Trust::Doubted => Trust::Suspect,
+            trust => trust,
         };
     }
 
     /// Whether to ask by a multishot, where the kernel is not known to have none.
     pub(super) fn dares(&self) -> bool {
-        self.flag != Flag::Doubted
+        self.trust != Trust::Doubted
     }
 
     /// What to do when an answer is none, but the lack of something.
     fn lacks(&mut self, error: i32, selects: bool) -> Option<Then> {
         match error {
-            libc::EINVAL if self.multishot && self.flag != Flag::Taken => {
-                self.flag = Flag::Doubted;
+            libc::EINVAL if self.multishot && self.trust != Trust::Taken => {
+                self.trust = Trust::Doubted;
                 Some(Then::Again)
             }
             libc::ECANCELED if self.stopped => Some(Then::Rest),
@@ -137,9 +137,10 @@ impl Stream {
         }
     }
 
-    /// Whether an answer shows that the entry is right, and only the flag of a multishot is refused.
-    pub(super) fn was_refused_the_flag(&self, cqe: Cqe) -> bool {
-        self.multishot && self.flag == Flag::Suspect && cqe.res == -libc::EINVAL
+    /// The flag of a multishot, if an answer shows that the entry is right but for that.
+    pub(super) fn refused_flag(&self, cqe: Cqe) -> Option<&'static str> {
+        let refused = self.multishot && self.trust == Trust::Suspect && cqe.res == -libc::EINVAL;
+        self.rule.flag.as_ref().filter(|_| refused).map(|flag| flag.name)
     }
 
     /// Everything was fetched, and more is wanted.
@@ -151,10 +152,10 @@ impl Stream {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::entry::Flag;
 
     static RULE: Multishot = Multishot {
-        flag: "TEST",
-        mark: |sqe| sqe,
+        flag: Some(Flag { name: "TEST", set: |sqe| sqe }),
         after: |res| match res {
             1.. => After::More,
             0 => After::End,
@@ -201,14 +202,14 @@ mod tests {
         let mut stream = Stream::new(&RULE);
         let refused = last(-libc::EINVAL);
         stream.multishot = true;
-        assert!(stream.dares() && !stream.was_refused_the_flag(refused), "it may be the request");
+        assert!(stream.dares() && stream.refused_flag(refused).is_none(), "it may be the request");
         assert_eq!(stream.judge(refused, false, false), (None, Then::Again));
         assert!(!stream.dares());
         stream.multishot = false;
         stream.judge(last(1), false, false);
         assert!(stream.dares(), "it may have been too early");
         stream.multishot = true;
-        assert!(stream.was_refused_the_flag(refused));
+        assert_eq!(stream.refused_flag(refused), Some("TEST"));
         assert_eq!(stream.judge(refused, false, false), (None, Then::Again));
         stream.multishot = false;
         assert_eq!(stream.judge(refused, false, false), (Some(refused), Then::End));

@@ -70,8 +70,9 @@ impl Uring {
     /// A slot's entry as the kernel gets it: a stream's is a multishot, if the kernel takes such.
     pub(super) fn spelled(&self, slot: &mut Slot) -> Sqe {
         let Some(stream) = &mut slot.stream else { return slot.sqe };
-        stream.multishot = stream.dares() && !self.known.lacks(stream.rule.flag);
-        if stream.multishot { (stream.rule.mark)(slot.sqe) } else { slot.sqe }
+        let flag = stream.rule.flag.as_ref().filter(|flag| stream.dares() && !self.known.lacks(flag.name));
+        stream.multishot = flag.is_some();
+        flag.map_or(slot.sqe, |flag| (flag.set)(slot.sqe))
     }
 
     /// Remembers that the kernel has no such flag.
@@ -244,8 +245,7 @@ fn employ(ring: &Ring, blocking: usize) {
 const PBUF_RING: &str = "PBUF_RING";
 
 /// What may be hidden beside opcodes: abilities that came later than the opcode they belong to.
-pub(super) const ABILITIES: [&str; 5] =
-    ["ACCEPT_MULTISHOT", "POLL_ADD_MULTI", "RECV_MULTISHOT", "TIMEOUT_MULTISHOT", PBUF_RING];
+pub(super) const ABILITIES: [&str; 4] = ["ACCEPT_MULTISHOT", "POLL_ADD_MULTI", "RECV_MULTISHOT", PBUF_RING];
 
 impl Known {
     fn lacks(&self, ability: &str) -> bool {

@@ -9,6 +9,6 @@ mod sqe;
 mod twin;
 
 pub use cqe::{Cqe, CqeFlags};
-pub use multishot::{After, Multishot};
+pub use multishot::{After, Flag, Multishot};
 pub use sqe::{Sqe, SqeFlags};
 pub use twin::{Interest, Place, Twin};

@@ -8,12 +8,19 @@ use std::fmt;
 ///
 /// The entry itself is that of a single answer.
 pub struct Multishot {
-    /// The kernel's name for it, without its `IORING_`: `ACCEPT_MULTISHOT`. `ANNULUS_HIDE_OPS` knows it by this name.
-    pub flag: &'static str,
-    /// Makes of an entry that is answered once one that the kernel answers until it ends.
-    pub mark: fn(Sqe) -> Sqe,
+    /// How the kernel is asked for all answers at once. `None`: it is asked for each by itself.
+    pub flag: Option<Flag>,
     /// What an answer, a result or `-errno`, means for the next one.
     pub after: fn(res: i32) -> After,
+}
+
+/// What makes of an entry that is answered once one that the kernel answers until it ends.
+#[derive(Debug)]
+pub struct Flag {
+    /// The kernel's name for it, without its `IORING_`: `ACCEPT_MULTISHOT`. `ANNULUS_HIDE_OPS` knows it by this name.
+    pub name: &'static str,
+    /// Sets it.
+    pub set: fn(Sqe) -> Sqe,
 }
 
 /// What comes after an answer.
@@ -29,6 +36,6 @@ pub enum After {
 
 impl fmt::Debug for Multishot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Multishot({})", self.flag)
+        write!(f, "Multishot({})", self.flag.as_ref().map_or("one by one", |flag| flag.name))
     }
 }

@@ -2,15 +2,14 @@
 
 use crate::{
     driver::Fd,
-    entry::{After, Cqe, Interest, Multishot, Sqe, Twin},
+    entry::{After, Cqe, Flag, Interest, Multishot, Sqe, Twin},
     op::{Multi, MultiOp, Op, multi, poll},
     sys,
 };
 use std::{io, os::fd::AsRawFd};
 
 pub(super) static MULTISHOT: Multishot = Multishot {
-    flag: "POLL_ADD_MULTI",
-    mark: |sqe| Sqe { len: sqe.len | sys::IORING_POLL_ADD_MULTI, ..sqe },
+    flag: Some(Flag { name: "POLL_ADD_MULTI", set: |sqe| Sqe { len: sqe.len | sys::IORING_POLL_ADD_MULTI, ..sqe } }),
     after: |res| if res >= 0 { After::Change } else { After::End },
 };
 
@@ -58,8 +57,8 @@ unsafe impl MultiOp for PollMulti {
 /// Tells each time that a descriptor becomes ready, by one request where the kernel can (since Linux 5.13).
 ///
 /// An item means that something has changed since the last one: there is something to read again, or room to write, or
-/// the peer has gone. What was not read is not told again, so read until there is nothing. Readiness may be told twice,
-/// and by one item for several changes. An error is the last item.
+/// the peer has gone. What was not read may not be told again, so read until there is nothing. Readiness may be told
+/// twice, and by one item for several changes. An error is the last item.
 pub fn poll_multi(fd: &Fd, interest: Interest) -> Multi<PollMulti> {
     multi(PollMulti { fd: fd.clone(), interest })
 }

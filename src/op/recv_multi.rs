@@ -2,15 +2,17 @@
 
 use crate::{
     driver::{BufRing, Fd, ProvidedBuf},
-    entry::{After, Cqe, Multishot, Sqe, Twin},
+    entry::{After, Cqe, Flag, Multishot, Sqe, Twin},
     op::{Multi, MultiOp, Op, multi, recv},
     sys,
 };
 use std::{io, os::fd::AsRawFd, ptr};
 
 pub(super) static MULTISHOT: Multishot = Multishot {
-    flag: "RECV_MULTISHOT",
-    mark: |sqe| Sqe { ioprio: sqe.ioprio | sys::IORING_RECV_MULTISHOT as u16, ..sqe },
+    flag: Some(Flag {
+        name: "RECV_MULTISHOT",
+        set: |sqe| Sqe { ioprio: sqe.ioprio | sys::IORING_RECV_MULTISHOT as u16, ..sqe },
+    }),
     after: |res| if res > 0 { After::More } else { After::End },
 };
 
