@@ -222,7 +222,7 @@ mod tests {
         crate::op::bind(&listener, SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
         let mut accepting = accept_multi(&listener);
         poll_idle(&mut accepting).await;
-        for _ in 0..100 {
+        for _ in 0..100_000 {
             if crate::metrics().driver.rearms > 0 {
                 break;
             }

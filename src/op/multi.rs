@@ -164,3 +164,104 @@ impl<T: MultiOp> fmt::Debug for Multi<T> {
         write!(f, "Multi({state})")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::{
+        BufRing, Fd, op,
+        testing::{settle, socket_pair},
+        time::{sleep, timeout},
+    };
+    use std::{
+        os::{fd::OwnedFd, unix::net::UnixStream},
+        time::Duration,
+    };
+
+    /// Numbers without a pattern, the same in each run.
+    struct Dice(u64);
+
+    impl Dice {
+        fn roll(&mut self, sides: u64) -> u64 {
+            self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            (self.0 >> 33) % sides
+        }
+    }
+
+    /// The byte that is sent at `n`.
+    fn byte(n: usize) -> u8 {
+        (n % 251) as u8
+    }
+
+    /// Sends `total` bytes in pieces, and hangs up.
+    async fn talk(peer: UnixStream, total: usize, mut dice: Dice) {
+        let (fd, mut sent) = (Fd::new(OwnedFd::from(peer)), 0);
+        while sent < total {
+            let end = total.min(sent + 1 + dice.roll(100) as usize);
+            let (n, _) = op::send(&fd, (sent..end).map(byte).collect::<Vec<u8>>()).await;
+            sent += n.unwrap();
+            if dice.roll(4) == 0 {
+                sleep(Duration::from_micros(dice.roll(500))).await;
+            }
+        }
+    }
+
+    /// Receives by streams that are cancelled, starved and started again, and by single receives, until the end.
+    async fn listen(fd: Fd, bufs: BufRing, mut dice: Dice) -> usize {
+        let (mut got, mut held) = (0, Vec::new());
+        loop {
+            let (mut stream, mut left, mut cancelled) = (op::recv_multi(&fd, &bufs), dice.roll(20), false);
+            loop {
+                let wait = Duration::from_micros(dice.roll(2000));
+                match timeout(wait, stream.next()).await {
+                    Ok(None) if cancelled => break,
+                    Ok(None) => return got,
+                    Ok(Some(buf)) => {
+                        let buf = buf.unwrap();
+                        assert!(!buf.is_empty() && buf.iter().zip(got..).all(|(&b, n)| b == byte(n)), "at {got}");
+                        got += buf.len();
+                        held.push(buf);
+                    }
+                    Err(_) => held.clear(),
+                }
+                held.truncate(dice.roll(4) as usize);
+                left = left.saturating_sub(1);
+                if left == 0 {
+                    stream.cancel();
+                    cancelled = true;
+                }
+            }
+            held.clear();
+            if dice.roll(2) == 0 {
+                let mut changes = op::poll_multi(&fd, crate::entry::Interest::Read);
+                changes.next().await.unwrap().unwrap();
+                match op::recv_provided(&fd, &bufs).await {
+                    Ok(None) => return got,
+                    Ok(Some(buf)) => {
+                        assert!(buf.iter().zip(got..).all(|(&b, n)| b == byte(n)), "at {got}");
+                        got += buf.len();
+                    }
+                    Err(e) => assert_eq!(e.raw_os_error(), Some(libc::ENOBUFS)),
+                }
+            }
+        }
+    }
+
+    /// Red when a byte is lost or doubled at a cancel, a buffer is lost, or a stream hangs.
+    #[crate::test]
+    async fn a_storm_of_streams_over_few_buffers_loses_nothing() {
+        const TOTAL: usize = 20_000;
+        let bufs = BufRing::new(4, 40).unwrap();
+        let mut listeners = Vec::new();
+        for n in 0..8 {
+            let (a, b) = socket_pair();
+            crate::spawn(talk(b, TOTAL, Dice(n)));
+            listeners.push(crate::spawn(listen(a, bufs.clone(), Dice(100 + n))));
+        }
+        for listener in listeners {
+            let got = timeout(Duration::from_secs(30), listener).await.expect("a stream hangs").unwrap();
+            assert_eq!(got, TOTAL);
+        }
+        settle().await;
+        assert_eq!((bufs.offered(), crate::metrics().driver.strays), (4, 0));
+    }
+}
