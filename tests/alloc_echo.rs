@@ -17,6 +17,7 @@ use std::{
     },
     task::{Poll, Waker},
     thread,
+    time::Duration,
 };
 
 struct Counting;
@@ -94,6 +95,20 @@ async fn an_echo_allocates_nothing() {
     print(&start, &end);
     assert_eq!(end.driver.twins_pool, 0, "sockets have nothing to do with the pool");
     assert_eq!(end.pool.threads, 0);
+    drop(client);
+    server.await.unwrap();
+}
+
+/// The poll driver looks after those who wait, for the first time a second after they began.
+#[annulus::test]
+async fn a_look_after_an_idle_connection_allocates_nothing() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    let server = annulus::spawn(serve(listener.accept().await.unwrap().0));
+    annulus::time::sleep(Duration::from_millis(1)).await;
+    let before = ALLOCATIONS.get();
+    annulus::time::sleep(Duration::from_millis(1200)).await;
+    assert_eq!(ALLOCATIONS.get() - before, 0, "allocations in an idle second");
     drop(client);
     server.await.unwrap();
 }

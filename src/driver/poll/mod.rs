@@ -322,15 +322,20 @@ impl Poll {
     /// somebody else closed is not watched any more, and nothing tells.
     fn go_round(&mut self, wait: Wait, done: &mut Vec<Cqe>) {
         let Some(from) = self.patrol.is_due(wait) else { return };
-        let all = self.sources.iter().filter(|(index, source)| *index >= from && !source.is_idle());
-        let some: Vec<u32> = all.take(patrol::ROUND).map(|(index, _)| index as u32).collect();
-        for &index in &some {
-            if self.is_gone(index) {
-                self.end(index, done);
+        let mut left = patrol::ROUND;
+        for index in from..self.sources.capacity() {
+            if self.sources.get(index).is_none_or(Source::is_idle) {
+                continue;
+            }
+            if self.is_gone(index as u32) {
+                self.end(index as u32, done);
+            }
+            left -= 1;
+            if left == 0 {
+                return self.patrol.went(Some(index));
             }
         }
-        let last = some.last().map(|&index| index as usize);
-        self.patrol.went(if some.len() < patrol::ROUND { None } else { last });
+        self.patrol.went(None);
     }
 
     /// Asks again for a bare number, whose watch has ended with the event.
