@@ -1,6 +1,6 @@
 //! Reads a file with the ring alone: `cargo run --example ring -- README.md`.
 
-#[cfg(target_os = "linux")]
+#[cfg(not(annulus_kqueue))]
 fn main() -> std::io::Result<()> {
     use annulus::ring::{Ring, Sqe};
     use std::{env, fs::File, io::Write, os::fd::AsRawFd};
@@ -29,7 +29,7 @@ fn main() -> std::io::Result<()> {
     }
 }
 
-#[cfg(not(target_os = "linux"))]
+#[cfg(annulus_kqueue)]
 fn main() {
     eprintln!("io_uring is Linux's own");
 }

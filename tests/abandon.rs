@@ -6,17 +6,18 @@ mod scenes;
 #[path = "sound/mod.rs"]
 mod sound;
 
+#[cfg(not(annulus_kqueue))]
+use annulus::ring::{Ring, Sqe};
 use annulus::{
     DriverKind, Runtime,
     buf::IoBufMut,
     op::{self, Recv, Submit},
-    ring::{Ring, Sqe},
     spawn,
     time::{Duration, timeout},
 };
 use scenes::{Flight, SCENES, Scene};
 use sound::{
-    Guarded, Yard, a_moment, alone, descriptors, end, no_more_than, on_both, poll_once, runtime, settle, socket_pair,
+    Guarded, Yard, a_moment, descriptors, end, no_more_than, on_both, poll_once, runtime, settle, socket_pair,
 };
 use static_assertions::assert_not_impl_any;
 use std::{
@@ -230,9 +231,10 @@ fn forgotten() {
 }
 
 /// The control of all of the above: a buffer that is dropped during its read does lose its canary.
+#[cfg(not(annulus_kqueue))]
 #[test]
 fn the_canary_sees_a_late_write() {
-    let _alone = alone();
+    let _alone = sound::alone();
     let (fd, mut peer) = socket_pair();
     let (yard, mut ring) = (
         Yard::new(),
@@ -389,6 +391,7 @@ fn an_overflowing_completion_queue_loses_nothing() {
 
 /// Makes the kernel refuse every submission from this thread that does not wait: the full submission queue cannot be
 /// emptied then before the next turn.
+#[cfg(not(annulus_kqueue))]
 fn refuse_submissions() {
     let load = |k: usize| libc::sock_filter {
         code: (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16,
@@ -421,6 +424,7 @@ fn refuse_submissions() {
 }
 
 /// Whatever happens to operations that never reached the submission queue: they are cancelled, abandoned, or done.
+#[cfg(not(annulus_kqueue))]
 fn in_the_backlog(entries: u32) {
     refuse_submissions();
     let (a, yard) = (runtime(DriverKind::Uring, entries), Yard::new());
@@ -449,9 +453,10 @@ fn in_the_backlog(entries: u32) {
     end(a, "a full backlog");
 }
 
+#[cfg(not(annulus_kqueue))]
 #[test]
 fn operations_in_the_backlog_are_cancelled_too() {
-    let _alone = alone();
+    let _alone = sound::alone();
     if sound::try_runtime("operations_in_the_backlog", annulus::Builder::new().driver(DriverKind::Uring)).is_none() {
         return;
     }

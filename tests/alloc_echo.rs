@@ -1,6 +1,5 @@
 //! What the work costs in allocations once it is warm: an echo none, a wake from another thread none, a connection a
 //! stated few. Prints what a round trip costs in turns, enters and entries.
-#![cfg(target_os = "linux")]
 
 use annulus::{
     Metrics,

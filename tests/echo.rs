@@ -1,5 +1,5 @@
 //! The example `echo`, seen from outside: by clients of another make, over many connections, on both drivers.
-#![cfg(target_os = "linux")]
+#![cfg(target_os = "linux")] // whose loopback has an address for every client
 
 #[path = "outside/example.rs"]
 mod example;

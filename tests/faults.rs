@@ -1,6 +1,5 @@
 //! What goes wrong around a runtime: signals at any moment, no descriptor left, thousands of connections that say
 //! nothing, peers that refuse, reset and vanish.
-#![cfg(target_os = "linux")]
 
 #[path = "outside/again.rs"]
 mod again;
@@ -14,6 +13,7 @@ mod idle;
 mod limits;
 #[path = "faults/peers.rs"]
 mod peers;
+#[cfg(target_os = "linux")] // which sends them to one thread of many
 #[path = "faults/signals.rs"]
 mod signals;
 #[path = "sound/mod.rs"]

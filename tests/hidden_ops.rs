@@ -1,5 +1,5 @@
 //! Each operation on the uring driver, on a kernel that seems to lack it: its twin does it, and the counters say so.
-#![cfg(target_os = "linux")]
+#![cfg(not(annulus_kqueue))] // there is no ring
 
 #[path = "outside/again.rs"]
 mod again;

@@ -1,6 +1,6 @@
 //! Descriptors and threads that must not be left behind. All tests here hold one lock: they count what the whole
 //! process has.
-#![cfg(target_os = "linux")]
+#![cfg(target_os = "linux")] // which tells both in /proc
 
 use annulus::{
     Builder, DriverKind, Fd, Runtime,

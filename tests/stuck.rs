@@ -1,6 +1,5 @@
 //! What never comes to an end on a thread of the pool, or of the kernel's own, keeps nobody else waiting: opens of a
 //! FIFO without a peer, closures that wait for ever. What cannot move all the same is told.
-#![cfg(target_os = "linux")]
 
 #[allow(dead_code, reason = "what these tests look at is not whether the other process passes alone")]
 #[path = "outside/again.rs"]

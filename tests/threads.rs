@@ -1,5 +1,4 @@
 //! The runtime among other threads: wakes from afar, closures that block, timers, and several runtimes at once.
-#![cfg(target_os = "linux")]
 
 use annulus::{
     Builder, DriverKind, JoinHandle,
