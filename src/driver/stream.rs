@@ -111,6 +111,7 @@ impl Stream {
     }
 
     /// Whether to ask by a multishot, where the kernel is not known to have none.
+    #[allow(dead_code, reason = "where there is no ring, nobody dares")]
     pub(super) fn dares(&self) -> bool {
         self.trust != Trust::Doubted
     }
