@@ -1,5 +1,6 @@
 //! What the work costs in allocations once it is warm: an echo none, a wake from another thread none, a connection a
 //! stated few. Prints what a round trip costs in turns, enters and entries.
+#![cfg(not(annulus_kqueue = "emulated"))] // the emulation of kqueue allocates where a kernel would not
 
 use annulus::{
     Metrics,

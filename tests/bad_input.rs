@@ -270,8 +270,10 @@ fn the_environment_is_taken_at_its_word() {
         (vec![("ANNULUS_HIDE_OPS", "RECV,NOSUCH")], ["ANNULUS_HIDE_OPS names `NOSUCH`", "no opcode"]),
         (vec![("ANNULUS_HIDE_OPS", "recv"), ("ANNULUS_DRIVER", "uring")], ["names `recv`", "RECV is one"]),
     ] {
-        // Who hides operations hides them from the ring.
-        if let (Err(e), "ANNULUS_HIDE_OPS") = (annulus::probe().ring(), variables[0].0) {
+        // Who hides operations hides them from the ring, and without io_uring nobody sets a ring up.
+        let is_of_ring =
+            variables[0].0 != "ANNULUS_DRIVER" && (cfg!(annulus_kqueue) || variables[0].0 != "ANNULUS_SETUP");
+        if let (Err(e), true) = (annulus::probe().ring(), is_of_ring) {
             skip("the_environment_is_taken_at_its_word", e);
             continue;
         }

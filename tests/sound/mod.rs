@@ -296,6 +296,10 @@ pub(crate) fn descriptors() -> BTreeMap<i32, String> {
     let mut all: BTreeMap<i32, String> = all.filter_map(|entry| name(entry.unwrap())).collect();
     // The folder itself is open while it is read.
     all.retain(|_, what| !what.starts_with("/proc/"));
+    if cfg!(annulus_kqueue = "emulated") {
+        // What a closed queue was made of closes when the next one is made: nobody tells the emulation sooner.
+        all.retain(|_, what| !what.starts_with("anon_inode:[event"));
+    }
     all
 }
 
