@@ -35,7 +35,7 @@ bitflags::bitflags! {
 /// let sqe = Sqe::nop().user_data(7);
 /// assert!(format!("{sqe:?}").starts_with("NOP {"));
 /// ```
-#[repr(C)]
+#[repr(C, align(8))]
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub struct Sqe {
     /// `IORING_OP_*`.

@@ -1,6 +1,9 @@
 //! What only Linux has: eventfd, epoll to the nanosecond, and reads and writes that promise not to block.
 
-use crate::sys::unix::{check, is_nonblocking, ret};
+use crate::sys::{
+    __kernel_timespec,
+    unix::{check, is_nonblocking, ret},
+};
 use std::{
     io,
     os::fd::{FromRawFd, OwnedFd, RawFd},
@@ -24,8 +27,13 @@ pub(crate) unsafe fn epoll_pwait2(
     len: usize,
     limit: *const libc::timespec,
 ) -> i32 {
+    // SAFETY: Kernel's word: null or a time, by this function's contract.
+    let limit = unsafe { limit.as_ref() };
+    // The kernel's own time, which has 64 bits where that of the C library may have 32.
+    let limit = limit.map(|time| __kernel_timespec { tv_sec: time.tv_sec as _, tv_nsec: time.tv_nsec as _ });
+    let limit = limit.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
     let no_mask = std::ptr::null::<libc::sigset_t>();
-    // SAFETY: Kernel's word: the room and the limit are as this function's contract says, and there is no signal mask.
+    // SAFETY: Kernel's word: the room is as this function's contract says, the limit is ours, and there is no mask.
     let n = unsafe { libc::syscall(libc::SYS_epoll_pwait2, epoll, room, len as i32, limit, no_mask, 0) };
     n as i32
 }

@@ -333,8 +333,8 @@ pub(crate) fn set_nonblocking(fd: RawFd, on: bool) -> io::Result<()> {
 pub(crate) fn timespec(duration: Duration) -> libc::timespec {
     // SAFETY: Plain bytes: all-zero is a value of `timespec`.
     let mut ts = unsafe { MaybeUninit::<libc::timespec>::zeroed().assume_init() };
-    ts.tv_sec = libc::time_t::try_from(duration.as_secs()).unwrap_or(libc::time_t::MAX);
-    ts.tv_nsec = duration.subsec_nanos().into();
+    ts.tv_sec = duration.as_secs().try_into().unwrap_or(i32::MAX.into());
+    ts.tv_nsec = (duration.subsec_nanos() as i32).into();
     ts
 }
 
