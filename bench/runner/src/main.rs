@@ -48,13 +48,14 @@ const fn contender(name: &'static str, program: &'static str, args: &'static [&'
     Contender { name, program, args, driver: None }
 }
 
-const CONTENDERS: [Contender; 9] = [
+const CONTENDERS: [Contender; 10] = [
     contender("floor-epoll", "echo-epoll", &[]),
     contender("floor-uring", "echo-uring", &[]),
     contender(REFERENCE, "echo-uring-best", &[]),
     contender("tokio", "echo-tokio", &[]),
     contender("monoio", "echo-monoio", &[]),
     contender("monoio-defer", "echo-monoio", &["--defer"]),
+    contender("monoio-legacy", "echo-monoio", &["--legacy"]),
     Contender { driver: Some("uring"), ..contender("annulus-uring", "echo-annulus", &[]) },
     Contender { driver: Some("poll"), ..contender("annulus-poll", "echo-annulus", &[]) },
     contender(CONTROL, "echo-uring-best", &[]),

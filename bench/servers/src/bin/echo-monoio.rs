@@ -1,4 +1,5 @@
-//! Echo on monoio's io_uring driver: its default ring, or with `--defer` the flags that its builder lets a user pass.
+//! Echo on monoio: its io_uring driver with the default ring, or with `--defer` the flags that its builder lets a user
+//! pass; or with `--legacy` its other driver, which is epoll by way of mio.
 
 use monoio::io::{AsyncReadRent, AsyncWriteRentExt};
 use monoio::net::{TcpListener, TcpStream};
@@ -30,6 +31,9 @@ async fn serve() -> std::io::Result<()> {
 }
 
 fn main() -> std::io::Result<()> {
+    if servers::flag("--legacy") {
+        return monoio::RuntimeBuilder::<monoio::LegacyDriver>::new().build()?.block_on(serve());
+    }
     let mut ring = io_uring::IoUring::builder();
     if servers::flag("--defer") {
         ring.setup_single_issuer().setup_defer_taskrun();
