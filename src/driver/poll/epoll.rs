@@ -1,6 +1,6 @@
 //! `epoll(7)`: which descriptors became ready.
 
-use super::watch::{Event, Watch};
+use super::watch::{ALARM, Event, Watch};
 use crate::{
     driver::{
         Wait,
@@ -14,6 +14,7 @@ use crate::{
 use std::{
     io,
     os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd},
+    time::Duration,
 };
 
 /// How many events one wait fetches at most.
@@ -22,6 +23,7 @@ const EVENTS: usize = 256;
 /// An epoll instance.
 pub(super) struct Selector {
     epoll: OwnedFd,
+    alarm: OwnedFd,
     events: Box<[libc::epoll_event]>,
     ready: usize,
     /// `epoll_pwait2` is there (Linux 5.11); without it, waits are rounded up to a millisecond.
@@ -38,10 +40,22 @@ impl Selector {
         let fd = check(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) })?;
         // SAFETY: Fresh descriptor: the kernel just made it and nobody else has it.
         let epoll = unsafe { OwnedFd::from_raw_fd(fd) };
+        // SAFETY: Plain call: a clock and flags.
+        let fd = check(unsafe { libc::timerfd_create(libc::CLOCK_MONOTONIC, libc::TFD_CLOEXEC) })?;
+        // SAFETY: Fresh descriptor: the kernel made this one just now as well.
+        let alarm = unsafe { OwnedFd::from_raw_fd(fd) };
         let events = vec![libc::epoll_event { events: 0, u64: 0 }; EVENTS].into_boxed_slice();
-        let mut selector = Selector { epoll, events, ready: 0, precise: true };
+        let mut selector = Selector { epoll, alarm, events, ready: 0, precise: true };
+        selector.add(fd, ALARM, Watch { read: true, write: false, once: false })?;
         selector.add(bell.raw(), BELL, Watch { read: true, write: false, once: false })?;
         Ok(selector)
+    }
+
+    /// Makes a wait find an event of [`ALARM`] after `time`, once. What it was set to before is forgotten.
+    pub(super) fn alarm(&mut self, time: Duration) {
+        let set = libc::itimerspec { it_interval: timespec(Duration::ZERO), it_value: timespec(time) };
+        // SAFETY: Kernel's word: the time is read before the call returns, and the former one is not asked for.
+        let _ = unsafe { libc::timerfd_settime(self.alarm.as_raw_fd(), 0, &set, std::ptr::null_mut()) };
     }
 
     /// Watches `fd` from now on.
@@ -82,10 +96,17 @@ impl Selector {
         check(unsafe { libc::epoll_ctl(self.epoll.as_raw_fd(), what, fd, &mut event) }).map(drop)
     }
 
-    /// Waits for events; [`Selector::events`] has them afterwards. A signal ends the wait early.
+    /// Waits for events; [`Selector::event`] has them afterwards. A signal ends the wait early.
     pub(super) fn wait(&mut self, wait: Wait) -> io::Result<()> {
         self.ready = 0;
-        let n = if self.precise { self.wait_precisely(wait) } else { self.wait_roughly(wait) };
+        let n = match wait {
+            Wait::Not => self.wait_roughly(0),
+            Wait::Forever => self.wait_roughly(-1),
+            Wait::For(limit) if self.precise => self.wait_precisely(limit),
+            Wait::For(limit) => {
+                self.wait_roughly(i32::try_from(limit.as_nanos().div_ceil(1_000_000)).unwrap_or(i32::MAX))
+            }
+        };
         match n {
             0.. => self.ready = n as usize,
             _ if errno() == libc::EINTR => {}
@@ -99,26 +120,15 @@ impl Selector {
         Ok(())
     }
 
-    fn wait_precisely(&mut self, wait: Wait) -> i32 {
-        let limit = match wait {
-            Wait::Not => Some(timespec(std::time::Duration::ZERO)),
-            Wait::For(limit) => Some(timespec(limit)),
-            Wait::Forever => None,
-        };
-        let limit = limit.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
-        let (epoll, room) = (self.epoll.as_raw_fd(), self.events.as_mut_ptr());
+    fn wait_precisely(&mut self, limit: Duration) -> i32 {
+        let (epoll, room, limit) = (self.epoll.as_raw_fd(), self.events.as_mut_ptr(), timespec(limit));
         // SAFETY: Kernel's word: `events` has room for EVENTS, and the limit lives until the call returns.
-        unsafe { epoll_pwait2(epoll, room, EVENTS, limit) }
+        unsafe { epoll_pwait2(epoll, room, EVENTS, &limit) }
     }
 
-    fn wait_roughly(&mut self, wait: Wait) -> i32 {
-        let limit = match wait {
-            Wait::Not => 0,
-            Wait::For(limit) => i32::try_from(limit.as_nanos().div_ceil(1_000_000)).unwrap_or(i32::MAX),
-            Wait::Forever => -1,
-        };
+    fn wait_roughly(&mut self, millis: i32) -> i32 {
         // SAFETY: Kernel's word: `events` has room for EVENTS.
-        unsafe { libc::epoll_wait(self.epoll.as_raw_fd(), self.events.as_mut_ptr(), EVENTS as i32, limit) }
+        unsafe { libc::epoll_wait(self.epoll.as_raw_fd(), self.events.as_mut_ptr(), EVENTS as i32, millis) }
     }
 
     /// How many events the last wait found.

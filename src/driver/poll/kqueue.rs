@@ -3,7 +3,7 @@
 //! Reading and writing are two watches of one descriptor, and each has its own events. A watch that is added again
 //! keeps the kind that it had (edge to edge, or once), on real BSDs; so a change deletes what was there first.
 
-use super::watch::{Event, Watch};
+use super::watch::{ALARM, Event, Watch};
 use crate::{
     driver::{LONGEST, Wait, WakeHandle},
     sys::{
@@ -11,7 +11,11 @@ use crate::{
         unix,
     },
 };
-use std::{io, os::fd::RawFd, time::Duration};
+use std::{
+    io,
+    os::fd::RawFd,
+    time::{Duration, Instant},
+};
 
 /// How many events one wait fetches at most.
 const EVENTS: usize = 256;
@@ -23,6 +27,8 @@ pub(super) struct Selector {
     found: Vec<Event>,
     /// What was found out while something was added: the next wait tells it.
     early: Vec<Event>,
+    /// When the alarm rings: a limit on waits. Systems have timers, but differ on one that is set again.
+    alarm: Option<Instant>,
 }
 
 impl Selector {
@@ -33,7 +39,12 @@ impl Selector {
     /// The queue of `bell`, which it watches already.
     pub(super) fn new(bell: &WakeHandle) -> io::Result<Selector> {
         let room = vec![kqueue::Event::change(Filter::Read, 0, 0, 0); EVENTS].into_boxed_slice();
-        Ok(Selector { bell: bell.clone(), room, found: Vec::with_capacity(EVENTS), early: Vec::new() })
+        Ok(Selector { bell: bell.clone(), room, found: Vec::with_capacity(EVENTS), early: Vec::new(), alarm: None })
+    }
+
+    /// Makes a wait find an event of [`ALARM`] after `time`, once. What it was set to before is forgotten.
+    pub(super) fn alarm(&mut self, time: Duration) {
+        self.alarm = Instant::now().checked_add(time);
     }
 
     /// Watches `fd` from now on.
@@ -97,7 +108,8 @@ impl Selector {
     pub(super) fn wait(&mut self, wait: Wait) -> io::Result<()> {
         self.found.clear();
         self.found.append(&mut self.early);
-        let limit = match wait {
+        let alarm = self.alarm.filter(|_| wait != Wait::Not);
+        let limit = match wait.at_most(alarm.map(|at| at.saturating_duration_since(Instant::now()))) {
             _ if !self.found.is_empty() => Some(Duration::ZERO),
             Wait::Not => Some(Duration::ZERO),
             Wait::For(limit) => Some(limit.min(LONGEST)),
@@ -108,6 +120,10 @@ impl Selector {
             let write = event.is_write();
             Event { token: event.token(), read: !write, write }
         }));
+        if alarm.is_some_and(|at| at <= Instant::now()) {
+            self.alarm = None;
+            self.found.push(Event { token: ALARM, read: true, write: false });
+        }
         Ok(())
     }
 
@@ -142,7 +158,6 @@ fn deletions(fd: RawFd) -> [kqueue::Event; 2] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Instant;
 
     const BOTH: Watch = Watch { read: true, write: true, once: false };
     const WRITE: Watch = Watch { read: false, write: true, once: true };

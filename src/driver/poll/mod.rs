@@ -34,7 +34,7 @@ use std::{
     io, mem,
     os::fd::RawFd,
 };
-use watch::Watch;
+use watch::{ALARM, Watch};
 
 /// The name of a watched descriptor; stale ones find nobody.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,7 +115,7 @@ impl Poll {
             by_fd: HashMap::new(),
             next_generation: 0,
             overdue: Vec::new(),
-            patrol: Patrol::default(),
+            patrol: Patrol::new(),
             bell,
         })
     }
@@ -141,7 +141,7 @@ impl Poll {
     ) -> io::Result<()> {
         let (id, _) = self.attend(slot, Some((interest, Waiter { key, in_turn })), done)?;
         slot.stage = Stage::Queued(id, interest);
-        self.patrol.expect();
+        self.patrol.expect().into_iter().for_each(|time| self.selector.alarm(time));
         Ok(())
     }
 
@@ -276,7 +276,7 @@ impl Poll {
         done: &mut Vec<Cqe>,
     ) -> io::Result<()> {
         let wait = if self.overdue.is_empty() { wait } else { Wait::Not };
-        self.selector.wait(self.patrol.limit(wait))?;
+        self.selector.wait(wait)?;
         for (id, interest) in mem::take(&mut self.overdue) {
             self.serve(id, interest, slots, groups, done);
         }
@@ -284,6 +284,10 @@ impl Poll {
             let event = self.selector.event(i);
             if event.token == BELL {
                 self.bell.clear();
+                continue;
+            }
+            if event.token == ALARM {
+                self.patrol.ring();
                 continue;
             }
             let id = SourceId { index: event.token as u32, generation: (event.token >> 32) as u32 };
@@ -332,10 +336,16 @@ impl Poll {
             }
             left -= 1;
             if left == 0 {
-                return self.patrol.went(Some(index));
+                return self.went(Some(index));
             }
         }
-        self.patrol.went(None);
+        self.went(None);
+    }
+
+    /// A look is over; the next one follows.
+    fn went(&mut self, last: Option<usize>) {
+        let pause = self.patrol.went(last);
+        self.selector.alarm(pause);
     }
 
     /// Asks again for a bare number, whose watch has ended with the event.

@@ -1,21 +1,24 @@
 //! When to look after those who wait: a descriptor that somebody else closed tells nothing any more.
+//!
+//! The time comes by an alarm that is set once for each look. A limit on each sleep would do as well, but the kernel
+//! would have to set and to stop a timer for each, which costs a busy server a twelfth of its time.
 
 use crate::driver::Wait;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How many descriptors are looked at in one go.
 pub(super) const ROUND: usize = 256;
-/// How long after the last wait began the first look comes, and how long between two looks at last.
+/// How long after somebody began to wait a look comes at the latest, and how long between two looks at last.
 const FIRST: Duration = Duration::from_secs(1);
 const LAST: Duration = Duration::from_secs(64);
 
 /// The time of the next look. Where nothing begins to wait, looks become rare: thousands of idle connections cost no
 /// CPU.
-#[derive(Default)]
 pub(super) struct Patrol {
-    /// `None`: nobody waits that was not looked at often enough.
-    due: Option<Instant>,
+    /// What the alarm was set to.
     pause: Duration,
+    /// It rang.
+    due: bool,
     /// Where to go on, in the middle of a round.
     from: usize,
     /// Somebody has begun to wait since the last look.
@@ -23,37 +26,38 @@ pub(super) struct Patrol {
 }
 
 impl Patrol {
-    /// Somebody begins to wait.
-    pub(super) fn expect(&mut self) {
+    pub(super) fn new() -> Patrol {
+        Patrol { pause: Duration::MAX, due: false, from: 0, expected: false }
+    }
+
+    /// Somebody begins to wait. Gives what the alarm has to be set to, if it is not soon enough.
+    pub(super) fn expect(&mut self) -> Option<Duration> {
         self.expected = true;
+        let late = self.pause > FIRST;
+        self.pause = self.pause.min(FIRST);
+        late.then_some(FIRST)
     }
 
-    /// How long a turn may sleep that would sleep for `wait`.
-    pub(super) fn limit(&mut self, wait: Wait) -> Wait {
-        if wait == Wait::Not || (self.due.is_none() && !self.expected) {
-            return wait;
-        }
-        let now = Instant::now();
-        if std::mem::take(&mut self.expected) {
-            self.pause = FIRST;
-            self.due = Some(self.due.map_or(now + FIRST, |due| due.min(now + FIRST)));
-        }
-        wait.at_most(self.due.map(|due| due.saturating_duration_since(now)))
+    /// The alarm rang.
+    pub(super) fn ring(&mut self) {
+        self.due = true;
     }
 
-    /// Where to begin a look, if it is time for one. Busy turns, which would not have slept, do not even ask.
+    /// Where to begin a look, if it is time for one. Busy turns, which would not have slept, leave it to others.
     pub(super) fn is_due(&self, wait: Wait) -> Option<usize> {
-        let due = self.due.filter(|_| wait != Wait::Not)?;
-        (due <= Instant::now()).then_some(self.from)
+        (self.due && wait != Wait::Not).then_some(self.from)
     }
 
-    /// A look is over. It ended at `last`, with more to see behind, or has seen everything.
-    pub(super) fn went(&mut self, last: Option<usize>) {
+    /// A look is over. It ended at `last`, with more to see behind, or has seen everything. Gives what the alarm has to
+    /// be set to.
+    pub(super) fn went(&mut self, last: Option<usize>) -> Duration {
+        self.due = false;
         self.from = last.map_or(0, |last| last + 1);
         if last.is_none() {
-            self.pause = (self.pause * 2).min(LAST);
+            let expected = std::mem::take(&mut self.expected);
+            self.pause = if expected { FIRST } else { (self.pause * 2).min(LAST) };
         }
-        self.due = Some(Instant::now() + self.pause);
+        self.pause
     }
 }
 
@@ -61,38 +65,36 @@ impl Patrol {
 mod tests {
     use super::*;
 
-    fn limit(patrol: &mut Patrol) -> Option<Duration> {
-        match patrol.limit(Wait::Forever) {
-            Wait::For(time) => Some(time),
-            _ => None,
-        }
-    }
-
     #[test]
     fn looks_become_rare_until_somebody_new_waits() {
-        let mut patrol = Patrol::default();
-        assert_eq!(limit(&mut patrol), None, "nobody waits");
-        patrol.expect();
-        assert_eq!(patrol.limit(Wait::Not), Wait::Not);
-        assert!(limit(&mut patrol).unwrap() <= FIRST);
+        let mut patrol = Patrol::new();
+        assert_eq!(patrol.is_due(Wait::Forever), None, "nobody waits");
+        assert_eq!((patrol.expect(), patrol.expect()), (Some(FIRST), None), "one alarm for all");
+        assert_eq!(patrol.is_due(Wait::Forever), None, "not yet");
+        patrol.ring();
+        assert_eq!(patrol.is_due(Wait::Not), None, "there is something better to do");
+        assert_eq!(patrol.is_due(Wait::For(FIRST)), Some(0));
+        assert_eq!(patrol.went(None), FIRST, "they began to wait just now, for all that is known");
         assert_eq!(patrol.is_due(Wait::Forever), None);
         for pause in [2, 4, 8, 16, 32, 64, 64] {
-            patrol.went(None);
-            let limit = limit(&mut patrol).unwrap();
-            assert!(limit <= Duration::from_secs(pause) && limit > Duration::from_secs(pause - 1), "{limit:?}");
+            patrol.ring();
+            assert_eq!(patrol.went(None), Duration::from_secs(pause));
         }
-        patrol.expect();
-        assert!(limit(&mut patrol).unwrap() <= FIRST);
+        assert_eq!(patrol.expect(), Some(FIRST), "a minute is too long for somebody new");
     }
 
     #[test]
     fn a_round_goes_on_where_it_ended() {
-        let mut patrol = Patrol { due: Some(Instant::now()), pause: FIRST, ..Patrol::default() };
-        assert_eq!(patrol.is_due(Wait::Forever), Some(0));
-        assert_eq!(patrol.is_due(Wait::Not), None);
-        patrol.went(Some(255));
-        assert_eq!((patrol.from, patrol.pause), (256, FIRST));
-        patrol.went(None);
-        assert_eq!((patrol.from, patrol.pause), (0, FIRST * 2));
+        let mut patrol = Patrol::new();
+        patrol.expect();
+        patrol.ring();
+        assert_eq!((patrol.went(Some(255)), patrol.from), (FIRST, 256));
+        patrol.ring();
+        assert_eq!(patrol.is_due(Wait::Forever), Some(256));
+        assert_eq!((patrol.went(None), patrol.from), (FIRST, 0));
+        patrol.ring();
+        assert_eq!(patrol.went(Some(255)), FIRST);
+        patrol.ring();
+        assert_eq!(patrol.went(None), FIRST * 2);
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{
     Selector,
-    watch::{Event, Watch},
+    watch::{ALARM, Event, Watch},
 };
 use crate::{
     driver::{
@@ -53,6 +53,21 @@ fn pair(number: RawFd) -> (File, UnixStream) {
     let high = unix::check(unsafe { libc::fcntl(a.as_raw_fd(), libc::F_DUPFD_CLOEXEC, number) }).unwrap();
     // SAFETY: Fresh descriptor: the kernel just made it.
     (File::from(unsafe { OwnedFd::from_raw_fd(high) }), b)
+}
+
+/// Red when an alarm is not set, not forgotten when it is set again, or rings twice.
+#[test]
+fn an_alarm_rings_once_and_when_it_was_set_to_last() {
+    let (mut selector, _bell) = selector();
+    let start = Instant::now();
+    selector.alarm(Duration::from_secs(60));
+    selector.alarm(Duration::from_millis(30));
+    assert_eq!(readable(&mut selector, LATER), [ALARM]);
+    assert!(start.elapsed() >= Duration::from_millis(30));
+    assert_eq!(readable(&mut selector, SOON), [], "once");
+    selector.alarm(Duration::from_millis(1));
+    selector.alarm(Duration::from_secs(60));
+    assert_eq!(readable(&mut selector, SOON), [], "that was forgotten");
 }
 
 #[test]

@@ -1,5 +1,10 @@
 //! What a selector is asked for, and what it answers: the same words for epoll and for kqueue.
 
+use crate::driver::wake::BELL;
+
+/// The token of a selector's alarm: like the bell's, an index that no source has.
+pub(super) const ALARM: u64 = BELL | 1 << 32;
+
 /// What to watch a descriptor for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Watch {
