@@ -93,7 +93,11 @@ impl Core {
     }
 
     pub(super) fn counters(&self) -> Counters {
-        Counters { slots: self.slots.len(), ..self.counters }
+        let counters = Counters { slots: self.slots.len(), ..self.counters };
+        match &self.backend {
+            Backend::Poll(poll) => poll.counted(counters),
+            Backend::Uring(_) | Backend::Gone => counters,
+        }
     }
 
     /// See [`Driver::try_now`](super::Driver::try_now).
@@ -108,14 +112,21 @@ impl Core {
         if !self.open || self.inline_left == 0 || sqe.flags.intersects(REFUSED) {
             return None;
         }
+        let room = self.groups.room(sqe);
         match twin.place {
             Place::Pool | Place::Timer => return None,
             Place::Ready(interest) if poll.is_queued(sqe.fd, source, interest) => return None,
+            Place::Ready(_) if poll.is_dry(sqe, room, source) => {
+                // It is known what the call would say.
+                *attempt += 1;
+                return None;
+            }
             Place::Ready(_) | Place::Retry => self.counters.twins_ready += 1,
             Place::Here => self.counters.twins_here += 1,
         }
         self.inline_left -= 1;
         let cqe = self.groups.call_twin(twin, sqe, *attempt);
+        poll.answered(sqe, room, source, cqe.res);
         match (cqe.res, twin.otherwise) {
             (again, _) if again == -libc::EAGAIN && twin.place != Place::Here => *attempt += 1,
             (no, Some(otherwise)) if no == -libc::EOPNOTSUPP => *twin = otherwise,
@@ -175,7 +186,9 @@ impl Core {
                 self.put_off(key, time);
             }
             (Place::Ready(interest), Backend::Poll(poll))
-                if slot.attempt > 0 || poll.is_queued(slot.sqe.fd, slot.source, interest) =>
+                if slot.attempt > 0
+                    || poll.is_queued(slot.sqe.fd, slot.source, interest)
+                    || poll.is_dry(&slot.sqe, self.groups.room(&slot.sqe), slot.source) =>
             {
                 self.wait(key, true);
             }
@@ -190,6 +203,9 @@ impl Core {
         let waits = matches!(slot.twin.place, Place::Ready(_) | Place::Retry);
         *if waits { &mut self.counters.twins_ready } else { &mut self.counters.twins_here } += 1;
         let cqe = self.groups.call(slot);
+        if let Backend::Poll(poll) = &mut self.backend {
+            poll.answered(&slot.sqe, self.groups.room(&slot.sqe), slot.source, cqe.res);
+        }
         match (cqe.res, slot.twin.otherwise) {
             (again, _) if again == -libc::EAGAIN && waits => self.wait(key, true),
             (no, Some(otherwise)) if no == -libc::EOPNOTSUPP => {
@@ -535,6 +551,7 @@ impl Core {
     /// Gives up on whatever is left, and hands out what has to be dropped outside.
     pub(super) fn end(&mut self) -> (usize, Vec<Waker>, Backend) {
         self.open = false;
+        self.counters = self.counters();
         let (lost, wakers) = self.slots.give_up();
         (lost, wakers, mem::replace(&mut self.backend, Backend::Gone))
     }

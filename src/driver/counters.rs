@@ -13,6 +13,8 @@ pub struct Counters {
     pub enters: u64,
     /// Entries given to the kernel's ring, by opcode.
     pub sqes: [u64; OPCODES.len()],
+    /// On the poll driver, how often its selector was told what to watch, or asked: `epoll_ctl(2)`.
+    pub watches: u64,
     /// Completions, final and not, from wherever.
     pub cqes: u64,
     /// Completions that nobody waited for: late, doubled or foreign.
@@ -43,6 +45,7 @@ impl Counters {
             turns: 0,
             enters: 0,
             sqes: [0; OPCODES.len()],
+            watches: 0,
             cqes: 0,
             strays: 0,
             twins_here: 0,
@@ -82,6 +85,7 @@ impl fmt::Debug for Counters {
             .field("turns", &self.turns)
             .field("enters", &self.enters)
             .field("sqes", &sqes)
+            .field("watches", &self.watches)
             .field("cqes", &self.cqes)
             .field("strays", &self.strays)
             .field("twins_here", &self.twins_here)

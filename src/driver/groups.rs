@@ -18,6 +18,14 @@ pub(super) struct Known {
     starved: Vec<Key>,
 }
 
+impl Known {
+    /// How much of a buffer an entry asks for.
+    fn room(&self, sqe: &Sqe) -> u32 {
+        let size = self.group.size();
+        if sqe.len == 0 { size } else { sqe.len.min(size) }
+    }
+}
+
 /// All groups of a driver, by their id.
 #[derive(Default)]
 pub(super) struct Groups(Slab<Known>);
@@ -48,6 +56,14 @@ impl Groups {
 
     fn of(&self, sqe: &Sqe) -> Option<&Known> {
         self.0.get(sqe.buf_index.into())
+    }
+
+    /// How many bytes an entry has room for.
+    pub(super) fn room(&self, sqe: &Sqe) -> u32 {
+        if sqe.flags.contains(SqeFlags::BUFFER_SELECT) {
+            return self.of(sqe).map_or(0, |known| known.room(sqe));
+        }
+        sqe.len
     }
 
     /// Notes which buffer a completion of the kernel's brought. **Kernel's word**: a buffer that is not there, or that
@@ -91,11 +107,10 @@ impl Groups {
             return answer(-libc::EINVAL);
         }
         let Some(bid) = known.group.peek() else { return answer(-libc::ENOBUFS) };
-        let size = known.group.size();
         let filled = Sqe {
             flags: sqe.flags - SqeFlags::BUFFER_SELECT,
             addr: known.group.buffer(bid).as_ptr() as u64,
-            len: if sqe.len == 0 { size } else { sqe.len.min(size) },
+            len: known.room(sqe),
             ..*sqe
         };
         let res = slots::call(twin, &filled, attempt);

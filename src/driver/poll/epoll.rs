@@ -8,7 +8,7 @@ use crate::{
     },
     sys::{
         linux::epoll_pwait2,
-        unix::{check, errno, timespec},
+        unix::{check, errno, option, timespec},
     },
 };
 use std::{
@@ -19,6 +19,9 @@ use std::{
 
 /// How many events one wait fetches at most.
 const EVENTS: usize = 256;
+
+/// What is watched for beside bytes: the peer's end, and urgent data. Errors and hang-ups come unasked.
+const ODD: i32 = libc::EPOLLRDHUP | libc::EPOLLPRI;
 
 /// An epoll instance.
 pub(super) struct Selector {
@@ -89,7 +92,7 @@ impl Selector {
 
     fn control(&self, what: i32, fd: RawFd, token: u64, watch: Watch) -> io::Result<()> {
         let mut events = if watch.once { libc::EPOLLONESHOT } else { libc::EPOLLET };
-        events |= if watch.read { libc::EPOLLIN | libc::EPOLLRDHUP } else { 0 };
+        events |= if watch.read { libc::EPOLLIN | ODD } else { 0 };
         events |= if watch.write { libc::EPOLLOUT } else { 0 };
         let mut event = libc::epoll_event { events: events as u32, u64: token };
         // SAFETY: Kernel's word: `event` is read before the call returns.
@@ -140,7 +143,21 @@ impl Selector {
     pub(super) fn event(&self, i: usize) -> Event {
         let event = self.events[..self.ready][i];
         let (bits, either) = (event.events as i32, libc::EPOLLERR | libc::EPOLLHUP);
-        let read = bits & (libc::EPOLLIN | libc::EPOLLRDHUP | either) != 0;
-        Event { token: event.u64, read, write: bits & (libc::EPOLLOUT | either) != 0 }
+        let odd = bits & (ODD | either) != 0;
+        Event {
+            token: event.u64,
+            read: odd || bits & libc::EPOLLIN != 0,
+            write: bits & (libc::EPOLLOUT | either) != 0,
+            odd,
+        }
+    }
+
+    /// Whether a receive on `fd` that came short has emptied it, and an edge follows for whatever comes then.
+    ///
+    /// TCP keeps that promise. Unix sockets do not (they stop where descriptors were passed), nor do datagrams, whose
+    /// ends are those of messages.
+    pub(super) fn tells_when_empty(fd: RawFd) -> bool {
+        let is = |name, value| option(fd, libc::SOL_SOCKET, name).is_ok_and(|found| found == value);
+        is(libc::SO_PROTOCOL, libc::IPPROTO_TCP) && is(libc::SO_TYPE, libc::SOCK_STREAM)
     }
 }

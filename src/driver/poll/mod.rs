@@ -7,6 +7,7 @@
 
 #[cfg(not(annulus_kqueue))]
 mod epoll;
+mod inflow;
 #[cfg(annulus_kqueue)]
 mod kqueue;
 mod patrol;
@@ -16,15 +17,16 @@ mod watch;
 
 use crate::{
     driver::{
-        Wait,
+        Counters, Wait,
         groups::Groups,
         slots::{Key, Slot, Slots, Stage},
         wake::{BELL, WakeHandle},
     },
-    entry::{Cqe, Interest},
+    entry::{Cqe, Interest, Sqe},
 };
 #[cfg(not(annulus_kqueue))]
 use epoll::Selector;
+use inflow::Inflow;
 #[cfg(annulus_kqueue)]
 use kqueue::Selector;
 use patrol::Patrol;
@@ -66,6 +68,7 @@ struct Source {
     owned: bool,
     readers: VecDeque<Waiter>,
     writers: VecDeque<Waiter>,
+    inflow: Inflow,
 }
 
 impl Source {
@@ -105,6 +108,10 @@ pub(super) struct Poll {
     overdue: Vec<(SourceId, Interest)>,
     patrol: Patrol,
     bell: WakeHandle,
+    /// Calls of the selector that changed what it watches, or asked.
+    watches: u64,
+    /// Calls of twins after a wait.
+    calls: u64,
 }
 
 impl Poll {
@@ -117,14 +124,33 @@ impl Poll {
             overdue: Vec::new(),
             patrol: Patrol::new(),
             bell,
+            watches: 0,
+            calls: 0,
         })
     }
 
     /// Whether somebody waits for `interest` in the descriptor already, so that a newcomer has to queue.
     pub(super) fn is_queued(&self, fd: RawFd, id: Option<SourceId>, interest: Interest) -> bool {
-        let waits =
-            |id: SourceId| self.sources[id.index as usize].waiting(interest).iter().any(|waiter| waiter.in_turn);
-        self.find(fd, id).is_some_and(waits)
+        let known = id.and_then(|id| self.get(id));
+        let source = known.or_else(|| self.by_fd.get(&fd).and_then(|&index| self.sources.get(index as usize)));
+        source.is_some_and(|source| source.waiting(interest).iter().any(|waiter| waiter.in_turn))
+    }
+
+    /// Whether an entry would be answered with EAGAIN, as it has nothing to receive. `room` is its buffer's size.
+    pub(super) fn is_dry(&self, sqe: &Sqe, room: u32, id: Option<SourceId>) -> bool {
+        id.and_then(|id| self.get(id)).is_some_and(|source| source.inflow.is_dry_for(sqe, room))
+    }
+
+    /// Learns from what an entry was answered that did not wait.
+    pub(super) fn answered(&mut self, sqe: &Sqe, room: u32, id: Option<SourceId>, res: i32) {
+        if let Some(source) = id.and_then(|id| self.get_mut(id)) {
+            source.inflow.answered(sqe, room, res, || Selector::tells_when_empty(sqe.fd));
+        }
+    }
+
+    /// Adds what was counted here.
+    pub(super) fn counted(&self, counters: Counters) -> Counters {
+        Counters { watches: self.watches, twins_ready: counters.twins_ready + self.calls, ..counters }
     }
 
     /// Queues `key` until there is `interest` in its slot's descriptor; not `in_turn`, until that changes. Who waits in
@@ -167,7 +193,12 @@ impl Poll {
         let source = &mut self.sources[id.index as usize];
         let was_owned = source.owned;
         source.owned |= slot.owned;
+        if source.owned && !was_owned {
+            // What was known was of another owner's file.
+            source.inflow = Inflow::default();
+        }
         waiter.into_iter().for_each(|(interest, waiter)| source.queue(interest).push_back(waiter));
+        self.watches += u64::from(known.is_none() || !was_owned);
         let watched = match known {
             Some(_) if was_owned => Ok(()),
             Some(_) => self.selector.change(fd, id.token(), source.watch()),
@@ -198,6 +229,7 @@ impl Poll {
 
     /// Whether somebody else closed the number of a source, so that it is not watched any more.
     fn is_gone(&mut self, index: u32) -> bool {
+        self.watches += 1;
         let source = &self.sources[index as usize];
         let id = SourceId { index, generation: source.generation };
         let error = self.selector.check(source.fd, id.token(), source.watch()).err().and_then(|e| e.raw_os_error());
@@ -216,15 +248,25 @@ impl Poll {
         let generation = self.next_generation;
         self.next_generation = generation.wrapping_add(1);
         let (readers, writers) = (VecDeque::new(), VecDeque::new());
-        let index = self.sources.insert(Source { generation, fd, owned: false, readers, writers }) as u32;
+        let source = Source { generation, fd, owned: false, readers, writers, inflow: Inflow::default() };
+        let index = self.sources.insert(source) as u32;
         self.by_fd.insert(fd, index);
         SourceId { index, generation }
     }
 
+    /// The source `id`, unless it is gone.
+    fn get(&self, id: SourceId) -> Option<&Source> {
+        self.sources.get(id.index as usize).filter(|source| source.generation == id.generation)
+    }
+
+    /// The same, to change it.
+    fn get_mut(&mut self, id: SourceId) -> Option<&mut Source> {
+        self.sources.get_mut(id.index as usize).filter(|source| source.generation == id.generation)
+    }
+
     /// The source `id`, or whichever watches the number `fd`.
     fn find(&self, fd: RawFd, id: Option<SourceId>) -> Option<SourceId> {
-        let live = |id: &SourceId| self.sources.get(id.index as usize).is_some_and(|s| s.generation == id.generation);
-        id.filter(live).or_else(|| {
+        id.filter(|&id| self.get(id).is_some()).or_else(|| {
             let index = *self.by_fd.get(&fd)?;
             Some(SourceId { index, generation: self.sources.get(index as usize)?.generation })
         })
@@ -232,9 +274,7 @@ impl Poll {
 
     /// Takes `key` out of its queue. `false`: its source was ended, and so it is answered already.
     pub(super) fn unqueue(&mut self, key: Key, id: SourceId, interest: Interest) -> bool {
-        let Some(source) = self.sources.get_mut(id.index as usize).filter(|s| s.generation == id.generation) else {
-            return false;
-        };
+        let Some(source) = self.get_mut(id) else { return false };
         let queue = source.queue(interest);
         let was_first = queue.front().is_some_and(|first| first.key == key);
         queue.retain(|waiting| waiting.key != key);
@@ -248,7 +288,7 @@ impl Poll {
     /// Stops watching an `Fd` that is about to close or to leave. No operation waits for it then: whoever did held the
     /// `Fd`. Who waits for the bare number waits on, as for any other.
     pub(super) fn forget(&mut self, id: SourceId) {
-        if let Some(source) = self.sources.get_mut(id.index as usize).filter(|s| s.generation == id.generation) {
+        if let Some(source) = self.get_mut(id) {
             source.owned = false;
             self.watch_again(id);
         }
@@ -256,13 +296,14 @@ impl Poll {
 
     /// Bare numbers are watched only while somebody waits: their owner may close them at any time.
     fn forget_if_idle(&mut self, id: SourceId) {
-        if self.sources.get(id.index as usize).is_some_and(|s| !s.owned && s.is_idle()) {
+        if self.get(id).is_some_and(|source| !source.owned && source.is_idle()) {
             self.remove(id.index);
         }
     }
 
     fn remove(&mut self, index: u32) {
         let source = self.sources.remove(index as usize);
+        self.watches += 1;
         self.selector.delete(source.fd);
         self.by_fd.remove(&source.fd);
     }
@@ -292,6 +333,7 @@ impl Poll {
             }
             let id = SourceId { index: event.token as u32, generation: (event.token >> 32) as u32 };
             if event.read {
+                self.get_mut(id).into_iter().for_each(|source| source.inflow.edge(event.odd));
                 self.serve(id, Interest::Read, slots, groups, done);
             }
             if event.write {
@@ -305,15 +347,23 @@ impl Poll {
 
     /// Calls the twins of those who wait, in their order, until one has to wait on.
     fn serve(&mut self, id: SourceId, interest: Interest, slots: &mut Slots, groups: &Groups, done: &mut Vec<Cqe>) {
-        let Some(source) = self.sources.get_mut(id.index as usize).filter(|s| s.generation == id.generation) else {
-            return;
+        let live = |source: &&mut Source| source.generation == id.generation;
+        let Some(source) = self.sources.get_mut(id.index as usize).filter(live) else { return };
+        let Source { readers, writers, inflow, owned, .. } = source;
+        let queue = match interest {
+            Interest::Read => readers,
+            Interest::Write => writers,
         };
-        let queue = source.queue(interest);
         while let Some(&Waiter { key, .. }) = queue.front() {
             if let Some(slot) = slots.get(key) {
+                self.calls += 1;
                 let cqe = groups.call(slot);
                 if cqe.res == -libc::EAGAIN {
                     return;
+                }
+                if *owned {
+                    let fd = slot.sqe.fd;
+                    inflow.answered(&slot.sqe, groups.room(&slot.sqe), cqe.res, || Selector::tells_when_empty(fd));
                 }
                 slot.stage = Stage::Native;
                 done.push(cqe);
@@ -351,10 +401,10 @@ impl Poll {
     /// Asks again for a bare number, whose watch has ended with the event.
     fn watch_again(&mut self, id: SourceId) {
         self.forget_if_idle(id);
-        if let Some(source) = self.sources.get(id.index as usize).filter(|s| s.generation == id.generation && !s.owned)
-        {
+        if let Some(source) = self.get(id).filter(|source| !source.owned) {
             // A number that was closed meanwhile is not watched any more; its waiters are its owner's to cancel.
             let _ = self.selector.change(source.fd, id.token(), source.watch());
+            self.watches += 1;
         }
     }
 }

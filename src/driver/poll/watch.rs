@@ -20,4 +20,6 @@ pub(super) struct Event {
     pub(super) token: u64,
     pub(super) read: bool,
     pub(super) write: bool,
+    /// An end, an error or urgent data, which is more than bytes to read.
+    pub(super) odd: bool,
 }

@@ -1,0 +1,48 @@
+//! Whether a descriptor has anything to receive, as far as that is known without asking.
+//!
+//! A receive that came short has emptied its socket, and the next one would only be told so. **Dry**: a source is dry
+//! only if it was watched before a receive on it came short, and none of its events was fetched since. What comes after
+//! that receive is a new edge; what came before it was in an event that was fetched by then, or is in one that is still
+//! to come. So a receive may wait for the next event without a try, and misses nothing.
+//!
+//! That holds where a short receive means an empty socket, which is the selector's to say, and for receives without
+//! flags: a peek takes nothing away. An event that tells of an end, of an error or of urgent data ends it for good: the
+//! first two may stand behind the bytes of a short receive, and the third divides them.
+
+use crate::{entry::Sqe, sys};
+
+/// What is known of a source.
+#[derive(Debug, Default)]
+pub(super) struct Inflow {
+    dry: bool,
+    /// A short receive means an empty socket. Asked at the first one.
+    tells: Option<bool>,
+}
+
+/// Whether an entry receives what comes next, and nothing else.
+fn receives(sqe: &Sqe) -> bool {
+    [sys::IORING_OP_RECV, sys::IORING_OP_READ].contains(&u32::from(sqe.opcode)) && sqe.op_flags == 0
+}
+
+impl Inflow {
+    /// Whether this entry, of which `room` is the buffer's size, would be answered with EAGAIN.
+    pub(super) fn is_dry_for(&self, sqe: &Sqe, room: u32) -> bool {
+        self.dry && room > 0 && receives(sqe)
+    }
+
+    /// There is something to receive; or something `odd`, which is whatever is not just more bytes.
+    pub(super) fn edge(&mut self, odd: bool) {
+        self.dry = false;
+        if odd {
+            self.tells = Some(false);
+        }
+    }
+
+    /// An entry was answered. `tells` asks what a short receive means.
+    pub(super) fn answered(&mut self, sqe: &Sqe, room: u32, res: i32, tells: impl FnOnce() -> bool) {
+        let short = u32::try_from(res).is_ok_and(|n| n > 0 && n < room);
+        if short && receives(sqe) {
+            self.dry = *self.tells.get_or_insert_with(tells);
+        }
+    }
+}
