@@ -155,8 +155,8 @@ impl Selector {
     /// Whether a receive on `fd` that came short has emptied it, and an edge follows for whatever comes then.
     ///
     /// TCP keeps that promise. Unix sockets do not (they stop where descriptors were passed), nor do datagrams, whose
-    /// ends are those of messages. What may sit on top of TCP unseen (kTLS's records, urgent data that somebody else has
-    /// read before its event came) can break it; the patrol's look is an edge as well, so that costs a second then.
+    /// ends are those of messages. What may sit on top of TCP unseen (kTLS's records, urgent data that somebody else
+    /// has read before its event came) can break it; the patrol's look is an edge as well, so that costs a second then.
     pub(super) fn tells_when_empty(fd: RawFd) -> bool {
         let is = |name, value| option(fd, libc::SOL_SOCKET, name).is_ok_and(|found| found == value);
         is(libc::SO_PROTOCOL, libc::IPPROTO_TCP) && is(libc::SO_TYPE, libc::SOCK_STREAM)

@@ -7,7 +7,9 @@
 //!
 //! That holds where a short receive means an empty socket, which is the selector's to say, and for receives without
 //! flags: a peek takes nothing away. An event that tells of an end, of an error or of urgent data ends it for good: the
-//! first two may stand behind the bytes of a short receive, and the third divides them.
+//! first two may stand behind the bytes of a short receive, and the third divides them. A socket that the kernel's own
+//! TLS was set upon later is still taken for plain TCP: a record that is not data, which stops a receive short, is seen
+//! with the next edge only.
 
 use crate::{entry::Sqe, sys};
 
