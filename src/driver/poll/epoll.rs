@@ -134,6 +134,12 @@ impl Selector {
         unsafe { libc::epoll_wait(self.epoll.as_raw_fd(), self.events.as_mut_ptr(), EVENTS as i32, millis) }
     }
 
+    /// Whether waits last no longer than they are asked to, to the nanosecond. Known after the first that has a limit.
+    #[cfg(test)]
+    pub(super) fn is_precise(&self) -> bool {
+        self.precise
+    }
+
     /// How many events the last wait found.
     pub(super) fn len(&self) -> usize {
         self.ready

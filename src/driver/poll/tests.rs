@@ -190,6 +190,10 @@ fn a_short_wait_is_short_and_not_too_short() {
         start.elapsed()
     });
     let shortest = shortest.min().unwrap();
+    if !selector.is_precise() {
+        let _ = writeln!(std::io::stderr(), "SKIP a_short_wait_is_short_and_not_too_short: no epoll_pwait2 here");
+        return;
+    }
     assert!((Duration::from_micros(200)..Duration::from_micros(950)).contains(&shortest), "{shortest:?}");
 }
 
