@@ -1,24 +1,21 @@
 //! Making a TCP connection.
 
-use super::{TcpConnectOpts, TcpStream, domain, nothing, resolve, set};
+use super::{TcpConnectOpts, TcpStream, ToSocketAddrs, domain, nothing, set};
 use crate::{driver::Fd, op, sys::unix};
-use std::{
-    io,
-    net::{SocketAddr, ToSocketAddrs},
-};
+use std::{io, net::SocketAddr};
 
 impl TcpStream {
-    /// Connects to `addr`; of several addresses, to the first that answers. A name is looked up on this thread.
+    /// Connects to `addr`; of several addresses, to the first that answers. A name is looked up on the pool.
     ///
     /// # Errors
-    /// `ConnectionRefused`, `TimedOut` and whatever else `connect(2)` says of the last address; `InvalidInput` for a
-    /// name without any.
+    /// `ConnectionRefused`, `TimedOut` and whatever else `connect(2)` says of the last address; those of
+    /// [`lookup_host`](super::lookup_host); `InvalidInput` for an empty slice.
     ///
     /// # Cancellation
     /// **Clean**: a connection that was made is closed.
     pub async fn connect(addr: impl ToSocketAddrs) -> io::Result<TcpStream> {
         let mut last = None;
-        for addr in resolve(addr)? {
+        for &addr in addr.query()?.addresses().await?.iter() {
             match TcpStream::connect_addr(addr).await {
                 Ok(stream) => return Ok(stream),
                 Err(e) => last = Some(e),

@@ -1,6 +1,6 @@
 //! A TCP socket that takes connections.
 
-use super::{ListenerOpts, TcpStream, domain, first, resolve, set};
+use super::{ListenerOpts, TcpStream, domain, first, set};
 use crate::{
     driver::{Driver, Fd},
     op::Accept,
@@ -39,6 +39,9 @@ pub struct TcpListener {
 impl TcpListener {
     /// Listens at `addr`, with the defaults of [`ListenerOpts`]. Of several addresses, the first that can be had.
     ///
+    /// A name is looked up on this thread, which waits: this is no `async fn`. Where that matters, give an address, or
+    /// what [`lookup_host`](super::lookup_host) found.
+    ///
     /// # Errors
     /// `AddrInUse`, `AddrNotAvailable`, `PermissionDenied` and whatever else `socket(2)`, `bind(2)` and `listen(2)`
     /// say.
@@ -51,7 +54,7 @@ impl TcpListener {
     /// # Errors
     /// Those of [`TcpListener::bind`], and those of options that the system does not have.
     pub fn bind_with_config(addr: impl ToSocketAddrs, opts: &ListenerOpts) -> io::Result<TcpListener> {
-        first(resolve(addr)?, |addr| TcpListener::listen(addr, opts))
+        first(addr.to_socket_addrs()?, |addr| TcpListener::listen(addr, opts))
     }
 
     fn listen(addr: SocketAddr, opts: &ListenerOpts) -> io::Result<TcpListener> {

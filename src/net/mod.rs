@@ -2,27 +2,21 @@
 
 mod connect;
 mod listener;
+mod lookup;
 mod opts;
 mod tcp;
 
 pub use listener::TcpListener;
+pub use lookup::{ToSocketAddrs, lookup_host};
 pub use opts::{ListenerOpts, TcpConnectOpts};
 pub use tcp::TcpStream;
 
 use crate::sys::unix;
-use std::{
-    io,
-    net::{SocketAddr, ToSocketAddrs},
-};
+use std::{io, net::SocketAddr};
 
 /// The `AF_*` of an address.
 fn domain(addr: SocketAddr) -> i32 {
     if addr.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 }
-}
-
-/// The addresses that something stands for. A name is looked up on this thread, and blocks it.
-fn resolve(addr: impl ToSocketAddrs) -> io::Result<impl Iterator<Item = SocketAddr>> {
-    addr.to_socket_addrs()
 }
 
 /// Tries each address until one is taken; the last error otherwise.
