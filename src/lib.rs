@@ -58,7 +58,7 @@ pub mod time;
 #[cfg(feature = "macros")]
 pub use annulus_macros::{main, test};
 pub use buf::BufResult;
-pub use driver::{BufRing, Counters, DriverInfo, DriverKind, Fd, PoolCounts, ProvidedBuf};
+pub use driver::{BufRing, Counters, DriverInfo, DriverKind, Fd, Histogram, PoolCounts, ProvidedBuf};
 pub use report::{Report, probe};
 pub use rt::{
     Builder, JoinError, JoinHandle, Metrics, Runtime, driver, metrics, run, spawn, spawn_blocking, yield_now,

@@ -93,10 +93,11 @@ impl Core {
     }
 
     pub(super) fn counters(&self) -> Counters {
-        let counters = Counters { slots: self.slots.len(), ..self.counters };
+        let counters = Counters { slots: self.slots.len(), slots_max: self.slots.most(), ..self.counters };
         match &self.backend {
             Backend::Poll(poll) => poll.counted(counters),
-            Backend::Uring(_) | Backend::Gone => counters,
+            Backend::Uring(uring) => uring.counted(counters),
+            Backend::Gone => counters,
         }
     }
 
@@ -378,6 +379,7 @@ impl Core {
     /// See [`Driver::turn`](super::Driver::turn).
     pub(super) fn turn(&mut self, wait: Wait, batch: &mut Batch, threads: &Threads) -> io::Result<()> {
         self.counters.turns += 1;
+        let before = self.counters.cqes;
         self.inline_left = INLINE;
         let must_not_sleep = !self.done.is_empty() || (self.on_pool > 0 && wait != Wait::Not && !self.replies.ask());
         let wait = if must_not_sleep { Wait::Not } else { wait.at_most(self.later.next()) };
@@ -401,6 +403,9 @@ impl Core {
             if self.done.is_empty() {
                 break;
             }
+        }
+        if self.counters.cqes != before {
+            self.counters.batches.add(self.counters.cqes - before);
         }
         turned
     }

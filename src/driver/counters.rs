@@ -1,5 +1,6 @@
 //! What a driver counts.
 
+use super::Histogram;
 use crate::sys::names::OPCODES;
 use std::fmt;
 
@@ -17,6 +18,14 @@ pub struct Counters {
     pub watches: u64,
     /// Completions, final and not, from wherever.
     pub cqes: u64,
+    /// How many completions a turn found. Turns without any are not in it: [`turns`](Counters::turns) less its
+    /// [`count`](Histogram::count) are those.
+    pub batches: Histogram,
+    /// Turns that found the ring's completion queue overrun, and fetched what waited in the kernel. More entries make a
+    /// longer queue.
+    pub overflows: u64,
+    /// Completions that the kernel lost for want of memory: operations that will never end.
+    pub lost: u64,
     /// Completions that nobody waited for: late, doubled or foreign.
     pub strays: u64,
     /// Twins called on the driver's thread that needed no readiness.
@@ -35,8 +44,10 @@ pub struct Counters {
     pub pauses: u64,
     /// Streams that found no buffer on offer.
     pub starved: u64,
-    /// Slots taken: operations in flight, and completions that were not fetched.
+    /// Slots taken now: operations in flight, and completions that were not fetched.
     pub slots: usize,
+    /// The most slots that were ever taken at once.
+    pub slots_max: usize,
 }
 
 impl Counters {
@@ -47,6 +58,9 @@ impl Counters {
             sqes: [0; OPCODES.len()],
             watches: 0,
             cqes: 0,
+            batches: Histogram::new(),
+            overflows: 0,
+            lost: 0,
             strays: 0,
             twins_here: 0,
             twins_ready: 0,
@@ -57,6 +71,7 @@ impl Counters {
             pauses: 0,
             starved: 0,
             slots: 0,
+            slots_max: 0,
         }
     }
 
@@ -87,6 +102,9 @@ impl fmt::Debug for Counters {
             .field("sqes", &sqes)
             .field("watches", &self.watches)
             .field("cqes", &self.cqes)
+            .field("batches", &self.batches)
+            .field("overflows", &self.overflows)
+            .field("lost", &self.lost)
             .field("strays", &self.strays)
             .field("twins_here", &self.twins_here)
             .field("twins_ready", &self.twins_ready)
@@ -97,6 +115,7 @@ impl fmt::Debug for Counters {
             .field("pauses", &self.pauses)
             .field("starved", &self.starved)
             .field("slots", &self.slots)
+            .field("slots_max", &self.slots_max)
             .finish()
     }
 }

@@ -14,6 +14,7 @@ mod close;
 mod counters;
 mod fd;
 mod groups;
+mod histogram;
 #[cfg(not(annulus_kqueue))]
 mod ladder;
 mod later;
@@ -47,6 +48,7 @@ pub use choice::{DriverInfo, DriverKind};
 pub(crate) use close::{CLOSE, close_never_began};
 pub use counters::Counters;
 pub use fd::Fd;
+pub use histogram::Histogram;
 pub(crate) use slots::{Key, Orphan};
 #[cfg(test)]
 pub(crate) use survey::Known;

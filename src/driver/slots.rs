@@ -166,11 +166,12 @@ pub(crate) struct Slots {
     next_generation: u32,
     /// How many final completions are owed. Not the number of slots: a forgotten future never reads its slot.
     owed: usize,
+    most: usize,
 }
 
 impl Slots {
     pub(crate) fn new() -> Slots {
-        Slots { all: Slab::new(), next_generation: 0, owed: 0 }
+        Slots { all: Slab::new(), next_generation: 0, owed: 0, most: 0 }
     }
 
     /// Takes in an entry, and writes its name into it.
@@ -184,6 +185,7 @@ impl Slots {
         entry.insert(slot);
         self.next_generation = generation.wrapping_add(1);
         self.owed += 1;
+        self.most = self.most.max(self.all.len());
         key
     }
 
@@ -200,6 +202,11 @@ impl Slots {
     /// How many slots are taken, settled ones included.
     pub(crate) fn len(&self) -> usize {
         self.all.len()
+    }
+
+    /// How many were taken at once at most.
+    pub(crate) fn most(&self) -> usize {
+        self.most
     }
 
     /// The next completion of `key`, if one is there; with the last one, the slot is free.

@@ -242,3 +242,44 @@ async fn who_waits_for_a_number_waits_on_when_its_fd_leaves() {
     while b.read(&mut [0; 65536]).is_ok() {}
     crate::time::timeout(Duration::from_millis(500), bare).await.expect("nobody tells").unwrap();
 }
+
+/// Red when turns without completions are counted as batches, or a turn's completions one by one.
+#[crate::test]
+async fn completions_are_counted_by_the_turn_that_found_them() {
+    let before = crate::metrics().driver;
+    let (mut a, b) = (Vec::new(), testing::socket_pair());
+    for _ in 0..20 {
+        let mut receiving = crate::op::recv(&b.0, Vec::with_capacity(1));
+        testing::poll_once(&mut receiving).await;
+        a.push(receiving);
+    }
+    assert_eq!(crate::metrics().driver.slots, before.slots + 20);
+    b.1.shutdown(std::net::Shutdown::Write).unwrap();
+    for receiving in a {
+        receiving.await.0.unwrap();
+    }
+    let after = crate::metrics().driver;
+    assert!(after.slots_max >= 20 && after.slots < 20, "{after:?}");
+    let batches = after.batches.since(&before.batches);
+    assert!(batches.count() <= 20 && batches.buckets()[0] == 0, "{batches:?}");
+    assert!(batches.buckets()[5..].iter().sum::<u64>() >= 1, "twenty ends are found by one turn: {batches:?}");
+    let turns = after.turns - before.turns;
+    crate::time::sleep(Duration::from_millis(1)).await;
+    let idle = crate::metrics().driver;
+    assert!(idle.turns > after.turns && turns > 0);
+    assert_eq!(idle.batches.count(), after.batches.count(), "a timer is no completion");
+}
+
+/// Red when the flag is not looked at before the enter that takes it back.
+#[crate::test(entries = 1)]
+async fn an_overrun_queue_is_noted_and_costs_nobody_an_answer() {
+    let many: Vec<_> = (0..300).map(|_| crate::op::nop()).collect();
+    let tasks: Vec<_> = many.into_iter().map(crate::spawn).collect();
+    for task in tasks {
+        task.await.unwrap().unwrap();
+    }
+    let counters = crate::metrics().driver;
+    assert_eq!(counters.lost, 0);
+    let ring = crate::driver().kind() == crate::DriverKind::Uring;
+    assert_eq!(counters.overflows > 0, ring, "{counters:?}");
+}

@@ -170,8 +170,14 @@ impl Uring {
         self.push(&if self.cancels_are_silent { sqe.flags(skip) } else { sqe }, counters);
     }
 
+    /// Adds what the kernel counted.
+    pub(super) fn counted(&self, counters: Counters) -> Counters {
+        Counters { lost: self.ring.lost().into(), ..counters }
+    }
+
     /// Submits, waits, and collects completions into `done`.
     pub(super) fn turn(&mut self, wait: Wait, done: &mut Vec<Cqe>, counters: &mut Counters) -> io::Result<()> {
+        counters.overflows += u64::from(self.ring.cq_overflow());
         self.push_backlog();
         if wait != Wait::Not {
             self.watch_bell(counters);
