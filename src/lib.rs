@@ -51,6 +51,7 @@ pub mod ring;
 pub mod ring;
 pub mod rt;
 pub mod sys;
+pub mod task;
 #[cfg(test)]
 mod testing;
 pub mod time;

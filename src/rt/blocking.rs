@@ -5,9 +5,9 @@
 //! the future, and a thread that finds nobody waiting does not begin.
 
 use super::{
-    current,
     remote::Remote,
-    task::{JoinError, JoinHandle, Outcome, drop_quietly},
+    spawn::Builder,
+    task::{About, JoinError, JoinHandle, Outcome, drop_quietly},
 };
 use std::{
     io, mem,
@@ -24,13 +24,13 @@ use std::{
 ///
 /// # Panics
 /// Outside a runtime.
+#[track_caller]
 pub fn spawn_blocking<F, R>(f: F) -> JoinHandle<R>
 where
     F: FnOnce() -> R + Send + 'static,
     R: Send + 'static,
 {
-    current::with(|core| core.spawn_blocking(f))
-        .expect("annulus::spawn_blocking was called outside a runtime; call it from a future that block_on or run runs")
+    Builder::new().spawn_blocking(f)
 }
 
 type Job = Box<dyn FnOnce() + Send>;
@@ -44,6 +44,7 @@ enum Slot<R> {
 
 struct Shared<R> {
     slot: Mutex<Slot<R>>,
+    about: About,
     remote: Arc<Remote>,
 }
 
@@ -56,18 +57,18 @@ impl<R> Shared<R> {
     /// Tells of a panic that nobody will ever await.
     fn report(&self, outcome: &Outcome<R>) {
         if let Some(panic) = outcome.as_ref().err().filter(|error| error.is_panic()) {
-            self.remote.unawaited_panic(panic);
+            self.remote.unawaited_panic(&self.about, panic);
         }
     }
 }
 
 /// Makes the job for the pool and the future that waits for it.
-pub(super) fn pair<F, R>(f: F, remote: Arc<Remote>) -> (Job, Answer<R>)
+pub(super) fn pair<F, R>(f: F, about: About, remote: Arc<Remote>) -> (Job, Answer<R>)
 where
     F: FnOnce() -> R + Send + 'static,
     R: Send + 'static,
 {
-    let shared = Arc::new(Shared { slot: Mutex::new(Slot::Waiting(None)), remote });
+    let shared = Arc::new(Shared { slot: Mutex::new(Slot::Waiting(None)), about, remote });
     let promise = Promise(shared.clone());
     let job = move || {
         if promise.is_wanted() {

@@ -16,6 +16,7 @@ use std::{io, rc::Rc, time::Duration};
 pub struct Builder {
     config: Config,
     shutdown_deadline: Duration,
+    background_share: u8,
 }
 
 impl Default for Builder {
@@ -26,9 +27,10 @@ impl Default for Builder {
 
 impl Builder {
     /// The defaults: the driver that `ANNULUS_DRIVER` names or the best there is, 1024 entries, 64 as the
-    /// [limit of what blocks](Builder::max_blocking_threads), five seconds to shut down.
+    /// [limit of what blocks](Builder::max_blocking_threads), five seconds to shut down, a fifth of the time for
+    /// tasks in the background.
     pub fn new() -> Builder {
-        Builder { config: Config::default(), shutdown_deadline: Duration::from_secs(5) }
+        Builder { config: Config::default(), shutdown_deadline: Duration::from_secs(5), background_share: 20 }
     }
 
     /// Names the driver; this outranks the environment. One that cannot be had is then an error of `build`.
@@ -65,13 +67,24 @@ impl Builder {
         self
     }
 
+    /// The percentage of the time that tasks of the [background](crate::task::Class::Background) get while others have
+    /// work, too: 1 to 99, and 20 unless it is said here. What one class does not need, the other may use.
+    pub fn background_share(mut self, percent: u8) -> Builder {
+        self.background_share = percent;
+        self
+    }
+
     /// Makes the runtime, on the thread that will run it.
     ///
     /// # Errors
     /// `InvalidInput` for a number that makes no sense, or an `ANNULUS_DRIVER` or `ANNULUS_SETUP` that names nothing;
     /// otherwise what the driver met: `EMFILE`, or the refusal of a driver that was asked for by name, with what to do.
     pub fn build(self) -> io::Result<Runtime> {
-        let core = Core::new(Driver::new(&self.config)?);
+        if !(1..=99).contains(&self.background_share) {
+            let text = format!("the background cannot have {} % of the time; give it 1 to 99", self.background_share);
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+        }
+        let core = Core::new(Driver::new(&self.config)?, self.background_share);
         Ok(Runtime { core: Rc::new(core), deadline: self.shutdown_deadline })
     }
 }

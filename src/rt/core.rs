@@ -5,17 +5,18 @@
 
 use super::{
     blocking,
+    coop::Budget,
     current::{self, Running},
     metrics::Metrics,
+    queue::Queue,
     remote::Remote,
-    task::{self, Begin, JoinHandle, Outcome, RawTask},
+    task::{self, About, Begin, Class, Id, Ids, JoinHandle, Outcome, RawTask},
     timer::Timers,
 };
 use crate::driver::{Batch, Driver, Wait, threads::Job};
 use slab::Slab;
 use std::{
     cell::{Cell, RefCell},
-    collections::VecDeque,
     io::Write,
     mem,
     panic::Location,
@@ -30,14 +31,21 @@ use std::{
 /// a turn's cost is spread thin, so few that a busy shard still looks up every few microseconds.
 pub(super) const POLLS_PER_TURN: usize = 128;
 
+/// How long the background runs for free in a turn. What is urgent may come with the next one.
+const BACKGROUND_SLICE: Duration = Duration::from_micros(200);
+
 /// The thread's half of a runtime.
 #[derive(Debug)]
 pub(crate) struct Core {
     driver: Rc<Driver>,
     timers: Rc<RefCell<Timers>>,
     remote: Arc<Remote>,
-    /// Tasks to run, oldest wake first.
-    queue: RefCell<VecDeque<RawTask>>,
+    /// Tasks to run.
+    queue: Queue,
+    /// The task that is being polled, which a poll inside of it borrows.
+    current: Cell<Option<RawTask>>,
+    budget: Budget,
+    ids: Ids,
     /// Every task whose future is not gone, each with the runtime's reference.
     tasks: RefCell<Slab<RawTask>>,
     closed: Cell<bool>,
@@ -53,13 +61,16 @@ fn count(counter: &Cell<u64>) {
 }
 
 impl Core {
-    pub(super) fn new(driver: Rc<Driver>) -> Core {
+    pub(super) fn new(driver: Rc<Driver>, background_share: u8) -> Core {
         let remote = Arc::new(Remote::new(driver.wake_handle()));
         Core {
             driver,
             timers: Rc::new(RefCell::new(Timers::new(Instant::now()))),
             remote,
-            queue: RefCell::default(),
+            queue: Queue::new(background_share),
+            current: Cell::new(None),
+            budget: Budget::new(),
+            ids: Ids::new(),
             tasks: RefCell::default(),
             closed: Cell::new(false),
             turns: Cell::new(0),
@@ -82,6 +93,24 @@ impl Core {
         &self.remote
     }
 
+    pub(super) fn budget(&self) -> &Budget {
+        &self.budget
+    }
+
+    /// The task that is being polled.
+    pub(super) fn current(&self) -> Option<RawTask> {
+        self.current.get()
+    }
+
+    /// The class of whoever runs now.
+    pub(super) fn class(&self) -> Class {
+        self.queue.class()
+    }
+
+    pub(super) fn next_id(&self) -> Id {
+        self.ids.next()
+    }
+
     pub(super) fn metrics(&self) -> Metrics {
         let (remote_wakes_sent, remote_wakes_elided, unawaited_panics) = self.remote.counts();
         Metrics {
@@ -102,38 +131,42 @@ impl Core {
     /// Queues a task that was just notified on this thread.
     pub(super) fn push(&self, task: RawTask) {
         count(&self.local_wakes);
-        self.queue.borrow_mut().push_back(task);
+        self.queue.push(task, task.about());
     }
 
     /// Starts a task. A runtime that is ending drops its future at once: the handle gives a cancellation.
-    pub(super) fn spawn<F, T>(&self, future: F) -> JoinHandle<T>
+    pub(super) fn spawn<F, T>(&self, future: F, about: About) -> JoinHandle<T>
     where
         F: Future<Output = Outcome<T>> + 'static,
         T: 'static,
     {
         count(&self.spawned);
-        let (task, handle) = task::new(future, self.remote.clone());
+        let (task, handle) = task::new(future, about, self.remote.clone());
         if self.closed.get() {
             task.begin();
             task.cancel();
             task.finish();
         } else {
             task.set_key(self.tasks.borrow_mut().insert(task));
-            self.queue.borrow_mut().push_back(task);
+            self.queue.push(task, task.about());
         }
         handle
     }
 
     /// Runs `job` on the pool.
-    pub(super) fn spawn_blocking<R: Send + 'static>(&self, job: impl FnOnce() -> R + Send + 'static) -> JoinHandle<R> {
+    pub(super) fn spawn_blocking<R: Send + 'static>(
+        &self,
+        job: impl FnOnce() -> R + Send + 'static,
+        about: About,
+    ) -> JoinHandle<R> {
         count(&self.blocking);
-        let (job, result) = blocking::pair(job, self.remote.clone());
+        let (job, result) = blocking::pair(job, about.clone(), self.remote.clone());
         if self.closed.get() {
             drop(job);
         } else if let Err(error) = self.driver.threads().push(Job::Closure(job)) {
             result.refuse(error);
         }
-        self.spawn(result)
+        self.spawn(result, about)
     }
 
     /// Runs one task that came out of the queue.
@@ -143,7 +176,11 @@ impl Core {
             Begin::Abort => task.cancel(),
             Begin::Poll => {
                 count(&self.polls);
-                if !task.poll() {
+                self.budget.renew();
+                self.current.set(Some(task));
+                let ended = task.poll();
+                self.current.set(None);
+                if !ended {
                     return;
                 }
             }
@@ -154,16 +191,19 @@ impl Core {
 
     /// Runs what is queued now, at most `most` tasks, and says how many. What they wake comes after them.
     fn round(&self, most: usize) -> usize {
-        let round = self.queue.borrow().len().min(most);
+        let round = self.queue.urgent().min(most);
         for _ in 0..round {
-            let task = self.queue.borrow_mut().pop_front();
-            task.into_iter().for_each(|task| self.run(task));
+            self.queue.pop(Class::Latency).into_iter().for_each(|task| self.run(task));
         }
         round
     }
 
+    fn is_urgent(&self) -> bool {
+        self.queue.urgent() > 0 || self.remote.main_is_due()
+    }
+
     fn is_runnable(&self) -> bool {
-        !self.queue.borrow().is_empty() || self.remote.main_is_due()
+        self.is_urgent() || self.queue.has_background()
     }
 
     /// Runs tasks and `main` until `main` is ready.
@@ -175,20 +215,25 @@ impl Core {
         let mut batch = Batch::default();
         self.remote.notify_main();
         loop {
+            let waited_for = self.queue.has_background().then(Instant::now);
             if let Poll::Ready(output) = self.slice(main.as_mut(), &waker) {
                 return output;
+            }
+            if let Some(since) = waited_for {
+                self.background(since);
             }
             self.turn(&mut batch);
         }
     }
 
-    /// Runs rounds until nothing is runnable or the turn's polls are used up. `main` has its place in each round.
+    /// Runs rounds until nothing is urgent or the turn's polls are used up. `main` has its place in each round.
     fn slice<F: Future>(&self, mut main: Pin<&mut F>, waker: &Waker) -> Poll<F::Output> {
         let mut left = POLLS_PER_TURN;
-        while left > 0 && self.is_runnable() {
+        while left > 0 && self.is_urgent() {
             if self.remote.take_main() {
                 count(&self.polls);
                 left -= 1;
+                self.budget.renew();
                 if let Poll::Ready(output) = main.as_mut().poll(&mut Context::from_waker(waker)) {
                     return Poll::Ready(output);
                 }
@@ -196,6 +241,23 @@ impl Core {
             left -= self.round(left);
         }
         Poll::Pending
+    }
+
+    /// Runs what waits in the background and has done so `since`: as long as its credit lasts, or, when nothing is
+    /// urgent, for a while, since that may have changed.
+    fn background(&self, since: Instant) {
+        let began = Instant::now();
+        self.queue.earn(began.duration_since(since));
+        self.queue.turn_to(Class::Background);
+        let mut now = began;
+        while self.queue.has_credit() || (!self.is_urgent() && now.duration_since(began) < BACKGROUND_SLICE) {
+            let Some(task) = self.queue.pop(Class::Background) else { break };
+            self.run(task);
+            let before = mem::replace(&mut now, Instant::now());
+            self.queue.spend(now.duration_since(before), self.is_urgent());
+        }
+        self.queue.turn_to(Class::Latency);
+        self.queue.settle();
     }
 
     /// Lets the driver work, and sleeps in it if there is nothing to run.
@@ -211,7 +273,9 @@ impl Core {
         let result = self.driver.turn(wait, batch);
         self.remote.end_sleep();
         batch.run();
-        self.queue.borrow_mut().extend(self.remote.take().map(RawTask::from_header));
+        for task in self.remote.take().map(RawTask::from_header) {
+            self.queue.push(task, task.about());
+        }
         if let Err(error) = result {
             panic!("annulus: the driver failed, and with it the runtime: {error}");
         }
@@ -240,8 +304,7 @@ impl Core {
             task.cancel();
             task.finish();
         }
-        let queued = mem::take(&mut *self.queue.borrow_mut());
-        queued.into_iter().for_each(RawTask::release);
+        self.queue.take().for_each(RawTask::release);
         self.remote.close().map(RawTask::from_header).for_each(RawTask::release);
         let mut idle = Vec::new();
         self.timers.borrow_mut().clear(&mut idle);

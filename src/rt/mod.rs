@@ -1,21 +1,25 @@
 //! The runtime: one thread, its tasks, and a driver that performs their operations.
 //!
-//! A turn of the loop is: run what is runnable, at most 128 polls; wake the timers that are due; let the driver submit
-//! and collect, and sleep in it if nothing is runnable; take what other threads woke. So neither a task that always
-//! wakes itself nor a main future that does can keep completions, timers and other threads waiting for longer than
-//! those polls. A task that is woken goes to the back of the queue, whoever woke it.
+//! A turn of the loop is: run what is runnable, at most 128 polls, and what waits in the background as its share
+//! allows; wake the timers that are due; let the driver submit and collect, and sleep in it if nothing is runnable;
+//! take what other threads woke. So neither a task that always wakes itself nor a main future that does can keep
+//! completions, timers and other threads waiting for longer than those polls. A task that is woken goes to the back of
+//! its class's queue, whoever woke it. What is always ready is kept in bounds by a budget for each poll.
 //!
-//! Files: `core` is the loop and what it keeps, `current` knows which runtime runs on this thread, `remote` is the half
-//! that other threads may touch, over the lock-free parts in `handoff`; `task` holds tasks and their handles,
-//! `blocking` closures on other threads, `timer` the timers.
+//! Files: `core` is the loop and what it keeps, `queue` who runs next, `coop` the budget, `current` knows which runtime
+//! runs on this thread, `remote` is the half that other threads may touch, over the lock-free parts in `handoff`;
+//! `task` holds tasks and their handles, `spawn` starts them, `blocking` closures on other threads, `timer` the timers.
 
 mod blocking;
 mod builder;
+pub(crate) mod coop;
 mod core;
 mod current;
 mod handoff;
 mod metrics;
+mod queue;
 mod remote;
+mod spawn;
 mod sync;
 mod task;
 pub(crate) mod timer;
@@ -25,22 +29,14 @@ mod tests;
 
 pub use blocking::spawn_blocking;
 pub use builder::Builder;
+pub use coop::{Unconstrained, consume_budget, has_budget_remaining, unconstrained};
 pub use metrics::Metrics;
-pub use task::{JoinError, JoinHandle};
+pub use spawn::{Builder as TaskBuilder, id, name, spawn, try_id};
+pub use task::{Class, Id, JoinError, JoinHandle};
 
-use self::{core::Core, task::Outcome, timer::Timers};
+use self::{core::Core, timer::Timers};
 use crate::driver::DriverInfo;
-use std::{
-    cell::RefCell,
-    fmt,
-    future::poll_fn,
-    io, mem,
-    panic::Location,
-    pin::Pin,
-    rc::Rc,
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::{cell::RefCell, fmt, future::poll_fn, io, mem, panic::Location, rc::Rc, task::Poll, time::Duration};
 
 /// A runtime of one thread: tasks, timers and a driver.
 ///
@@ -113,39 +109,6 @@ pub fn run<F: Future>(future: F) -> F::Output {
     match Runtime::new() {
         Ok(runtime) => runtime.block_on(future),
         Err(error) => panic!("annulus: no runtime can be made here: {error}"),
-    }
-}
-
-/// Starts a task on this thread's runtime.
-///
-/// The future is dropped on this thread, at its end or at the runtime's. A panic in it is the task's alone: whoever
-/// awaits the handle gets it. If nobody does, it is printed and counted in [`Metrics::unawaited_panics`]. During the
-/// runtime's end the future is dropped at once, and the handle says that it was cancelled.
-///
-/// # Panics
-/// Outside a runtime.
-#[track_caller]
-pub fn spawn<F>(future: F) -> JoinHandle<F::Output>
-where
-    F: Future + 'static,
-    F::Output: 'static,
-{
-    match current::with(|core| core.spawn(Plain(future))) {
-        Some(handle) => handle,
-        None => panic!("annulus::spawn was called outside a runtime; call it from a future that block_on or run runs"),
-    }
-}
-
-/// A user's future, whose output is always one.
-struct Plain<F>(F);
-
-impl<F: Future> Future for Plain<F> {
-    type Output = Outcome<F::Output>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        // SAFETY: Pinned: a projection to the only field; nothing moves it, and there is no `Drop` that could.
-        let future = unsafe { self.map_unchecked_mut(|plain| &mut plain.0) };
-        future.poll(cx).map(Ok)
     }
 }
 

@@ -6,7 +6,7 @@
 
 use super::{
     handoff::{Chain, Sleep, Stack},
-    task::{Header, JoinError, RawTask},
+    task::{About, Header, JoinError, RawTask},
 };
 use crate::driver::WakeHandle;
 use std::{
@@ -105,12 +105,12 @@ impl Remote {
     }
 
     /// Reports a panic that nobody will ever await.
-    pub(super) fn unawaited_panic(&self, error: &JoinError) {
+    pub(super) fn unawaited_panic(&self, task: &About, error: &JoinError) {
         // Relaxed: a counter.
         self.unawaited.fetch_add(1, Ordering::Relaxed);
         let text = error.text().map(|text| format!(": {text}")).unwrap_or_default();
         // Not eprintln: it panics when the other end is closed, and this runs in `Drop`.
-        let _ = writeln!(std::io::stderr(), "annulus: a task panicked and nobody awaited it{text}");
+        let _ = writeln!(std::io::stderr(), "annulus: {task} panicked and nobody awaited it{text}");
     }
 
     /// Wakes sent, wakes elided, unawaited panics.

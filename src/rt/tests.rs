@@ -1,12 +1,18 @@
 //! What tasks, wakes and handles promise.
 
-use super::{Builder, JoinError, JoinHandle, Runtime, current, spawn, spawn_blocking, yield_now};
+mod fairness;
+
+use super::{
+    Builder, Class, JoinError, JoinHandle, Runtime, current, spawn, spawn_blocking,
+    task::{About, Ids},
+    yield_now,
+};
 use static_assertions::{assert_impl_all, assert_not_impl_any};
 use std::{
     cell::{Cell, RefCell},
     future::{pending, poll_fn},
     io,
-    panic::{AssertUnwindSafe, catch_unwind},
+    panic::{AssertUnwindSafe, Location, catch_unwind},
     pin::pin,
     rc::Rc,
     sync::{
@@ -37,6 +43,11 @@ fn within(time: Duration, test: impl FnOnce() + Send + 'static) {
     if let Err(panic) = body.join() {
         std::panic::resume_unwind(panic);
     }
+}
+
+/// What a task without a spawn is about.
+fn about() -> About {
+    About { id: Ids::new().next(), class: Class::Latency, spawned: Location::caller(), name: None }
 }
 
 fn runtime() -> Runtime {
@@ -392,7 +403,7 @@ fn wakes_race_with_the_end_of_the_runtime() {
 fn a_push_that_comes_after_the_end_frees_the_task() {
     let runtime = runtime();
     let remote = runtime.core.remote().clone();
-    let (task, handle) = super::task::new(pending::<Result<(), JoinError>>(), remote.clone());
+    let (task, handle) = super::task::new(pending::<Result<(), JoinError>>(), about(), remote.clone());
     // The waker on the other thread has set the flag and not pushed yet; meanwhile the runtime ends.
     task.cancel();
     task.finish();
@@ -741,16 +752,16 @@ fn blocking_work_aborted_in_time_is_not_run() {
     let core_remote = runtime().core.remote().clone();
     let ran = Arc::new(AtomicBool::new(false));
     let flag = ran.clone();
-    let (job, answer) = super::blocking::pair(move || flag.store(true, SeqCst), core_remote.clone());
+    let (job, answer) = super::blocking::pair(move || flag.store(true, SeqCst), about(), core_remote.clone());
     drop(answer);
     job();
     assert!(!ran.load(SeqCst));
     // A job that is dropped answers too, and so does one that the pool refuses.
-    let (job, answer) = super::blocking::pair(|| (), core_remote.clone());
+    let (job, answer) = super::blocking::pair(|| (), about(), core_remote.clone());
     drop(job);
     let Poll::Ready(outcome) = pin!(answer).poll(&mut Context::from_waker(Waker::noop())) else { panic!("no answer") };
     assert!(outcome.unwrap_err().is_cancelled());
-    let (job, answer) = super::blocking::pair(|| (), core_remote);
+    let (job, answer) = super::blocking::pair(|| (), about(), core_remote);
     drop(job);
     answer.refuse(io::Error::from_raw_os_error(libc::EAGAIN));
     let Poll::Ready(outcome) = pin!(answer).poll(&mut Context::from_waker(Waker::noop())) else { panic!("no answer") };
@@ -883,7 +894,7 @@ fn wakers_that_panic_do_not_keep_the_end_from_its_work() {
 fn a_panic_of_blocking_work_that_nobody_saw_is_counted() {
     let runtime = runtime();
     let remote = runtime.core.remote().clone();
-    let (job, answer) = super::blocking::pair(|| -> u8 { panic!("far away") }, remote);
+    let (job, answer) = super::blocking::pair(|| -> u8 { panic!("far away") }, about(), remote);
     drop(spawn_in(&runtime, answer));
     job();
     assert_eq!(runtime.shut_down().unawaited_panics, 1);

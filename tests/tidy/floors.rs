@@ -15,6 +15,7 @@ pub(crate) const FLOORS: &[(&str, u8)] = &[
     ("pool", 4),
     ("time", 5),
     ("sync", 5),
+    ("task", 5),
     ("report", 5),
     ("io", 5),
     ("net", 6),

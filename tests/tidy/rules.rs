@@ -32,6 +32,7 @@ pub(crate) const ORDERINGS: &[&str] = &[
     "src/driver/batch.rs",
     "src/rt/handoff.rs",
     "src/rt/remote.rs",
+    "src/rt/task/id.rs",
     "src/rt/task/state.rs",
     "src/testing.rs",
 ];

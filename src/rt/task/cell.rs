@@ -4,7 +4,7 @@
 //! the future, then the output. Everything outside this file holds a pointer to the header; the table in the header
 //! leads back to the type (*Typed*: a header only ever lies at the start of the cell whose table it names).
 
-use super::{super::remote::Remote, JoinError, WAKER, state::State};
+use super::{super::remote::Remote, About, JoinError, WAKER, state::State};
 use crate::{driver::quietly, rt::handoff::Linked};
 use std::{
     cell::UnsafeCell,
@@ -30,6 +30,7 @@ pub(crate) struct Header {
     pub(super) key: std::cell::Cell<usize>,
     /// The waker of whoever awaits the handle; see `JOINER` in `state` for whose it is.
     pub(super) joiner: UnsafeCell<Option<Waker>>,
+    pub(super) about: About,
 }
 
 // SAFETY: Linked: the field is private and nothing here uses it.
@@ -67,7 +68,7 @@ struct Cell<F, T> {
 }
 
 /// Makes the cell of a new task.
-pub(super) fn allocate<F, T>(future: F, remote: Arc<Remote>) -> NonNull<Header>
+pub(super) fn allocate<F, T>(future: F, about: About, remote: Arc<Remote>) -> NonNull<Header>
 where
     F: Future<Output = Outcome<T>>,
 {
@@ -87,6 +88,7 @@ where
             link: AtomicPtr::new(ptr::null_mut()),
             key: std::cell::Cell::new(usize::MAX),
             joiner: UnsafeCell::new(None),
+            about,
         },
         stage: UnsafeCell::new(Stage { future: ManuallyDrop::new(future) }),
     });
@@ -162,7 +164,8 @@ unsafe fn discard<F, T>(header: NonNull<Header>) {
     let output = unsafe { output.read() };
     if let Some(panic) = output.as_ref().err().filter(|error| error.is_panic()) {
         // SAFETY: Typed: the finisher still holds a reference.
-        unsafe { header.as_ref() }.remote.unawaited_panic(panic);
+        let header = unsafe { header.as_ref() };
+        header.remote.unawaited_panic(&header.about, panic);
     }
     drop_quietly(output);
 }

@@ -1,6 +1,6 @@
 //! The handle to a task's output.
 
-use super::{JoinError, Outcome, RawTask, state::Detach};
+use super::{Id, JoinError, Outcome, RawTask, state::Detach};
 use std::{
     fmt,
     marker::PhantomData,
@@ -24,6 +24,7 @@ use std::{
 pub struct JoinHandle<T> {
     /// None once the output was taken.
     task: Option<RawTask>,
+    id: Id,
     output: PhantomData<T>,
 }
 
@@ -37,7 +38,7 @@ impl<T> Unpin for JoinHandle<T> {}
 
 impl<T> JoinHandle<T> {
     pub(super) fn new(task: RawTask) -> JoinHandle<T> {
-        JoinHandle { task: Some(task), output: PhantomData }
+        JoinHandle { task: Some(task), id: task.about().id, output: PhantomData }
     }
 
     /// Ends the task: its future is dropped, on its own thread, the next time its turn comes, and awaiting the handle
@@ -46,6 +47,15 @@ impl<T> JoinHandle<T> {
         if let Some(task) = self.task {
             task.abort();
         }
+    }
+
+    /// Lets the task run on by itself, as dropping the handle does.
+    pub fn detach(self) {}
+
+    /// The task's number.
+    #[must_use]
+    pub fn id(&self) -> Id {
+        self.id
     }
 
     /// Whether the output is there, or was taken.
@@ -114,7 +124,7 @@ impl<T> Drop for JoinHandle<T> {
             Detach::Output => {
                 let output = take::<T>(task);
                 if let Some(panic) = output.as_ref().err().filter(|error| error.is_panic()) {
-                    task.get().remote.unawaited_panic(panic);
+                    task.get().remote.unawaited_panic(task.about(), panic);
                 }
                 task.release();
                 drop(output);

@@ -4,16 +4,23 @@
 //! `state`. The invariant that the `SAFETY` comments here cite is *Owner*: whoever holds a reference may use the
 //! header; the stage belongs to the runtime's thread before `DONE` and to the handle afterwards.
 
+mod about;
 mod cell;
+mod class;
 mod error;
+mod id;
 mod join;
 mod state;
 
+pub use class::Class;
 pub use error::JoinError;
+pub use id::Id;
 pub use join::JoinHandle;
 
+pub(super) use about::About;
 pub(crate) use cell::Header;
 pub(super) use cell::{Outcome, drop_quietly};
+pub(super) use id::Ids;
 pub(super) use state::Begin;
 
 use super::{current, remote::Remote};
@@ -29,12 +36,12 @@ use std::{
 pub(crate) struct RawTask(NonNull<Header>);
 
 /// Makes a task that counts as queued: whoever made it has to queue it.
-pub(super) fn new<F, T>(future: F, remote: Arc<Remote>) -> (RawTask, JoinHandle<T>)
+pub(super) fn new<F, T>(future: F, about: About, remote: Arc<Remote>) -> (RawTask, JoinHandle<T>)
 where
     F: Future<Output = Outcome<T>> + 'static,
     T: 'static,
 {
-    let task = RawTask(cell::allocate(future, remote));
+    let task = RawTask(cell::allocate(future, about, remote));
     (task, JoinHandle::new(task))
 }
 
@@ -51,6 +58,11 @@ impl RawTask {
     fn get(&self) -> &Header {
         // SAFETY: Owner: whoever has a RawTask holds a reference, or borrows one.
         unsafe { self.0.as_ref() }
+    }
+
+    /// What it is called and where it came from.
+    pub(super) fn about(&self) -> &About {
+        &self.get().about
     }
 
     /// The key in the runtime's list.

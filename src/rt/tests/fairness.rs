@@ -1,0 +1,132 @@
+//! What tasks know of themselves, and how the classes share the time.
+
+use crate::rt::{Builder, Class, current, spawn, spawn_blocking, yield_now};
+use crate::task;
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+    time::{Duration, Instant},
+};
+
+fn background() -> task::Builder {
+    task::Builder::new().class(Class::Background)
+}
+
+#[crate::test]
+async fn a_task_knows_its_number_and_its_name() {
+    assert_eq!((task::try_id(), task::name()), (None, None), "the main future is no task");
+    let plain = spawn(async { (task::id(), task::name()) });
+    let named = task::Builder::new().name("reader").spawn(async {
+        yield_now().await;
+        (task::id(), task::name())
+    });
+    let ids = [plain.id(), named.id()];
+    assert_ne!(ids[0], ids[1]);
+    assert_eq!(plain.await.unwrap(), (ids[0], None));
+    assert_eq!(named.await.unwrap(), (ids[1], Some("reader".into())));
+    assert_eq!(task::try_id(), None);
+    let blocking = spawn_blocking(task::try_id);
+    let detached = spawn(async {});
+    detached.detach();
+    assert_eq!(blocking.await.unwrap(), None);
+}
+
+/// The class of the task that is being polled.
+fn class() -> Class {
+    current::with(|core| core.current().unwrap().about().class).unwrap()
+}
+
+/// Red when the background is run before what is urgent.
+#[crate::test]
+async fn latency_goes_first() {
+    let order = Rc::new(RefCell::new(Vec::new()));
+    let note = || {
+        let order = order.clone();
+        async move { order.borrow_mut().push(class()) }
+    };
+    let handles = [background().spawn(note()), spawn(note()), background().spawn(note()), spawn(note())];
+    for handle in handles {
+        handle.await.unwrap();
+    }
+    assert_eq!(*order.borrow(), [Class::Latency, Class::Latency, Class::Background, Class::Background]);
+}
+
+/// Red when a class is not handed down, or stays with whoever comes next.
+#[crate::test]
+async fn what_a_task_spawns_is_of_its_class() {
+    let classes = background().spawn(async {
+        let urgent = task::Builder::new().class(Class::Latency).spawn(async { class() });
+        [spawn(async { class() }).await.unwrap(), urgent.await.unwrap()]
+    });
+    assert_eq!(classes.await.unwrap(), [Class::Background, Class::Latency]);
+    assert_eq!(spawn(async { class() }).await.unwrap(), Class::Latency);
+}
+
+/// Keeps the thread busy.
+fn work(time: Duration) {
+    let start = Instant::now();
+    while start.elapsed() < time {
+        std::hint::spin_loop();
+    }
+}
+
+/// The background's percentage of the time, when both classes always have work: as the work itself counts it.
+fn measured(percent: u8, latency: Duration, rest: Duration) -> u128 {
+    let runtime = Builder::new().driver(crate::DriverKind::Poll).background_share(percent).build().unwrap();
+    runtime.block_on(async {
+        let ran: [Rc<Cell<Duration>>; 2] = Default::default();
+        let worker = |time: Duration, ran: &Rc<Cell<Duration>>| {
+            let ran = ran.clone();
+            async move {
+                loop {
+                    let start = Instant::now();
+                    work(time);
+                    ran.set(ran.get() + start.elapsed());
+                    yield_now().await;
+                }
+            }
+        };
+        spawn(worker(latency, &ran[0]));
+        background().spawn(worker(rest, &ran[1]));
+        crate::time::sleep(Duration::from_millis(100)).await;
+        ran[1].get().as_nanos() * 100 / (ran[0].get() + ran[1].get()).as_nanos()
+    })
+}
+
+/// Red when the credit is not earned, or not spent.
+#[test]
+fn the_background_has_its_share_of_the_time() {
+    let us = Duration::from_micros;
+    for (percent, latency, rest) in [(20, us(1), us(50)), (20, us(50), us(1)), (50, us(5), us(5)), (80, us(1), us(300))]
+    {
+        // A busy machine takes time away from whoever runs; it does not do so three times in the same way.
+        let got = [(); 3].map(|()| measured(percent, latency, rest));
+        let near = got.iter().any(|got| got.abs_diff(percent.into()) <= 12);
+        assert!(near, "{got:?} % instead of {percent} % with polls of {latency:?} and {rest:?}");
+    }
+}
+
+#[crate::test]
+async fn the_background_has_everything_when_nothing_is_urgent() {
+    let polls = Rc::new(Cell::new(0));
+    let count = polls.clone();
+    let busy = background().spawn(async move {
+        loop {
+            count.set(count.get() + 1);
+            yield_now().await;
+        }
+    });
+    // The timer and the main future are let through all the same.
+    crate::time::sleep(Duration::from_millis(20)).await;
+    assert!(polls.get() > 100, "{} polls", polls.get());
+    busy.abort();
+    assert!(busy.await.unwrap_err().is_cancelled());
+}
+
+#[test]
+fn absurd_shares_are_refused() {
+    for percent in [0, 100, 255] {
+        let error = Builder::new().background_share(percent).build().unwrap_err();
+        assert!(error.to_string().contains("give it 1 to 99"), "{error}");
+    }
+}

@@ -1,0 +1,9 @@
+//! Tasks: starting them, naming them, and letting others through.
+//!
+//! What is most often wanted stands at the crate's root as well: [`spawn`], [`spawn_blocking`], [`yield_now`],
+//! [`JoinHandle`], [`JoinError`].
+
+pub use crate::rt::{
+    Class, Id, JoinError, JoinHandle, TaskBuilder as Builder, Unconstrained, consume_budget, has_budget_remaining, id,
+    name, spawn, spawn_blocking, try_id, unconstrained, yield_now,
+};
