@@ -1,6 +1,7 @@
 //! Runs every contender against every workload in interleaved rounds, and writes the report. Interleaved, because a
 //! shared machine changes from minute to minute: only samples taken next to each other may be compared.
 
+mod micro;
 mod plot;
 mod report;
 mod sample;
@@ -14,11 +15,12 @@ use report::Report;
 use sample::{Sample, Setting};
 
 const HELP: &str = "bench/run [options]
+  --micro            not echo but the runtime's own steps: spawn spawn-1000 yield-1 yield-100 sleep-100k start wake nop idle
   --quick            4 rounds of 0.4 s instead of 9 of 0.6 s
   --rounds N         rounds
   --secs S           seconds per sample
   --only A,B         these contenders (names as in the table)
-  --work A,B         these workloads: c50 c50-16k r40k r80k c1
+  --work A,B         these workloads: c50 c50-16k r40k r80k c1, or those of --micro
   --cpus A,B         the server's CPU and the load's CPU (default 0,1)
   --patience S       how long the run may wait, in all, for the machine to become quiet (default 120, quick 20)
   --out DIR          where to write (default results)";
@@ -105,15 +107,26 @@ fn chosen(option: &str, name: &str) -> bool {
     value(option).is_none_or(|list| list.split(',').any(|item| item == name))
 }
 
+/// Where the programs lie: beside this one.
+fn programs() -> io::Result<PathBuf> {
+    Ok(env::current_exe()?.parent().map(PathBuf::from).unwrap_or_default())
+}
+
+/// Where the results go.
+fn out() -> io::Result<PathBuf> {
+    let out = PathBuf::from(value("--out").unwrap_or_else(|| "results".into()));
+    fs::create_dir_all(&out)?;
+    Ok(out)
+}
+
 fn setting() -> io::Result<Setting> {
     let quick = env::args().any(|arg| arg == "--quick");
     let cpus = value("--cpus").unwrap_or_else(|| "0,1".into());
     let pair = cpus.split_once(',').and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
     let pair = pair.filter(|&(a, b): &(usize, usize)| a.max(b) < libc::CPU_SETSIZE as usize);
     let (server_cpu, load_cpu) = pair.ok_or_else(|| io::Error::other("--cpus wants two CPU numbers, such as 0,1"))?;
-    let programs = env::current_exe()?.parent().map(PathBuf::from).unwrap_or_default();
     Ok(Setting {
-        programs,
+        programs: programs()?,
         server_cpu,
         load_cpu,
         rounds: number("--rounds", if quick { 4.0 } else { 9.0 })? as usize,
@@ -146,12 +159,14 @@ fn main() -> io::Result<()> {
         println!("{HELP}");
         return Ok(());
     }
+    if env::args().any(|arg| arg == "--micro") {
+        return micro::run();
+    }
     let (mut setting, began) = (setting()?, Instant::now());
     let built = |who: &&Contender| setting.programs.join(who.program).exists() && chosen("--only", who.name);
     let contenders: Vec<_> = CONTENDERS.iter().filter(built).collect();
     let workloads: Vec<_> = WORKLOADS.iter().filter(|what| chosen("--work", what.name)).collect();
-    let out = PathBuf::from(value("--out").unwrap_or_else(|| "results".into()));
-    fs::create_dir_all(&out)?;
+    let out = out()?;
     let (mut samples, mut failed) = (Vec::new(), 0);
     for round in 0..setting.rounds {
         for what in &workloads {

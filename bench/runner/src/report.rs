@@ -41,7 +41,8 @@ pub struct Report<'a> {
     pub failed: usize,
 }
 
-fn first_line(path: &str, prefix: &str) -> String {
+/// The rest of the first line that begins so.
+pub fn first_line(path: &str, prefix: &str) -> String {
     let text = fs::read_to_string(path).unwrap_or_default();
     text.lines().find(|line| line.starts_with(prefix)).unwrap_or("?").trim_start_matches(prefix).trim().to_string()
 }

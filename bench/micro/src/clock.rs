@@ -1,0 +1,75 @@
+//! CPU time, and the slices in which it is taken.
+//!
+//! The CPU clock of the process counts all its threads, in user space and in the kernel. It does not run while the
+//! process waits for a CPU, but what others leave in the caches still shows. So a workload is cut into slices of some
+//! milliseconds: on a busy machine most are disturbed, and the best of many is close to what the code costs.
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+/// How long a sample may take. A slice that has begun is finished.
+const BUDGET: Duration = Duration::from_millis(120);
+
+/// CPU nanoseconds of this process.
+fn cpu_ns() -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `time` outlives the call, which cannot fail: every process has this clock.
+    unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &raw mut time) };
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}
+
+/// Nanoseconds that this thread waited for a CPU while it could have run.
+fn waited_ns() -> u64 {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    text.split(' ').nth(1).and_then(|word| word.parse().ok()).unwrap_or(0)
+}
+
+/// What was found: CPU and wall nanoseconds per operation, slice by slice.
+#[derive(Debug)]
+pub struct Slices {
+    cpu: Vec<f64>,
+    wall: Vec<f64>,
+    began: Instant,
+    waited: u64,
+}
+
+impl Slices {
+    /// Begins a sample.
+    #[must_use]
+    pub fn begin() -> Self {
+        Self { cpu: Vec::new(), wall: Vec::new(), began: Instant::now(), waited: waited_ns() }
+    }
+
+    /// Whether there is time for another slice. The first slice is a warm-up and is not kept.
+    #[must_use]
+    pub fn go_on(&self) -> bool {
+        self.cpu.len() < 2 || self.began.elapsed() < BUDGET
+    }
+
+    /// Begins a slice; to be called with how many operations it held when it ends.
+    pub fn slice(&mut self) -> impl FnOnce(u32) {
+        let (wall, cpu) = (Instant::now(), cpu_ns());
+        move |ops| {
+            let (cpu, wall) = (cpu_ns() - cpu, wall.elapsed());
+            self.cpu.push(cpu as f64 / f64::from(ops));
+            self.wall.push(wall.as_nanos() as f64 / f64::from(ops));
+        }
+    }
+}
+
+/// The value below which this share of the kept slices lies.
+fn rank(values: &[f64], share: f64) -> f64 {
+    let mut kept = values.get(1..).unwrap_or_default().to_vec();
+    kept.sort_by(f64::total_cmp);
+    let place = share * kept.len().saturating_sub(1) as f64;
+    kept.get(place.round() as usize).copied().unwrap_or(f64::NAN)
+}
+
+impl fmt::Display for Slices {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [min, low, median] = [0.0, 0.25, 0.5].map(|share| rank(&self.cpu, share));
+        let wait = (waited_ns() - self.waited) as f64 / self.began.elapsed().as_nanos() as f64;
+        let (wall, slices) = (rank(&self.wall, 0.0), self.cpu.len().saturating_sub(1));
+        write!(f, "min={min:.2} low={low:.2} median={median:.2} wall={wall:.2} slices={slices} wait={wait:.4}")
+    }
+}
