@@ -24,6 +24,7 @@ mod poll;
 mod slots;
 mod stream;
 mod survey;
+mod sync;
 #[cfg(test)]
 mod tests;
 pub(crate) mod threads;

@@ -7,13 +7,14 @@
 use super::{
     remote::Remote,
     spawn::Builder,
+    sync::{Arc, Mutex, MutexGuard},
     task::{About, JoinError, JoinHandle, Outcome, drop_quietly},
 };
 use std::{
     io, mem,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::PoisonError,
     task::{Context, Poll, Waker},
 };
 

@@ -28,15 +28,17 @@ mod state;
 #[cfg(test)]
 mod tests;
 
-use crate::driver::batch::quietly;
+use crate::driver::{
+    batch::quietly,
+    sync::{Condvar, Mutex, MutexGuard, thread},
+};
 pub(crate) use job::Job;
 pub(crate) use replies::Replies;
 use state::{Kind, Stall, State};
 use std::{
     cell::Cell,
     io::{self, Write},
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
-    thread,
+    sync::{Arc, PoisonError},
     time::{Duration, Instant},
 };
 

@@ -1,9 +1,12 @@
 //! The answers of twins, on their way home.
 
-use crate::entry::Cqe;
+use crate::{
+    driver::sync::{Mutex, MutexGuard},
+    entry::Cqe,
+};
 use std::{
     mem,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, PoisonError},
 };
 
 /// The answers of one driver's twins, on their way home.

@@ -1,10 +1,14 @@
-//! The runtime's own `handoff` and `state`, over loom's atomics: every model runs in every order there is.
+//! What the product's threads share, over loom's atomics and locks: every model runs in every order there is.
 
+mod driver;
+mod entry;
 mod rt;
 
 fn main() {
-    for (name, model) in rt::task::models::ALL {
+    let all = [&rt::task::models::ALL[..], &rt::answers::ALL, &driver::models::ALL];
+    for (name, model) in all.into_iter().flatten() {
+        let start = std::time::Instant::now();
         loom::model(model);
-        println!("ok {name}");
+        println!("ok {name} ({:.1?})", start.elapsed());
     }
 }

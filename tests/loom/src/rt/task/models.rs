@@ -8,7 +8,7 @@ use crate::rt::{
 use loom::{cell::UnsafeCell, sync::Arc, thread};
 use std::ptr::{self, NonNull};
 
-pub(crate) const ALL: [(&str, fn()); 8] = [
+pub(crate) const ALL: [(&str, fn()); 12] = [
     ("a shard sleeps only if somebody will wake it", no_lost_wake),
     ("every node is taken once, in its pusher's order", fifo),
     ("what was written before a push is seen by whoever takes", published),
@@ -17,6 +17,10 @@ pub(crate) const ALL: [(&str, fn()); 8] = [
     ("a handle that waits is woken, and the slot has one user", join),
     ("a handle may take its waker back", join_again),
     ("the output is dropped once, whoever is first", detach),
+    ("who is told that it is finished may take the output", is_finished),
+    ("an abort from afar is heard", abort_is_heard),
+    ("an abort from afar against a wake and the run", abort_and_wake),
+    ("an abort from afar against the end of the runtime", abort_and_end),
 ];
 
 struct Node {
@@ -184,11 +188,19 @@ fn late_push() {
 
 /// A task with loom's cells for what the state word guards.
 struct Task {
+    link: AtomicPtr<Task>,
     state: State,
     slot: UnsafeCell<bool>,
     output: UnsafeCell<Option<u8>>,
     woken: AtomicUsize,
     freed: AtomicUsize,
+}
+
+// SAFETY: Linked: nothing else uses the field.
+unsafe impl Linked for Task {
+    fn link(&self) -> &AtomicPtr<Task> {
+        &self.link
+    }
 }
 
 // SAFETY: the models are about who uses the cells when; loom checks it.
@@ -197,16 +209,17 @@ unsafe impl Sync for Task {}
 unsafe impl Send for Task {}
 
 impl Task {
-    fn new() -> Arc<Task> {
+    fn polled() -> Task {
         let state = State::new();
         assert_eq!(state.begin(), Begin::Poll);
-        Arc::new(Task {
+        Task {
+            link: AtomicPtr::new(ptr::null_mut()),
             state,
             slot: UnsafeCell::new(false),
             output: UnsafeCell::new(None),
             woken: AtomicUsize::new(0),
             freed: AtomicUsize::new(0),
-        })
+        }
     }
 
     /// What the owner does at the end.
@@ -260,7 +273,7 @@ impl Task {
 }
 
 fn race(handle: impl FnOnce(&Task) + Send + 'static) -> Arc<Task> {
-    let task = Task::new();
+    let task = Arc::new(Task::polled());
     let far = task.clone();
     let other = thread::spawn(move || handle(&far));
     task.finish();
@@ -304,4 +317,111 @@ fn detach() {
         });
         assert_eq!(task.freed.load(Relaxed), 1);
     }
+}
+
+/// `is_finished` alone: it changes nothing, but what it says has to be true for the output, too.
+fn is_finished() {
+    let task = race(|task| {
+        if task.state.is_done() {
+            task.take_output();
+            task.release();
+        }
+    });
+    if task.freed.load(Relaxed) == 0 {
+        task.drop_handle();
+    }
+    assert_eq!(task.freed.load(Relaxed), 1);
+}
+
+/// A task that was polled once, its runtime's queue, and how often it was polled since.
+struct Home {
+    task: Task,
+    stack: Stack<Task>,
+    polls: AtomicUsize,
+}
+
+impl Home {
+    fn new() -> Arc<Home> {
+        Arc::new(Home { task: Task::polled(), stack: Stack::new(), polls: AtomicUsize::new(0) })
+    }
+
+    /// What whoever set NOTIFIED does from afar.
+    fn schedule(&self) {
+        // SAFETY: the task lives as long as its home, and NOTIFIED admits one pusher.
+        if !unsafe { self.stack.push(NonNull::from(&self.task)) } {
+            self.task.release();
+        }
+    }
+
+    fn abort(&self) {
+        if self.task.state.abort() {
+            self.schedule();
+        }
+        self.task.drop_handle();
+    }
+
+    /// The wake and the end of a waker.
+    fn wake(&self) {
+        if self.task.state.notify() {
+            self.schedule();
+        }
+        self.task.release();
+    }
+
+    /// One turn of the owner; the future is ready when it is polled. True if the task is finished.
+    fn run(&self) -> bool {
+        self.stack.take().fold(false, |finished, _| match self.task.state.begin() {
+            Begin::Spent => {
+                self.task.release();
+                finished
+            }
+            begin => {
+                assert!(!finished, "a finished task begins again");
+                self.polls.fetch_add(usize::from(begin == Begin::Poll), Relaxed);
+                self.task.finish();
+                true
+            }
+        })
+    }
+
+    /// The end of the runtime.
+    fn end(&self, finished: bool) {
+        if !finished {
+            self.task.finish();
+        }
+        self.stack.close().for_each(|_| self.task.release());
+    }
+}
+
+fn abort_is_heard() {
+    let home = Home::new();
+    let far = home.clone();
+    thread::spawn(move || far.abort()).join().unwrap();
+    assert!(home.run());
+    home.end(true);
+    assert_eq!((home.polls.load(Relaxed), home.task.freed.load(Relaxed)), (0, 1));
+}
+
+fn abort_and_wake() {
+    let home = Home::new();
+    home.task.state.retain();
+    let (aborter, waker) = (home.clone(), home.clone());
+    let others = [thread::spawn(move || aborter.abort()), thread::spawn(move || waker.wake())];
+    let mut finished = home.run();
+    others.into_iter().for_each(|other| other.join().unwrap());
+    finished |= home.run();
+    assert!(finished, "neither the abort nor the wake was heard");
+    home.end(true);
+    assert_eq!(home.task.freed.load(Relaxed), 1);
+    assert!(home.polls.load(Relaxed) <= 1);
+}
+
+fn abort_and_end() {
+    let home = Home::new();
+    let far = home.clone();
+    let other = thread::spawn(move || far.abort());
+    let finished = home.run();
+    home.end(finished);
+    other.join().unwrap();
+    assert_eq!(home.task.freed.load(Relaxed), 1);
 }
