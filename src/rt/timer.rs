@@ -6,6 +6,8 @@
 //! hence whatever is in a lower level is due before whatever is in a higher one, and all timers of one tick share a
 //! slot. When time reaches a slot of a higher level, its timers move down: each moves at most ten times in its life.
 //!
+//! A wheel without timers owns no memory, and has no levels beyond the one that its farthest timer needed.
+//!
 //! Insert and cancel are O(1): the slots are circular lists through a slab, linked by index. Timers of one tick fire in
 //! the order in which they were inserted. A timer fires up to one tick late (its deadline is rounded up), never early.
 //!
@@ -23,8 +25,8 @@ const TICK_BITS: u32 = 16;
 const LEVEL_BITS: u32 = 6;
 const SLOTS: usize = 1 << LEVEL_BITS;
 const LEVELS: usize = u64::BITS.div_ceil(LEVEL_BITS) as usize;
-/// The place behind all levels: timers whose time had passed when they were inserted.
-const DUE: usize = LEVELS * SLOTS;
+/// The place before all levels: timers whose time had passed when they were inserted.
+const DUE: usize = 0;
 /// The head of an empty list.
 const NIL: usize = usize::MAX;
 
@@ -35,8 +37,8 @@ pub(crate) struct Timers {
     /// The tick that has been reached. Every timer in the levels lies after it, every timer in `DUE` does not.
     elapsed: u64,
     entries: Slab<Entry>,
-    /// Level by level, then `DUE`.
-    slots: Box<[Slot]>,
+    /// `DUE`, then level by level, up to the highest that was ever used.
+    slots: Vec<Slot>,
     /// For each level, a bit for each slot that holds timers.
     occupied: [u64; LEVELS],
     /// The serial number of the next timer.
@@ -80,14 +82,7 @@ const EMPTY: Slot = Slot { head: NIL, soonest: u64::MAX };
 impl Timers {
     /// A wheel whose time begins `now`.
     pub(crate) fn new(now: Instant) -> Timers {
-        Timers {
-            origin: now,
-            elapsed: 0,
-            entries: Slab::new(),
-            slots: vec![EMPTY; DUE + 1].into_boxed_slice(),
-            occupied: [0; LEVELS],
-            serial: 0,
-        }
+        Timers { origin: now, elapsed: 0, entries: Slab::new(), slots: Vec::new(), occupied: [0; LEVELS], serial: 0 }
     }
 
     /// Adds a timer. One whose deadline has passed is handed out by the next [`expire`](Timers::expire).
@@ -128,7 +123,7 @@ impl Timers {
     /// When [`expire`](Timers::expire) is to be called next: never later than the tick at which the earliest timer
     /// fires, and earlier only when the timer that it was computed for has been cancelled.
     pub(crate) fn next(&self) -> Option<Instant> {
-        if self.slots[DUE].head != NIL {
+        if self.slots.first()?.head != NIL {
             return self.instant(self.elapsed);
         }
         let (place, _) = self.first()?;
@@ -139,8 +134,10 @@ impl Timers {
     ///
     /// A `now` before an earlier one counts as the earlier one.
     pub(crate) fn expire(&mut self, now: Instant, out: &mut Vec<Waker>) {
-        self.empty(DUE, out);
         let target = self.tick_before(now).max(self.elapsed);
+        if !self.slots.is_empty() {
+            self.empty(DUE, out);
+        }
         while let Some((place, start)) = self.first().filter(|&(_, start)| start <= target) {
             self.elapsed = start;
             self.empty(place, out);
@@ -155,7 +152,7 @@ impl Timers {
 
     /// Removes all timers without regard to their time and gives the memory back: for the end of a runtime.
     pub(crate) fn clear(&mut self, out: &mut Vec<Waker>) {
-        self.slots.fill(EMPTY);
+        self.slots = Vec::new();
         self.occupied = [0; LEVELS];
         out.extend(std::mem::take(&mut self.entries).into_iter().map(|(_, entry)| entry.waker));
     }
@@ -189,7 +186,7 @@ impl Timers {
             return DUE;
         }
         let level = (tick ^ self.elapsed).ilog2() / LEVEL_BITS;
-        level as usize * SLOTS + (tick >> (level * LEVEL_BITS)) as usize % SLOTS
+        1 + level as usize * SLOTS + (tick >> (level * LEVEL_BITS)) as usize % SLOTS
     }
 
     /// The earliest slot that holds timers, and its first tick.
@@ -202,13 +199,16 @@ impl Timers {
         let shift = level as u32 * LEVEL_BITS;
         // Two shifts, because together they may be 66.
         let turn = self.elapsed >> shift >> LEVEL_BITS << LEVEL_BITS;
-        Some((level * SLOTS + slot as usize, (turn | u64::from(slot)) << shift))
+        Some((1 + level * SLOTS + slot as usize, (turn | u64::from(slot)) << shift))
     }
 
     /// Appends the entry to the list where it belongs now.
     fn link(&mut self, index: usize) {
         let tick = self.entries[index].tick;
         let place = self.place(tick);
+        if place >= self.slots.len() {
+            self.slots.resize(1 + place.div_ceil(SLOTS) * SLOTS, EMPTY);
+        }
         let slot = &mut self.slots[place];
         slot.soonest = slot.soonest.min(tick);
         let (prev, next) = if slot.head == NIL {
@@ -266,8 +266,8 @@ impl Timers {
     /// Notes whether a slot holds timers. `DUE` needs no bit: it is looked at first anyway.
     fn mark(&mut self, place: usize, holds: bool) {
         if place != DUE {
-            let bit = 1 << (place % SLOTS);
-            let level = &mut self.occupied[place / SLOTS];
+            let bit = 1 << ((place - 1) % SLOTS);
+            let level = &mut self.occupied[(place - 1) / SLOTS];
             *level = if holds { *level | bit } else { *level & !bit };
         }
     }
@@ -441,6 +441,20 @@ mod tests {
             pair.check();
             assert_eq!(pair.wheel.len(), 0);
         }
+    }
+
+    #[test]
+    fn a_wheel_without_timers_owns_no_memory() {
+        let mut wheel = Timers::new(Instant::now());
+        let mut out = Vec::new();
+        wheel.expire(wheel.origin + YEAR, &mut out);
+        assert_eq!((wheel.next(), wheel.slots.capacity(), wheel.entries.capacity()), (None, 0, 0));
+        let key = wheel.insert(wheel.origin + YEAR + Duration::from_secs(1), Waker::noop().clone());
+        assert!(wheel.slots.len() <= 1 + 4 * SLOTS, "a second needs no more levels than three or four");
+        drop(wheel.cancel(key));
+        wheel.insert(wheel.origin + YEAR * 300_000, Waker::noop().clone());
+        wheel.clear(&mut out);
+        assert_eq!((wheel.slots.capacity(), wheel.entries.capacity()), (0, 0));
     }
 
     #[test]
