@@ -10,12 +10,16 @@
 //!
 //! Insert and cancel are O(1): the slots are circular lists through a slab, linked by index. Timers of one tick fire in
 //! the order in which they were inserted. A timer fires up to one tick late (its deadline is rounded up), never early.
+//! Only for a clock that stands, the wheel goes by the deadlines themselves, which costs it a look at each timer of a
+//! slot.
 //!
 //! The invariant **Quiet** shapes the signatures: wakers come and go by value, and none is cloned, dropped or woken
 //! here, so that the caller can do that when its borrow of the wheel has ended.
 
 use slab::Slab;
 use std::{
+    cmp::Reverse,
+    iter,
     task::Waker,
     time::{Duration, Instant},
 };
@@ -28,7 +32,7 @@ const LEVELS: usize = u64::BITS.div_ceil(LEVEL_BITS) as usize;
 /// The place before all levels: timers whose time had passed when they were inserted.
 const DUE: usize = 0;
 /// The head of an empty list.
-const NIL: usize = usize::MAX;
+const NIL: u32 = u32::MAX;
 
 /// All timers of one thread.
 pub(crate) struct Timers {
@@ -54,25 +58,29 @@ impl std::fmt::Debug for Timers {
 /// Names one timer; a key outlives its timer and then names nobody.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TimerKey {
-    index: usize,
+    index: u32,
     /// Tells apart the timers that used the same `index`, one after the other.
     serial: u64,
 }
 
-/// One timer, and its neighbours in the circle of its slot.
+/// One timer, and its neighbours in the circle of its slot. A million of them should not take more than they need.
 struct Entry {
     tick: u64,
     serial: u64,
     waker: Waker,
-    place: usize,
-    prev: usize,
-    next: usize,
+    prev: u32,
+    next: u32,
+    place: u16,
+    /// By how many nanoseconds the deadline lies before the tick.
+    rest: u16,
 }
+
+static_assertions::const_assert!(size_of::<Entry>() <= 48 && DUE + LEVELS * SLOTS <= u16::MAX as usize);
 
 /// A circular list of timers; `head.prev` is its tail.
 #[derive(Clone, Copy)]
 struct Slot {
-    head: usize,
+    head: u32,
     /// No timer of the list has a lower tick. (The one that had exactly this one may have been cancelled.)
     soonest: u64,
 }
@@ -89,15 +97,16 @@ impl Timers {
     pub(crate) fn insert(&mut self, deadline: Instant, waker: Waker) -> TimerKey {
         let serial = self.serial;
         self.serial += 1;
-        let tick = self.tick_after(deadline);
-        let index = self.entries.insert(Entry { tick, serial, waker, place: DUE, prev: NIL, next: NIL });
+        let (tick, rest) = self.tick_after(deadline);
+        let index = self.entries.insert(Entry { tick, serial, waker, prev: NIL, next: NIL, place: DUE as u16, rest });
+        let index = u32::try_from(index).expect("four billion timers, of 48 bytes each");
         self.link(index);
         TimerKey { index, serial }
     }
 
     /// Replaces a timer's waker. What comes back is nobody's: the old waker, or the new one if the timer is gone.
     pub(crate) fn update_waker(&mut self, key: TimerKey, waker: Waker) -> Waker {
-        match self.entries.get_mut(key.index) {
+        match self.entries.get_mut(key.index as usize) {
             Some(entry) if entry.serial == key.serial => std::mem::replace(&mut entry.waker, waker),
             _ => waker,
         }
@@ -112,7 +121,7 @@ impl Timers {
     pub(crate) fn cancel(&mut self, key: TimerKey) -> Option<Waker> {
         self.get(key)?;
         self.unlink(key.index);
-        Some(self.entries.remove(key.index).waker)
+        Some(self.entries.remove(key.index as usize).waker)
     }
 
     /// Whether the timer has neither fired nor been cancelled.
@@ -145,6 +154,45 @@ impl Timers {
         self.elapsed = target;
     }
 
+    /// The earliest deadline itself, for a clock that stands: that one may be put there. Takes as long as the slot is
+    /// full in which it lies.
+    pub(crate) fn next_exactly(&self) -> Option<Instant> {
+        if self.slots.first()?.head != NIL {
+            return self.instant(self.elapsed);
+        }
+        let (place, _) = self.first()?;
+        let (tick, before) = self.list(place).map(|(_, entry)| (entry.tick, Reverse(entry.rest))).min()?;
+        self.instant(tick)?.checked_sub(Duration::from_nanos(before.0.into()))
+    }
+
+    /// Does what [`expire`](Timers::expire) does, and goes on within the tick that has begun: for a clock that stands,
+    /// no deadline at `now` or before is left.
+    pub(crate) fn expire_exactly(&mut self, now: Instant, out: &mut Vec<Waker>) {
+        self.expire(now, out);
+        let into = now.saturating_duration_since(self.origin).as_nanos() as u16;
+        let Some((place, _)) = self.first().filter(|_| self.tick_before(now) == self.elapsed) else { return };
+        let is_due = |entry: &Entry| entry.tick == self.elapsed + 1 && entry.rest.checked_add(into).is_none();
+        let mut due: Vec<_> =
+            self.list(place).filter(|(_, entry)| is_due(entry)).map(|(at, entry)| (Reverse(entry.rest), at)).collect();
+        due.sort_by_key(|&(before, _)| before);
+        for (_, index) in due {
+            self.unlink(index);
+            out.push(self.entries.remove(index as usize).waker);
+        }
+    }
+
+    /// The timers in a slot, in the order in which they were inserted.
+    fn list(&self, place: usize) -> impl Iterator<Item = (u32, &Entry)> {
+        let head = self.slots[place].head;
+        let mut next = (head != NIL).then_some(head);
+        iter::from_fn(move || {
+            let index = next?;
+            let entry = &self.entries[index as usize];
+            next = (entry.next != head).then_some(entry.next);
+            Some((index, entry))
+        })
+    }
+
     /// How many timers are pending.
     pub(crate) fn len(&self) -> usize {
         self.entries.len()
@@ -158,13 +206,13 @@ impl Timers {
     }
 
     fn get(&self, key: TimerKey) -> Option<&Entry> {
-        self.entries.get(key.index).filter(|entry| entry.serial == key.serial)
+        self.entries.get(key.index as usize).filter(|entry| entry.serial == key.serial)
     }
 
-    /// The first tick at or after `deadline`. What lies 38 million years ahead counts as never.
-    fn tick_after(&self, deadline: Instant) -> u64 {
+    /// The first tick at or after `deadline`, and how far after. What lies 38 million years ahead counts as never.
+    fn tick_after(&self, deadline: Instant) -> (u64, u16) {
         let ns = deadline.saturating_duration_since(self.origin).as_nanos();
-        u64::try_from(ns.div_ceil(1 << TICK_BITS)).unwrap_or(u64::MAX)
+        (u64::try_from(ns.div_ceil(1 << TICK_BITS)).unwrap_or(u64::MAX), (ns as u16).wrapping_neg())
     }
 
     /// The last tick at or before `now`, and never the tick that means never.
@@ -203,8 +251,8 @@ impl Timers {
     }
 
     /// Appends the entry to the list where it belongs now.
-    fn link(&mut self, index: usize) {
-        let tick = self.entries[index].tick;
+    fn link(&mut self, index: u32) {
+        let tick = self.entries[index as usize].tick;
         let place = self.place(tick);
         if place >= self.slots.len() {
             self.slots.resize(1 + place.div_ceil(SLOTS) * SLOTS, EMPTY);
@@ -217,24 +265,25 @@ impl Timers {
             (index, index)
         } else {
             let head = slot.head;
-            (self.entries[head].prev, head)
+            (self.entries[head as usize].prev, head)
         };
-        self.entries[prev].next = index;
-        self.entries[next].prev = index;
-        let entry = &mut self.entries[index];
-        (entry.place, entry.prev, entry.next) = (place, prev, next);
+        self.entries[prev as usize].next = index;
+        self.entries[next as usize].prev = index;
+        let entry = &mut self.entries[index as usize];
+        (entry.place, entry.prev, entry.next) = (place as u16, prev, next);
     }
 
     /// Takes the entry out of its list.
-    fn unlink(&mut self, index: usize) {
-        let Entry { place, prev, next, .. } = self.entries[index];
+    fn unlink(&mut self, index: u32) {
+        let Entry { place, prev, next, .. } = self.entries[index as usize];
+        let place = usize::from(place);
         if next == index {
             self.slots[place] = EMPTY;
             self.mark(place, false);
             return;
         }
-        self.entries[prev].next = next;
-        self.entries[next].prev = prev;
+        self.entries[prev as usize].next = next;
+        self.entries[next as usize].prev = prev;
         if self.slots[place].head == index {
             self.slots[place].head = next;
         }
@@ -247,12 +296,12 @@ impl Timers {
             return;
         }
         self.mark(place, false);
-        let last = self.entries[head].prev;
+        let last = self.entries[head as usize].prev;
         let mut index = head;
         loop {
-            let Entry { tick, next, .. } = self.entries[index];
+            let Entry { tick, next, .. } = self.entries[index as usize];
             if tick <= self.elapsed {
-                out.push(self.entries.remove(index).waker);
+                out.push(self.entries.remove(index as usize).waker);
             } else {
                 self.link(index);
             }
@@ -490,6 +539,40 @@ mod tests {
         assert_eq!(wheel.next(), Some(origin + TICK));
         wheel.expire(origin + TICK, &mut out);
         assert_eq!(out.len(), 1);
+    }
+
+    /// Deadlines around the border of two levels, and the same one twice.
+    #[test]
+    fn for_a_clock_that_stands_nothing_is_rounded() {
+        let mut wheel = Timers::new(Instant::now());
+        let (origin, rung) = (wheel.origin, Arc::new(Mutex::new(Vec::new())));
+        let border = u64::from(TICK.subsec_nanos()) * 64;
+        let deadlines = [border + 7, border, border - 1, border + 6, border - 70_000, border + 7, border + 1];
+        for (number, ns) in (0..).zip(deadlines) {
+            wheel.insert(origin + Duration::from_nanos(ns), Arc::new(Bell { number, rung: rung.clone() }).into());
+        }
+        let mut out = Vec::new();
+        let mut seen = Vec::new();
+        while let Some(next) = wheel.next_exactly() {
+            wheel.expire_exactly(next - Duration::from_nanos(1), &mut out);
+            assert_eq!(out.len(), 0, "early by a nanosecond");
+            wheel.expire_exactly(next, &mut out);
+            out.drain(..).for_each(Waker::wake);
+            rung.lock().unwrap().drain(..).for_each(|number| seen.push((next - origin, number)));
+        }
+        let seen: Vec<_> = seen.into_iter().map(|(at, number)| (at.as_nanos() as u64, number)).collect();
+        let order = [4, 2, 1, 6, 3, 0, 5];
+        assert_eq!(seen, order.map(|number| (deadlines[number as usize], number)));
+        for ns in [3, 2, 1] {
+            wheel.insert(
+                wheel.instant(wheel.elapsed).unwrap() + Duration::from_nanos(10 + ns),
+                Arc::new(Bell { number: ns, rung: rung.clone() }).into(),
+            );
+        }
+        wheel.expire_exactly(wheel.instant(wheel.elapsed).unwrap() + Duration::from_nanos(13), &mut out);
+        out.drain(..).for_each(Waker::wake);
+        assert_eq!(*rung.lock().unwrap(), [1, 2, 3], "one jump, in the order of the deadlines");
+        assert_eq!((wheel.len(), wheel.next_exactly()), (0, None));
     }
 
     #[test]
