@@ -10,8 +10,8 @@ use std::{
     process::{self, ExitCode, Termination},
 };
 
-fn builder(driver: Option<&str>, entries: Option<u32>) -> Builder {
-    let mut builder = Builder::new();
+fn builder(driver: Option<&str>, entries: Option<u32>, start_paused: Option<bool>) -> Builder {
+    let mut builder = Builder::new().start_paused(start_paused.unwrap_or(false));
     if let Some(name) = driver {
         builder = builder.driver(if name == "poll" { DriverKind::Poll } else { DriverKind::Uring });
     }
@@ -22,8 +22,13 @@ fn builder(driver: Option<&str>, entries: Option<u32>) -> Builder {
 }
 
 /// The body of a `main`. A runtime that cannot be had is told on the standard error, and ends the process with 1.
-pub fn run_main<F: Future>(driver: Option<&str>, entries: Option<u32>, future: F) -> F::Output {
-    match builder(driver, entries).build() {
+pub fn run_main<F: Future>(
+    driver: Option<&str>,
+    entries: Option<u32>,
+    start_paused: Option<bool>,
+    future: F,
+) -> F::Output {
+    match builder(driver, entries, start_paused).build() {
         Ok(runtime) => runtime.block_on(future),
         Err(error) => {
             // A standard error that is closed is no reason to panic instead.
@@ -38,13 +43,14 @@ pub fn run_test<F, T>(
     name: &'static str,
     driver: &'static str,
     entries: Option<u32>,
+    start_paused: Option<bool>,
     body: impl FnOnce() -> F,
 ) -> ExitCode
 where
     F: Future<Output = T>,
     T: Termination,
 {
-    match builder(Some(driver), entries).build() {
+    match builder(Some(driver), entries, start_paused).build() {
         Ok(runtime) => finish(name, &runtime.block_on(async { checked(driver, body()).await }), runtime),
         Err(error) if driver == "uring" => {
             // Written past the test harness, which hides what a passing test prints.

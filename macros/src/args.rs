@@ -1,14 +1,14 @@
-//! The arguments between the parentheses: `driver = "poll", entries = 64, crate = path`.
+//! The arguments between the parentheses: `driver = "poll", entries = 64, start_paused = true, crate = path`.
 
 use proc_macro2::TokenStream;
 use syn::{
-    Error, Ident, LitInt, LitStr, Path, Result, Token,
+    Error, Ident, LitBool, LitInt, LitStr, Path, Result, Token,
     ext::IdentExt,
     parse::{ParseStream, Parser},
     parse_quote,
 };
 
-const KNOWN: &str = "the arguments are `driver`, `entries` and `crate`";
+const KNOWN: &str = "the arguments are `driver`, `entries`, `start_paused` and `crate`";
 
 /// What the arguments say; `None` leaves it open.
 #[derive(Default)]
@@ -16,6 +16,7 @@ pub(crate) struct Args {
     /// `uring` or `poll`.
     pub(crate) driver: Option<String>,
     pub(crate) entries: Option<u32>,
+    pub(crate) start_paused: Option<bool>,
     krate: Option<Path>,
 }
 
@@ -41,6 +42,7 @@ fn parse(input: ParseStream<'_>) -> Result<Args> {
         match name.to_string().as_str() {
             "driver" => args.driver = value(input, &name, driver)?,
             "entries" => args.entries = Some(value(input, &name, entries)?),
+            "start_paused" => args.start_paused = Some(value(input, &name, start_paused)?),
             "crate" => args.krate = Some(value(input, &name, krate)?),
             _ => return Err(Error::new(name.span(), format!("unknown argument `{name}`: {KNOWN}"))),
         }
@@ -79,6 +81,11 @@ fn entries(input: ParseStream<'_>) -> Result<u32> {
     }
 }
 
+fn start_paused(input: ParseStream<'_>) -> Result<bool> {
+    const WANTED: &str = "`start_paused` is true or false";
+    Ok(input.parse::<LitBool>().map_err(|e| Error::new(e.span(), WANTED))?.value)
+}
+
 fn krate(input: ParseStream<'_>) -> Result<Path> {
     const WANTED: &str = "`crate` is a path, with or without quotes";
     if input.peek(LitStr) {
@@ -99,8 +106,8 @@ mod tests {
 
     #[test]
     fn all_arguments_are_understood() {
-        let args = Args::parse(quote!(driver = "poll", entries = 0x40, crate = a::b,)).unwrap();
-        assert_eq!((args.driver.as_deref(), args.entries), (Some("poll"), Some(64)));
+        let args = Args::parse(quote!(driver = "poll", entries = 0x40, start_paused = true, crate = a::b,)).unwrap();
+        assert_eq!((args.driver.as_deref(), args.entries, args.start_paused), (Some("poll"), Some(64), Some(true)));
         assert_eq!(args.krate().into_token_stream().to_string(), "a :: b");
         let args = Args::parse(quote!(crate = "::x::y", driver = "auto")).unwrap();
         assert_eq!((args.driver, args.entries.is_none()), (None, true));
@@ -111,7 +118,7 @@ mod tests {
     #[test]
     fn an_unknown_argument_names_the_known_ones() {
         for tokens in [quote!(threads = 4), quote!(flavor = "x"), quote!(entries = 4, workers)] {
-            assert!(fault(tokens).ends_with("`driver`, `entries` and `crate`"));
+            assert!(fault(tokens).ends_with("`driver`, `entries`, `start_paused` and `crate`"));
         }
     }
 
@@ -122,6 +129,9 @@ mod tests {
         }
         for tokens in [quote!(entries = 0), quote!(entries = -1), quote!(entries = "8"), quote!(entries = 5000000000)] {
             assert_eq!(fault(tokens), "`entries` is a number from 1 to 4294967295");
+        }
+        for tokens in [quote!(start_paused = 1), quote!(start_paused = "true")] {
+            assert_eq!(fault(tokens), "`start_paused` is true or false");
         }
         for tokens in [quote!(crate = 5), quote!(crate = "a b"), quote!(crate = "")] {
             assert_eq!(fault(tokens), "`crate` is a path, with or without quotes");

@@ -24,12 +24,13 @@ pub(crate) fn main(args: TokenStream, item: TokenStream) -> TokenStream {
         }
     };
     let (krate, driver, entries) = (args.krate(), option(args.driver.as_ref()), option(args.entries.as_ref()));
+    let start_paused = option(args.start_paused.as_ref());
     let ItemFn { attrs, vis, sig, block } = &function;
     quote! {
         #(#attrs)*
         #vis fn #ident() #output {
             #sig #block
-            #krate::__private::run_main(#driver, #entries, #ident())
+            #krate::__private::run_main(#driver, #entries, #start_paused, #ident())
         }
     }
 }
@@ -67,9 +68,10 @@ fn tests(args: TokenStream, function: ItemFn) -> Result<TokenStream> {
 /// `fn uring()` or `fn poll()`.
 fn one_test(driver: &str, args: &Args, sig: &Signature, attrs: &[&Attribute]) -> TokenStream {
     let (krate, entries, function) = (args.krate(), option(args.entries.as_ref()), &sig.ident);
+    let start_paused = option(args.start_paused.as_ref());
     let name = syn::Ident::new(driver, function.span());
     let path = quote!(::core::concat!(::core::module_path!(), "::", #driver));
-    let run = quote!(#krate::__private::run_test(#path, #driver, #entries, super::#function));
+    let run = quote!(#krate::__private::run_test(#path, #driver, #entries, #start_paused, super::#function));
     // The compiler wants `#[should_panic]` tests to return nothing at all.
     let signature_and_body = match returns_nothing(&sig.output) {
         true => quote!(fn #name() { let _ = #run; }),
@@ -148,7 +150,7 @@ mod tests {
     #[test]
     fn main_keeps_the_function_whole() {
         let expanded = main(
-            quote!(driver = "poll", entries = 8, crate = other::path),
+            quote!(driver = "poll", entries = 8, start_paused = true, crate = other::path),
             quote! { #[allow(unused)] pub async fn main() -> io::Result<()> { work().await } },
         );
         same(
@@ -158,7 +160,8 @@ mod tests {
                 pub fn main() -> io::Result<()> {
                     async fn main() -> io::Result<()> { work().await }
                     other::path::__private::run_main(
-                        ::core::option::Option::Some("poll"), ::core::option::Option::Some(8u32), main()
+                        ::core::option::Option::Some("poll"), ::core::option::Option::Some(8u32),
+                        ::core::option::Option::Some(true), main()
                     )
                 }
             },
@@ -169,7 +172,9 @@ mod tests {
     fn main_without_arguments_leaves_everything_open() {
         let text = main(quote!(driver = "auto"), quote! { async fn main() {} }).to_string();
         let call = quote! {
-            ::annulus::__private::run_main(::core::option::Option::None, ::core::option::Option::None, main())
+            ::annulus::__private::run_main(
+                ::core::option::Option::None, ::core::option::Option::None, ::core::option::Option::None, main()
+            )
         };
         assert!(text.contains(&call.to_string()), "{text}");
     }
@@ -193,7 +198,7 @@ mod tests {
                     fn uring() {
                         let _ = ::annulus::__private::run_test(
                             ::core::concat!(::core::module_path!(), "::", "uring"),
-                            "uring", ::core::option::Option::None, super::echo
+                            "uring", ::core::option::Option::None, ::core::option::Option::None, super::echo
                         );
                     }
                     #[::core::prelude::v1::test]
@@ -201,7 +206,7 @@ mod tests {
                     fn poll() {
                         let _ = ::annulus::__private::run_test(
                             ::core::concat!(::core::module_path!(), "::", "poll"),
-                            "poll", ::core::option::Option::None, super::echo
+                            "poll", ::core::option::Option::None, ::core::option::Option::None, super::echo
                         );
                     }
                 }

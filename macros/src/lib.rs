@@ -24,6 +24,7 @@ use proc_macro::TokenStream;
 ///
 /// - `driver = "uring"`, `"poll"` or `"auto"` (the default: the environment decides, then the machine)
 /// - `entries = 256`: the size of the submission queue, not 0
+/// - `start_paused = true`: the clock stands from the beginning, as `annulus::time::pause` makes it
 /// - `crate = path` or `crate = "path"`: where annulus is, if not at `::annulus`
 #[proc_macro_attribute]
 pub fn main(args: TokenStream, item: TokenStream) -> TokenStream {

@@ -9,8 +9,13 @@ mod fake {
         use super::super::*;
         use std::task::{Context, Poll, Waker};
 
-        pub(crate) fn run_main<F: Future>(driver: Option<&str>, entries: Option<u32>, future: F) -> F::Output {
-            ASKED.with_borrow_mut(|asked| asked.push(format!("{driver:?} {entries:?}")));
+        pub(crate) fn run_main<F: Future>(
+            driver: Option<&str>,
+            entries: Option<u32>,
+            start_paused: Option<bool>,
+            future: F,
+        ) -> F::Output {
+            ASKED.with_borrow_mut(|asked| asked.push(format!("{driver:?} {entries:?} {start_paused:?}")));
             match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
                 Poll::Ready(output) => output,
                 Poll::Pending => unreachable!("nothing here waits"),
@@ -21,6 +26,7 @@ mod fake {
             name: &'static str,
             driver: &'static str,
             entries: Option<u32>,
+            start_paused: Option<bool>,
             body: impl FnOnce() -> F,
         ) -> ExitCode
         where
@@ -29,7 +35,7 @@ mod fake {
         {
             assert!(name.starts_with("runs::") && name.ends_with(driver), "{name}");
             DRIVER.set(driver);
-            run_main(Some(driver), entries, body()).report()
+            run_main(Some(driver), entries, start_paused, body()).report()
         }
     }
 }
@@ -39,7 +45,7 @@ thread_local! {
     static DRIVER: std::cell::Cell<&'static str> = const { std::cell::Cell::new("") };
 }
 
-#[annulus_macros::main(driver = "poll", entries = 7, crate = crate::fake)]
+#[annulus_macros::main(driver = "poll", entries = 7, start_paused = true, crate = crate::fake)]
 async fn program() -> Result<u32, std::num::ParseIntError> {
     let n: u32 = "41".parse()?;
     Ok(n + 1)
@@ -48,7 +54,7 @@ async fn program() -> Result<u32, std::num::ParseIntError> {
 #[test]
 fn main_runs_the_body() {
     assert_eq!(program(), Ok(42));
-    ASKED.with_borrow(|asked| assert_eq!(*asked, ["Some(\"poll\") Some(7)"]));
+    ASKED.with_borrow(|asked| assert_eq!(*asked, ["Some(\"poll\") Some(7) Some(true)"]));
 }
 
 #[annulus_macros::test(crate = "crate::fake")]
@@ -73,7 +79,7 @@ fn a_failed_result_is_a_failed_exit_code() {
     async fn fails() -> Result<(), &'static str> {
         Err("on purpose")
     }
-    let code = fake::__private::run_test("runs::fails::poll", "poll", None, fails);
+    let code = fake::__private::run_test("runs::fails::poll", "poll", None, None, fails);
     assert_eq!(format!("{code:?}"), format!("{:?}", ExitCode::FAILURE));
 }
 

@@ -94,6 +94,17 @@ impl Wait {
     }
 }
 
+/// What a driver has in flight, as far as the wait for it goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outlook {
+    /// Something that ends by itself: a call that does not wait for anybody, or one for the pool.
+    Ends,
+    /// Only what may wait for ever.
+    Waits,
+    /// Nothing.
+    Rests,
+}
+
 /// The longest that anybody waits at once: 34 years, and the clocks of all kernels can add it.
 const LONGEST: Duration = Duration::from_secs(1 << 30);
 
@@ -285,6 +296,11 @@ impl Driver {
     /// Closes a number whose last reference is gone. `false`: the caller has to.
     pub(crate) fn push_close(&self, fd: RawFd, kind: impl Fn() -> FdKind) -> bool {
         self.core.borrow_mut().push_close(fd, kind, &self.threads)
+    }
+
+    /// What is to be expected of what is in flight. Looks at each operation: not for every turn.
+    pub(crate) fn outlook(&self) -> Outlook {
+        self.core.borrow().slots.outlook()
     }
 
     /// Whether the kernel's ring carries out this opcode, and no twin has to.

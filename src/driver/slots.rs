@@ -1,8 +1,8 @@
 //! Who is in flight: one slot for each entry, from its push to its final completion.
 
 use crate::{
-    driver::{close::close_never_began, poll::SourceId, stream::Stream},
-    entry::{Cqe, Interest, Sqe, SqeFlags, Twin},
+    driver::{Outlook, close::close_never_began, poll::SourceId, stream::Stream},
+    entry::{Cqe, Interest, Place, Sqe, SqeFlags, Twin},
 };
 use slab::Slab;
 use std::{collections::VecDeque, os::fd::RawFd, task::Waker, time::Instant};
@@ -307,6 +307,16 @@ impl Slots {
         let waits = |slot: &Slot| !matches!(slot.owner, Owner::Done(_)) && meant(slot);
         let key = |(index, slot): (usize, &Slot)| Key { index: index as u32, generation: slot.generation };
         self.all.iter().filter(|(_, slot)| waits(slot)).map(key).collect()
+    }
+
+    /// What is to be expected of the entries that are owed a completion.
+    pub(crate) fn outlook(&self) -> Outlook {
+        let ends = |slot: &Slot| matches!(slot.twin.place, Place::Here | Place::Pool);
+        match self.owed {
+            0 => Outlook::Rests,
+            _ if self.all.iter().any(|(_, slot)| !matches!(slot.owner, Owner::Done(_)) && ends(slot)) => Outlook::Ends,
+            _ => Outlook::Waits,
+        }
     }
 
     /// Gives up on everything that is owed a completion, and forgets the operations: their memory stays lent for ever.

@@ -17,6 +17,7 @@ pub struct Builder {
     config: Config,
     shutdown_deadline: Duration,
     background_share: u8,
+    start_paused: bool,
 }
 
 impl Default for Builder {
@@ -30,7 +31,12 @@ impl Builder {
     /// [limit of what blocks](Builder::max_blocking_threads), five seconds to shut down, a fifth of the time for
     /// tasks in the background.
     pub fn new() -> Builder {
-        Builder { config: Config::default(), shutdown_deadline: Duration::from_secs(5), background_share: 20 }
+        Builder {
+            config: Config::default(),
+            shutdown_deadline: Duration::from_secs(5),
+            background_share: 20,
+            start_paused: false,
+        }
     }
 
     /// Names the driver; this outranks the environment. One that cannot be had is then an error of `build`.
@@ -74,6 +80,12 @@ impl Builder {
         self
     }
 
+    /// Whether the clock stands from the beginning, as [`time::pause`](crate::time::pause) makes it. For tests.
+    pub fn start_paused(mut self, paused: bool) -> Builder {
+        self.start_paused = paused;
+        self
+    }
+
     /// Makes the runtime, on the thread that will run it.
     ///
     /// # Errors
@@ -84,7 +96,7 @@ impl Builder {
             let text = format!("the background cannot have {} % of the time; give it 1 to 99", self.background_share);
             return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
         }
-        let core = Core::new(Driver::new(&self.config)?, self.background_share);
+        let core = Core::new(Driver::new(&self.config)?, self.background_share, self.start_paused);
         Ok(Runtime { core: Rc::new(core), deadline: self.shutdown_deadline })
     }
 }

@@ -5,6 +5,7 @@
 
 use super::{
     blocking,
+    clock::Clock,
     coop::Budget,
     current::{self, Running},
     metrics::Metrics,
@@ -13,7 +14,7 @@ use super::{
     task::{self, About, Begin, Class, Id, Ids, JoinHandle, Outcome, RawTask},
     timer::Timers,
 };
-use crate::driver::{Batch, Driver, Wait, threads::Job};
+use crate::driver::{Batch, Driver, Outlook, Wait, threads::Job};
 use slab::Slab;
 use std::{
     cell::{Cell, RefCell},
@@ -34,11 +35,16 @@ pub(super) const POLLS_PER_TURN: usize = 128;
 /// How long the background runs for free in a turn. What is urgent may come with the next one.
 const BACKGROUND_SLICE: Duration = Duration::from_micros(200);
 
+/// How long nothing may happen before a clock that stands moves on in spite of operations that may wait for ever: so
+/// long that what comes over a loopback device has come, so short that a test does not notice.
+const PATIENCE: Duration = Duration::from_millis(1);
+
 /// The thread's half of a runtime.
 #[derive(Debug)]
 pub(crate) struct Core {
     driver: Rc<Driver>,
     timers: Rc<RefCell<Timers>>,
+    clock: Clock,
     remote: Arc<Remote>,
     /// Tasks to run.
     queue: Queue,
@@ -54,6 +60,8 @@ pub(crate) struct Core {
     spawned: Cell<u64>,
     local_wakes: Cell<u64>,
     blocking: Cell<u64>,
+    /// How many tasks wait for closures on other threads.
+    blocked: Rc<Cell<usize>>,
 }
 
 fn count(counter: &Cell<u64>) {
@@ -61,11 +69,13 @@ fn count(counter: &Cell<u64>) {
 }
 
 impl Core {
-    pub(super) fn new(driver: Rc<Driver>, background_share: u8) -> Core {
+    pub(super) fn new(driver: Rc<Driver>, background_share: u8, start_paused: bool) -> Core {
         let remote = Arc::new(Remote::new(driver.wake_handle()));
+        let clock = Clock::new(start_paused);
         Core {
             driver,
-            timers: Rc::new(RefCell::new(Timers::new(Instant::now()))),
+            timers: Rc::new(RefCell::new(Timers::new(clock.now()))),
+            clock,
             remote,
             queue: Queue::new(background_share),
             current: Cell::new(None),
@@ -78,6 +88,7 @@ impl Core {
             spawned: Cell::new(0),
             local_wakes: Cell::new(0),
             blocking: Cell::new(0),
+            blocked: Rc::default(),
         }
     }
 
@@ -87,6 +98,10 @@ impl Core {
 
     pub(super) fn timers(&self) -> Rc<RefCell<Timers>> {
         self.timers.clone()
+    }
+
+    pub(super) fn clock(&self) -> &Clock {
+        &self.clock
     }
 
     pub(super) fn remote(&self) -> &Arc<Remote> {
@@ -166,7 +181,12 @@ impl Core {
         } else if let Err(error) = self.driver.threads().push(Job::Closure(job)) {
             result.refuse(error);
         }
-        self.spawn(result, about)
+        let blocked = Blocked::new(&self.blocked);
+        let counted = async move {
+            let _blocked = blocked;
+            result.await
+        };
+        self.spawn(counted, about)
     }
 
     /// Runs one task that came out of the queue.
@@ -267,6 +287,7 @@ impl Core {
         let sleeps = !self.is_runnable() && self.remote.try_sleep();
         let wait = match until {
             _ if !sleeps => Wait::Not,
+            Some(_) if self.clock.stopped().is_some() => self.patience(),
             Some(time) => Wait::For(time),
             None => Wait::Forever,
         };
@@ -279,13 +300,39 @@ impl Core {
         if let Err(error) = result {
             panic!("annulus: the driver failed, and with it the runtime: {error}");
         }
+        if sleeps && self.clock.stopped().is_some() {
+            self.skip();
+        }
+    }
+
+    /// How long a clock that stands is kept from moving by what is under way.
+    fn patience(&self) -> Wait {
+        match self.driver.outlook() {
+            _ if self.blocked.get() > 0 => Wait::Forever,
+            Outlook::Ends => Wait::Forever,
+            Outlook::Waits => Wait::For(PATIENCE),
+            Outlook::Rests => Wait::Not,
+        }
+    }
+
+    /// Sets a clock that stands to the next deadline, when there is nothing else to wait for.
+    fn skip(&self) {
+        if self.is_runnable() || self.patience() == Wait::Forever {
+            return;
+        }
+        if let Some(next) = self.timers.borrow().next_exactly() {
+            self.clock.set_forward(next.saturating_duration_since(self.clock.now()));
+        }
     }
 
     /// Wakes what is due and says how long to wait for the next: the turn's one look at the clock.
     fn expire(&self, batch: &mut Batch) -> Option<Duration> {
         self.timers.borrow().next()?;
-        let now = Instant::now();
-        self.timers.borrow_mut().expire(now, batch.wakers());
+        let now = self.clock.now();
+        match self.clock.stopped() {
+            None => self.timers.borrow_mut().expire(now, batch.wakers()),
+            Some(now) => self.timers.borrow_mut().expire_exactly(now, batch.wakers()),
+        }
         batch.run();
         let next = self.timers.borrow().next()?;
         Some(next.saturating_duration_since(now))
@@ -317,5 +364,21 @@ impl Core {
             let left = "closures of spawn_blocking did not end within";
             let _ = writeln!(std::io::stderr(), "annulus: {closures} {left} {deadline:?}; they run on by themselves");
         }
+    }
+}
+
+/// Counts a task that waits for a closure, as long as it does.
+struct Blocked(Rc<Cell<usize>>);
+
+impl Blocked {
+    fn new(count: &Rc<Cell<usize>>) -> Blocked {
+        count.set(count.get() + 1);
+        Blocked(count.clone())
+    }
+}
+
+impl Drop for Blocked {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
     }
 }

@@ -8,10 +8,12 @@
 //!
 //! Files: `core` is the loop and what it keeps, `queue` who runs next, `coop` the budget, `current` knows which runtime
 //! runs on this thread, `remote` is the half that other threads may touch, over the lock-free parts in `handoff`;
-//! `task` holds tasks and their handles, `spawn` starts them, `blocking` closures on other threads, `timer` the timers.
+//! `task` holds tasks and their handles, `spawn` starts them, `blocking` closures on other threads, `timer` the timers,
+//! `clock` what they go by.
 
 mod blocking;
 mod builder;
+pub(crate) mod clock;
 pub(crate) mod coop;
 mod core;
 mod current;
@@ -34,9 +36,18 @@ pub use metrics::Metrics;
 pub use spawn::{Builder as TaskBuilder, id, name, spawn, try_id};
 pub use task::{Class, Id, JoinError, JoinHandle};
 
-use self::{core::Core, timer::Timers};
+use self::{clock::Clock, core::Core, timer::Timers};
 use crate::driver::DriverInfo;
-use std::{cell::RefCell, fmt, future::poll_fn, io, mem, panic::Location, rc::Rc, task::Poll, time::Duration};
+use std::{
+    cell::RefCell,
+    fmt,
+    future::poll_fn,
+    io, mem,
+    panic::Location,
+    rc::Rc,
+    task::Poll,
+    time::{Duration, Instant},
+};
 
 /// A runtime of one thread: tasks, timers and a driver.
 ///
@@ -154,6 +165,16 @@ pub fn driver() -> DriverInfo {
         Some(info) => info,
         None => panic!("annulus::driver was called outside a runtime; call it from a future that block_on or run runs"),
     }
+}
+
+/// The time by which this thread goes.
+pub(crate) fn now() -> Instant {
+    current::with(|core| core.clock().now()).unwrap_or_else(Instant::now)
+}
+
+/// Gives the clock of this thread's runtime to `f`, if there is one.
+pub(crate) fn clock<R>(f: impl FnOnce(&Clock) -> R) -> Option<R> {
+    current::with(|core| f(core.clock()))
 }
 
 /// The timers of this thread's runtime. Panics outside one.

@@ -1,5 +1,6 @@
 //! The instant: the standard library's, under the name that belongs to this module.
 
+use crate::rt;
 use std::{
     fmt,
     ops::{Add, AddAssign, Sub, SubAssign},
@@ -8,7 +9,8 @@ use std::{
 
 /// A point on the monotonic clock.
 ///
-/// A [`std::time::Instant`] and nothing else; `From` leads both ways.
+/// A [`std::time::Instant`] and nothing else; `From` leads both ways. Only *now* may be another one, inside a runtime
+/// whose clock was [paused](super::pause).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Instant(std::time::Instant);
 
@@ -16,7 +18,7 @@ impl Instant {
     /// This very moment.
     #[must_use]
     pub fn now() -> Instant {
-        Instant(std::time::Instant::now())
+        Instant(rt::now())
     }
 
     /// The same point as the standard library names it.
@@ -52,7 +54,7 @@ impl Instant {
     /// How long ago this was; zero if it is yet to come.
     #[must_use]
     pub fn elapsed(&self) -> Duration {
-        self.0.elapsed()
+        Instant::now().duration_since(*self)
     }
 
     /// The point `duration` later; `None` if the clock cannot say it.

@@ -8,10 +8,13 @@
 //!
 //! A future of this module that moves from one runtime to another takes its deadline along and is registered anew where
 //! it is polled.
+//!
+//! Tests may [pause] the clock; then everything here goes by one that stands.
 
 pub mod error;
 mod instant;
 mod interval;
+mod pause;
 mod sleep;
 #[cfg(test)]
 mod tests;
@@ -19,6 +22,7 @@ mod timeout;
 
 pub use instant::Instant;
 pub use interval::{Interval, MissedTickBehavior, interval, interval_at};
+pub use pause::{advance, pause, resume};
 pub use sleep::{Sleep, sleep, sleep_until};
 pub use std::time::Duration;
 pub use timeout::{Timeout, timeout, timeout_at};
