@@ -50,6 +50,7 @@ pub mod ring;
 #[path = "ring/flags.rs"]
 pub mod ring;
 pub mod rt;
+pub mod sync;
 pub mod sys;
 pub mod task;
 #[cfg(test)]

@@ -1,0 +1,24 @@
+//! Synchronisation between the tasks of one shard, with tokio's names.
+//!
+//! Everything here is local: it costs neither atomics nor locks, and what is shared cannot leave its thread. It needs
+//! no runtime to work; in one, whatever is ready again and again counts against the task's cooperative budget
+//! ([`task`](crate::task)), so that two tasks that feed each other let the others run.
+//!
+//! Lines are fair: who came first is served first. A future that is dropped leaves its line, and what it had been given
+//! goes to the next. A future that is forgotten keeps what it has for good, as any leak does.
+//!
+//! | to | use |
+//! |---|---|
+//! | send one value | [`oneshot`] |
+//! | limit how many do something | [`Semaphore`] |
+//! | wake without a value | [`Notify`] |
+
+mod notify;
+pub mod oneshot;
+mod semaphore;
+#[cfg(test)]
+mod tests;
+mod wait;
+
+pub use notify::{Notified, Notify};
+pub use semaphore::{AcquireError, OwnedSemaphorePermit, Semaphore, SemaphorePermit, TryAcquireError};

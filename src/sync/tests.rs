@@ -1,0 +1,97 @@
+//! What the tests of this room have in common.
+
+use std::{
+    mem::ManuallyDrop,
+    pin::{Pin, pin},
+    rc::Rc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll, RawWaker, RawWakerVTable, Wake, Waker},
+};
+
+/// Counts the wakes of its wakers.
+#[derive(Default)]
+pub(super) struct Wakes(AtomicUsize);
+
+impl Wakes {
+    pub(super) fn new() -> (Arc<Wakes>, Waker) {
+        let wakes = Arc::new(Wakes::default());
+        (wakes.clone(), wakes.into())
+    }
+
+    /// How many there were since this was asked last.
+    pub(super) fn take(&self) -> usize {
+        self.0.swap(0, Ordering::Relaxed)
+    }
+}
+
+impl Wake for Wakes {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// A waker that calls `f` whenever it is cloned, woken or dropped. It must stay on this thread.
+pub(super) fn hostile(f: impl Fn() + 'static) -> Waker {
+    type Call = Rc<dyn Fn()>;
+    static TABLE: RawWakerVTable = RawWakerVTable::new(clone, wake, wake_by_ref, drop_it);
+    unsafe fn call(data: *const ()) -> ManuallyDrop<Box<Call>> {
+        // SAFETY: the pointer is that of a waker that lives; what it owns is left alone.
+        ManuallyDrop::new(unsafe { Box::from_raw(data.cast::<Call>().cast_mut()) })
+    }
+    unsafe fn clone(data: *const ()) -> RawWaker {
+        // SAFETY: the table is called with its own data.
+        let call = unsafe { call(data) };
+        call();
+        RawWaker::new(Box::into_raw((*call).clone()).cast(), &TABLE)
+    }
+    unsafe fn wake(data: *const ()) {
+        // SAFETY: the table is called with its own data, and `wake` owns it.
+        unsafe { drop_it(data) };
+    }
+    unsafe fn wake_by_ref(data: *const ()) {
+        // SAFETY: the table is called with its own data.
+        let call = unsafe { call(data) };
+        call();
+    }
+    unsafe fn drop_it(data: *const ()) {
+        // SAFETY: the table is called with its own data, for the last time.
+        let call = ManuallyDrop::into_inner(unsafe { call(data) });
+        call();
+    }
+    let call: Call = Rc::new(f);
+    // SAFETY: a clone has a box of its own, and the tests keep it on their thread.
+    unsafe { Waker::from_raw(RawWaker::new(Box::into_raw(Box::new(call)).cast(), &TABLE)) }
+}
+
+/// Polls once, for `waker`.
+pub(super) fn poll<F: Future + Unpin>(future: &mut F, waker: &Waker) -> Poll<F::Output> {
+    Pin::new(future).poll(&mut Context::from_waker(waker))
+}
+
+/// The output of a future that is ready at once.
+pub(super) fn now<F: Future>(future: F) -> F::Output {
+    match pin!(future).as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(output) => output,
+        Poll::Pending => panic!("the future is not ready"),
+    }
+}
+
+/// Numbers that are the same in each run.
+pub(super) struct Dice(u64);
+
+impl Dice {
+    pub(super) fn new(seed: u64) -> Dice {
+        Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
+    /// A number below `sides`.
+    pub(super) fn roll(&mut self, sides: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 33) as usize % sides
+    }
+}
