@@ -10,9 +10,11 @@
 //! | to | use |
 //! |---|---|
 //! | send one value | [`oneshot`] |
+//! | send many values to one task | [`mpsc`] |
 //! | limit how many do something | [`Semaphore`] |
 //! | wake without a value | [`Notify`] |
 
+pub mod mpsc;
 mod notify;
 pub mod oneshot;
 mod semaphore;
