@@ -39,6 +39,7 @@ pub mod buf;
 mod driver;
 pub mod entry;
 pub mod fs;
+mod future;
 pub mod io;
 pub mod net;
 pub mod op;

@@ -1,5 +1,7 @@
 //! What the attribute macros expand to. Not part of the API.
 
+pub use crate::future::{Branch, join, never_fails, select};
+
 use crate::{
     driver::DriverKind,
     rt::{self, Builder, Runtime},

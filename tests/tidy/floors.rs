@@ -14,6 +14,7 @@ pub(crate) const FLOORS: &[(&str, u8)] = &[
     ("rt", 4),
     ("pool", 4),
     ("time", 5),
+    ("future", 5),
     ("sync", 5),
     ("task", 5),
     ("report", 5),
