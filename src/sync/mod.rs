@@ -4,23 +4,35 @@
 //! no runtime to work; in one, whatever is ready again and again counts against the task's cooperative budget
 //! ([`task`](crate::task)), so that two tasks that feed each other let the others run.
 //!
-//! Lines are fair: who came first is served first. A future that is dropped leaves its line, and what it had been given
-//! goes to the next. A future that is forgotten keeps what it has for good, as any leak does.
+//! Lines are fair: who came first is served first. A future that is dropped leaves its line, and what it had been
+//! given goes to the next. A future that is forgotten keeps what it has for good, as any leak does.
 //!
 //! | to | use |
 //! |---|---|
 //! | send one value | [`oneshot`] |
 //! | send many values to one task | [`mpsc`] |
 //! | limit how many do something | [`Semaphore`] |
+//! | let one at a time use a value | [`Mutex`] |
+//! | let many read a value or one write it | [`RwLock`] |
+//! | make a value once | [`OnceCell`] |
+//! | wait for each other | [`Barrier`] |
 //! | wake without a value | [`Notify`] |
 
+mod barrier;
 pub mod mpsc;
+mod mutex;
 mod notify;
+mod once_cell;
 pub mod oneshot;
+mod rwlock;
 mod semaphore;
 #[cfg(test)]
 mod tests;
 mod wait;
 
+pub use barrier::{Barrier, BarrierWaitResult};
+pub use mutex::{Mutex, MutexGuard, OwnedMutexGuard, TryLockError};
 pub use notify::{Notified, Notify};
+pub use once_cell::{OnceCell, SetError};
+pub use rwlock::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 pub use semaphore::{AcquireError, OwnedSemaphorePermit, Semaphore, SemaphorePermit, TryAcquireError};
