@@ -11,6 +11,8 @@
 //! |---|---|
 //! | send one value | [`oneshot`] |
 //! | send many values to one task | [`mpsc`] |
+//! | send every value to every task | [`broadcast`] |
+//! | show the latest value to every task | [`watch`] |
 //! | limit how many do something | [`Semaphore`] |
 //! | let one at a time use a value | [`Mutex`] |
 //! | let many read a value or one write it | [`RwLock`] |
@@ -19,6 +21,7 @@
 //! | wake without a value | [`Notify`] |
 
 mod barrier;
+pub mod broadcast;
 pub mod mpsc;
 mod mutex;
 mod notify;
@@ -29,6 +32,7 @@ mod semaphore;
 #[cfg(test)]
 mod tests;
 mod wait;
+pub mod watch;
 
 pub use barrier::{Barrier, BarrierWaitResult};
 pub use mutex::{Mutex, MutexGuard, OwnedMutexGuard, TryLockError};
