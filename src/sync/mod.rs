@@ -18,10 +18,12 @@
 //! | let many read a value or one write it | [`RwLock`] |
 //! | make a value once | [`OnceCell`] |
 //! | wait for each other | [`Barrier`] |
+//! | tell tasks to stop | [`CancellationToken`] |
 //! | wake without a value | [`Notify`] |
 
 mod barrier;
 pub mod broadcast;
+mod cancel;
 pub mod mpsc;
 mod mutex;
 mod notify;
@@ -35,6 +37,7 @@ mod wait;
 pub mod watch;
 
 pub use barrier::{Barrier, BarrierWaitResult};
+pub use cancel::{CancellationToken, DropGuard, WaitForCancellationFuture, WaitForCancellationFutureOwned};
 pub use mutex::{Mutex, MutexGuard, OwnedMutexGuard, TryLockError};
 pub use notify::{Notified, Notify};
 pub use once_cell::{OnceCell, SetError};
