@@ -31,19 +31,26 @@ pub struct Slices {
     wall: Vec<f64>,
     began: Instant,
     waited: u64,
+    /// Exactly so many slices, whatever the time: for whoever counts instructions.
+    wanted: Option<usize>,
+    ops: u32,
 }
 
 impl Slices {
     /// Begins a sample.
     #[must_use]
     pub fn begin() -> Self {
-        Self { cpu: Vec::new(), wall: Vec::new(), began: Instant::now(), waited: waited_ns() }
+        let wanted = std::env::args().skip_while(|arg| arg != "--slices").nth(1).and_then(|text| text.parse().ok());
+        Self { cpu: Vec::new(), wall: Vec::new(), began: Instant::now(), waited: waited_ns(), wanted, ops: 0 }
     }
 
     /// Whether there is time for another slice. The first slice is a warm-up and is not kept.
     #[must_use]
     pub fn go_on(&self) -> bool {
-        self.cpu.len() < 2 || self.began.elapsed() < BUDGET
+        match self.wanted {
+            Some(wanted) => self.cpu.len() < wanted,
+            None => self.cpu.len() < 2 || self.began.elapsed() < BUDGET,
+        }
     }
 
     /// Begins a slice; to be called with how many operations it held when it ends.
@@ -51,6 +58,7 @@ impl Slices {
         let (wall, cpu) = (Instant::now(), cpu_ns());
         move |ops| {
             let (cpu, wall) = (cpu_ns() - cpu, wall.elapsed());
+            self.ops = ops;
             self.cpu.push(cpu as f64 / f64::from(ops));
             self.wall.push(wall.as_nanos() as f64 / f64::from(ops));
         }
@@ -70,6 +78,10 @@ impl fmt::Display for Slices {
         let [min, low, median] = [0.0, 0.25, 0.5].map(|share| rank(&self.cpu, share));
         let wait = (waited_ns() - self.waited) as f64 / self.began.elapsed().as_nanos() as f64;
         let (wall, slices) = (rank(&self.wall, 0.0), self.cpu.len().saturating_sub(1));
-        write!(f, "min={min:.2} low={low:.2} median={median:.2} wall={wall:.2} slices={slices} wait={wait:.4}")
+        write!(
+            f,
+            "min={min:.2} low={low:.2} median={median:.2} wall={wall:.2} slices={slices} ops={} wait={wait:.4}",
+            self.ops
+        )
     }
 }

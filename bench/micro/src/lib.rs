@@ -3,8 +3,8 @@
 //!
 //! A contender is a program with an implementation of [`Contender`], written as its users would write it. Called as
 //! `PROGRAM WORKLOAD [OPTION..]`, it measures one workload in many short slices and prints
-//! `min=NS low=NS median=NS slices=N wait=SHARE`: CPU nanoseconds per operation over the slices, and how long the
-//! process waited for a CPU.
+//! `min=NS low=NS median=NS wall=NS slices=N ops=N wait=SHARE`: CPU nanoseconds per operation over the slices, the
+//! least wall time, how many slices of how many operations, and how long the process waited for a CPU.
 
 mod clock;
 mod court;
