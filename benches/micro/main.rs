@@ -4,6 +4,7 @@
 #![allow(missing_docs, reason = "criterion's macros make public items")]
 
 mod blocking;
+mod channels;
 mod cpu;
 mod ops;
 mod start;
@@ -58,6 +59,7 @@ fn micro(c: &mut Criterion<CpuTime>) {
         let bench = &mut Bench { kind, runtime, group: c.benchmark_group(kind.to_string()) };
         tasks::all(bench);
         wakes::all(bench);
+        channels::all(bench);
         timers::all(bench);
         ops::all(bench);
         blocking::all(bench);

@@ -1,0 +1,68 @@
+//! Channels between the tasks of a runtime.
+
+use crate::Bench;
+use annulus::{
+    spawn,
+    sync::{Notify, mpsc, oneshot},
+};
+use std::{hint::black_box, rc::Rc};
+
+pub(crate) fn all(bench: &mut Bench<'_>) {
+    bench.each("channel/oneshot, made and used", async || {
+        let (sender, receiver) = oneshot::channel();
+        sender.send(black_box(1)).unwrap();
+        black_box(receiver.await.unwrap());
+    });
+    bench.many("channel/mpsc, there and back", there_and_back);
+    bench.many("channel/mpsc of 100, one way", one_way);
+    bench.many("channel/notify, there and back", notify);
+}
+
+/// Each value is awaited before the next is sent.
+async fn there_and_back(times: u64) {
+    let (there, mut arrivals) = mpsc::channel(1);
+    let (back, mut returns) = mpsc::channel(1);
+    let other = spawn(async move {
+        while let Some(n) = arrivals.recv().await {
+            back.send(n).await.unwrap();
+        }
+    });
+    for n in 0..times {
+        there.send(n).await.unwrap();
+        black_box(returns.recv().await);
+    }
+    drop(there);
+    other.await.unwrap();
+}
+
+/// The sender runs ahead until the channel is full.
+async fn one_way(times: u64) {
+    let (sender, mut receiver) = mpsc::channel(100);
+    let other = spawn(async move {
+        for n in 0..times {
+            sender.send(n).await.unwrap();
+        }
+    });
+    while let Some(n) = receiver.recv().await {
+        black_box(n);
+    }
+    other.await.unwrap();
+}
+
+async fn notify(times: u64) {
+    let sides = Rc::new([Notify::new(), Notify::new()]);
+    let other = spawn({
+        let sides = sides.clone();
+        async move {
+            for _ in 0..times {
+                sides[1].notified().await;
+                sides[0].notify_one();
+            }
+        }
+    });
+    for _ in 0..times {
+        sides[1].notify_one();
+        sides[0].notified().await;
+    }
+    other.await.unwrap();
+}
