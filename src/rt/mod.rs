@@ -9,7 +9,7 @@
 //! Files: `core` is the loop and what it keeps, `queue` who runs next, `coop` the budget, `current` knows which runtime
 //! runs on this thread, `remote` is the half that other threads may touch, over the lock-free parts in `handoff`;
 //! `task` holds tasks and their handles, `spawn` starts them, `blocking` closures on other threads, `timer` the timers,
-//! `clock` what they go by.
+//! `clock` what they go by, `local` values that belong to a future.
 
 mod blocking;
 mod builder;
@@ -18,6 +18,7 @@ pub(crate) mod coop;
 mod core;
 mod current;
 mod handoff;
+mod local;
 mod metrics;
 mod queue;
 mod remote;
@@ -32,6 +33,7 @@ mod tests;
 pub use blocking::spawn_blocking;
 pub use builder::Builder;
 pub use coop::{Unconstrained, consume_budget, has_budget_remaining, unconstrained};
+pub use local::{AccessError, LocalKey, TaskLocalFuture};
 pub use metrics::Metrics;
 pub use spawn::{Builder as TaskBuilder, id, name, spawn, try_id};
 pub use task::{Class, Id, JoinError, JoinHandle};
