@@ -228,7 +228,7 @@ fn without_descriptors_a_runtime_is_an_error() {
             limits::set_soft(libc::RLIMIT_NOFILE, before);
             assert_eq!(lowest_free(), free, "{kind} with {spare} to spare left something open");
         }
-        assert!((2..5).contains(&failed), "{kind} failed {failed} times: a runtime is two to four descriptors");
+        assert!((1..5).contains(&failed), "{kind} failed {failed} times: a runtime is one to four descriptors");
         Builder::new().driver(kind).build().unwrap().block_on(echo_once());
     }
 }

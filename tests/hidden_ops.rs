@@ -28,7 +28,7 @@ const OPCODES: [&str; 18] = [
 ];
 
 /// What came later than the opcode it belongs to.
-const ABILITIES: [&str; 4] = ["ACCEPT_MULTISHOT", "POLL_ADD_MULTI", "RECV_MULTISHOT", "PBUF_RING"];
+const ABILITIES: [&str; 5] = ["ACCEPT_MULTISHOT", "POLL_ADD_MULTI", "RECV_MULTISHOT", "PBUF_RING", "SEND_MSG_RING"];
 
 #[test]
 fn every_operation_has_a_twin_that_does_it() {

@@ -44,6 +44,10 @@ pub struct Counters {
     pub pauses: u64,
     /// Streams that found no buffer on offer.
     pub starved: u64,
+    /// Wakes that came as a message to the ring.
+    pub woken_by_message: u64,
+    /// Wakes that came by the counter that a driver watches: an eventfd, or a user event of a kqueue.
+    pub woken_by_counter: u64,
     /// Slots taken now: operations in flight, and completions that were not fetched.
     pub slots: usize,
     /// The most slots that were ever taken at once.
@@ -70,6 +74,8 @@ impl Counters {
             rearms: 0,
             pauses: 0,
             starved: 0,
+            woken_by_message: 0,
+            woken_by_counter: 0,
             slots: 0,
             slots_max: 0,
         }
@@ -114,6 +120,8 @@ impl fmt::Debug for Counters {
             .field("rearms", &self.rearms)
             .field("pauses", &self.pauses)
             .field("starved", &self.starved)
+            .field("woken_by_message", &self.woken_by_message)
+            .field("woken_by_counter", &self.woken_by_counter)
             .field("slots", &self.slots)
             .field("slots_max", &self.slots_max)
             .finish()

@@ -8,7 +8,7 @@ use crate::{
         survey::{Attempt, Known, RingInfo},
     },
     entry::{Cqe, Interest, Sqe, SqeFlags},
-    ring::{Enter, EnterFlags, Features, Ring},
+    ring::{Enter, EnterFlags, Features, Ring, send_message},
     sys::{self, io_uring_buf_reg, names::OPCODES, uring as calls},
 };
 use std::{
@@ -18,12 +18,15 @@ use std::{
     io,
     os::fd::{AsFd, AsRawFd, RawFd},
     ptr,
+    sync::OnceLock,
     time::Duration,
 };
 
 /// The driver's own entries.
 const BELL: Key = Key::own(0);
 const CANCEL: Key = Key::own(1);
+const MESSAGE: Key = Key::own(2);
+const TRIAL: Key = Key::own(3);
 
 /// How often a turn enters again because completions are left inside the kernel (since Linux 6.13 an enter runs only
 /// about twenty deferred ones). What is left then comes with the next turn.
@@ -36,7 +39,7 @@ pub(super) struct Uring {
     backlog: VecDeque<Sqe>,
     known: Known,
     bell: WakeHandle,
-    /// The kernel watches the bell.
+    /// The kernel watches the bell's counter.
     bell_is_watched: bool,
     cancels_are_silent: bool,
     can_cancel_all: bool,
@@ -51,6 +54,12 @@ impl Uring {
         let (ring, known) = open(entries, &mut Vec::new())?;
         employ(&ring, blocking);
         let cancels_are_silent = ring.features().contains(Features::CQE_SKIP);
+        if !known.lacks(SEND_MSG_RING) && takes_messages(&ring) {
+            bell.enter(ring.as_raw_fd(), MESSAGE.user_data());
+        } else {
+            // Without messages there is no sleep without the counter.
+            bell.raw()?;
+        }
         Ok(Uring {
             ring,
             backlog: VecDeque::new(),
@@ -179,20 +188,18 @@ impl Uring {
     pub(super) fn turn(&mut self, wait: Wait, done: &mut Vec<Cqe>, counters: &mut Counters) -> io::Result<()> {
         counters.overflows += u64::from(self.ring.cq_overflow());
         self.push_backlog();
-        if wait != Wait::Not {
-            self.watch_bell(counters);
-        }
+        let wait = if wait == Wait::Not { wait } else { wait.at_most(self.watch_bell(counters)) };
         // Nobody sleeps on what is ready, nor on what has not reached the ring: the bell may be among it.
         let wait = if self.backlog.is_empty() && self.ring.ready() == 0 { wait } else { Wait::Not };
         let mut result = self.enter(wait, counters);
-        self.collect(done);
+        self.collect(done, counters);
         for _ in 0..ENTERS {
             self.push_backlog();
             if result.is_err() || !self.ring.needs_enter() {
                 break;
             }
             result = self.enter(Wait::Not, counters);
-            self.collect(done);
+            self.collect(done, counters);
         }
         result
     }
@@ -215,10 +222,13 @@ impl Uring {
     }
 
     /// Sorts out the driver's own completions; the rest are somebody's.
-    fn collect(&mut self, done: &mut Vec<Cqe>) {
+    fn collect(&mut self, done: &mut Vec<Cqe>, counters: &mut Counters) {
         for cqe in self.ring.completions() {
             match Key::from_user_data(cqe.user_data) {
+                MESSAGE => counters.woken_by_message += 1,
+                TRIAL => {}
                 BELL => {
+                    counters.woken_by_counter += 1;
                     self.bell_is_watched = false;
                     self.bell.clear();
                 }
@@ -228,12 +238,32 @@ impl Uring {
         }
     }
 
-    fn watch_bell(&mut self, counters: &mut Counters) {
-        if !self.bell_is_watched {
-            self.bell_is_watched = true;
-            self.push(&own::wait_for(self.bell.raw(), Interest::Read, BELL), counters);
+    /// Has the bell's counter watched, and says how long to sleep at most.
+    fn watch_bell(&mut self, counters: &mut Counters) -> Option<Duration> {
+        if self.bell_is_watched {
+            return None;
         }
+        // With no descriptor left, only messages ring; should one fail, this is how long the wake takes.
+        let Ok(counter) = self.bell.raw() else { return Some(DEAF) };
+        self.bell_is_watched = true;
+        self.push(&own::wait_for(counter, Interest::Read, BELL), counters);
+        None
     }
+}
+
+impl Drop for Uring {
+    fn drop(&mut self) {
+        self.bell.leave();
+    }
+}
+
+/// How long a ring sleeps that nobody but a message can wake.
+const DEAF: Duration = Duration::from_secs(1);
+
+/// Whether this kernel carries a message to a ring, found out once by a message that nobody waits for.
+fn takes_messages(ring: &Ring) -> bool {
+    static TAKES: OnceLock<bool> = OnceLock::new();
+    *TAKES.get_or_init(|| send_message(ring.as_fd(), TRIAL.user_data()).is_ok())
 }
 
 /// Lets the kernel have a thread for each of `blocking` requests that block. By default it has four for each CPU, so on
@@ -250,8 +280,12 @@ fn employ(ring: &Ring, blocking: usize) {
 /// The buffer rings, as `ANNULUS_HIDE_OPS` names them.
 const PBUF_RING: &str = "PBUF_RING";
 
+/// Messages to a ring from whoever has none, likewise.
+const SEND_MSG_RING: &str = "SEND_MSG_RING";
+
 /// What may be hidden beside opcodes: abilities that came later than the opcode they belong to.
-pub(super) const ABILITIES: [&str; 4] = ["ACCEPT_MULTISHOT", "POLL_ADD_MULTI", "RECV_MULTISHOT", PBUF_RING];
+pub(super) const ABILITIES: [&str; 5] =
+    ["ACCEPT_MULTISHOT", "POLL_ADD_MULTI", "RECV_MULTISHOT", PBUF_RING, SEND_MSG_RING];
 
 impl Known {
     fn lacks(&self, ability: &str) -> bool {

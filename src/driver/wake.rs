@@ -1,12 +1,12 @@
 //! Waking a driver from afar.
 
 #[cfg(not(annulus_kqueue))]
-mod eventfd;
+mod kernel;
 #[cfg(annulus_kqueue)]
 mod user_event;
 
 #[cfg(not(annulus_kqueue))]
-use eventfd::Bell;
+use kernel::Bell;
 use std::{io, sync::Arc};
 #[cfg(annulus_kqueue)]
 use user_event::Bell;
@@ -16,8 +16,8 @@ pub(super) const BELL: u64 = u32::MAX as u64;
 
 /// The remote end of a driver's sleep: makes a blocked turn return, or else the next one.
 ///
-/// It owns the descriptor together with the driver, so ringing after the driver is gone is harmless: the number cannot
-/// have become somebody else's.
+/// It owns a descriptor of its own together with the driver, and a ring's number is taken away from it before the ring
+/// closes. So ringing after the driver is gone is harmless: no number that it has can have become somebody else's.
 #[derive(Clone, Debug)]
 pub(crate) struct WakeHandle(Arc<Bell>);
 

@@ -39,6 +39,7 @@ mod flags;
 mod fork;
 mod index;
 mod layout;
+mod message;
 mod mmap;
 mod probe;
 mod register;
@@ -50,6 +51,7 @@ pub use builder::Builder;
 pub use cq::Completions;
 pub use enter::{Enter, Entered};
 pub use flags::{EnterFlags, Features, SetupFlags};
+pub(crate) use message::send_message;
 pub use probe::Probe;
 pub use sq::Full;
 

@@ -45,3 +45,13 @@ pub(crate) unsafe fn register(fd: BorrowedFd<'_>, opcode: u32, arg: *mut c_void,
     let n = unsafe { libc::syscall(libc::SYS_io_uring_register, fd.as_raw_fd(), opcode, arg, nr) };
     u32::try_from(n).map_err(|_| io::Error::last_os_error())
 }
+
+/// `io_uring_register(2)` of what belongs to no ring of the caller's.
+///
+/// # Safety
+/// As for [`register`].
+pub(crate) unsafe fn register_nothing(opcode: u32, arg: *mut c_void, nr: u32) -> io::Result<u32> {
+    // SAFETY: Kernel's word, by this function's contract: -1 stands for no ring, and an old kernel says EBADF to it.
+    let n = unsafe { libc::syscall(libc::SYS_io_uring_register, -1, opcode, arg, nr) };
+    u32::try_from(n).map_err(|_| io::Error::last_os_error())
+}

@@ -50,7 +50,7 @@ impl Selector {
         let events = vec![libc::epoll_event { events: 0, u64: 0 }; EVENTS].into_boxed_slice();
         let mut selector = Selector { epoll, alarm, events, ready: 0, precise: true };
         selector.add(fd, ALARM, Watch { read: true, write: false, once: false })?;
-        selector.add(bell.raw(), BELL, Watch { read: true, write: false, once: false })?;
+        selector.add(bell.raw()?, BELL, Watch { read: true, write: false, once: false })?;
         Ok(selector)
     }
 

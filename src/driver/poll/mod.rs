@@ -112,6 +112,8 @@ pub(super) struct Poll {
     watches: u64,
     /// Calls of twins after a wait.
     calls: u64,
+    /// Rings of the bell that ended a sleep.
+    rings: u64,
 }
 
 impl Poll {
@@ -126,6 +128,7 @@ impl Poll {
             bell,
             watches: 0,
             calls: 0,
+            rings: 0,
         })
     }
 
@@ -150,7 +153,8 @@ impl Poll {
 
     /// Adds what was counted here.
     pub(super) fn counted(&self, counters: Counters) -> Counters {
-        Counters { watches: self.watches, twins_ready: counters.twins_ready + self.calls, ..counters }
+        let twins_ready = counters.twins_ready + self.calls;
+        Counters { watches: self.watches, twins_ready, woken_by_counter: self.rings, ..counters }
     }
 
     /// Queues `key` until there is `interest` in its slot's descriptor; not `in_turn`, until that changes. Who waits in
@@ -324,6 +328,7 @@ impl Poll {
         for i in 0..self.selector.len() {
             let event = self.selector.event(i);
             if event.token == BELL {
+                self.rings += 1;
                 self.bell.clear();
                 continue;
             }

@@ -1,0 +1,125 @@
+//! A bell on Linux: a message to the ring at which the driver sleeps, or else a counter that any backend can watch.
+//!
+//! A message costs its receiver a completion and nothing more; a counter has to be read and watched again each time.
+//! Messages have no sender that could be blamed for a failure (a thread may have shut itself out of the system call,
+//! by a seccomp filter), so a sleeping ring watches the counter as well: once, as nobody rings it while messages get
+//! through.
+
+use super::WakeHandle;
+use crate::{ring, sys::linux};
+use std::{
+    fs::File,
+    io::{self, Read, Write},
+    os::fd::{AsRawFd, BorrowedFd, RawFd},
+    sync::{Mutex, MutexGuard, OnceLock, PoisonError},
+};
+
+#[derive(Debug, Default)]
+pub(super) struct Bell {
+    /// **Not after its close**: the ring's number is used under the lock, and taken out under it before the ring
+    /// closes. A bare number might be another ring's by then, which would get an answer that it never asked for.
+    ring: Mutex<Option<RingName>>,
+    /// Made when somebody first wants to watch or ring it.
+    counter: OnceLock<File>,
+}
+
+/// Where a message goes, and what its completion carries.
+#[derive(Debug)]
+struct RingName {
+    fd: RawFd,
+    user_data: u64,
+}
+
+impl Bell {
+    pub(super) fn new() -> io::Result<Bell> {
+        Ok(Bell::default())
+    }
+
+    /// Rings in the cheapest way that works, if anybody is there.
+    pub(super) fn ring(&self) {
+        let there = self.lock().as_ref().map(|ring| {
+            // SAFETY: Not after its close: the number is that of an open ring as long as the lock is held.
+            let fd = unsafe { BorrowedFd::borrow_raw(ring.fd) };
+            ring::send_message(fd, ring.user_data)
+        });
+        let counter = match there {
+            Some(Ok(())) => None,
+            // The driver may not have come to watch it yet: then it finds it rung.
+            Some(Err(_)) => self.counter().ok(),
+            None => self.counter.get(),
+        };
+        // A full counter (EAGAIN) rings just as well, and there is no other way to fail that could be mended here.
+        let _ = counter.map(|mut counter| counter.write(&1u64.to_ne_bytes()));
+    }
+
+    pub(super) fn clear(&self) {
+        if let Some(mut counter) = self.counter.get() {
+            let _ = counter.read(&mut [0; 8]);
+        }
+    }
+
+    fn counter(&self) -> io::Result<&File> {
+        if let Some(counter) = self.counter.get() {
+            return Ok(counter);
+        }
+        let made = File::from(linux::eventfd()?);
+        Ok(self.counter.get_or_init(|| made))
+    }
+
+    /// Only system calls happen under the lock, so a poisoned one is whole.
+    fn lock(&self) -> MutexGuard<'_, Option<RingName>> {
+        self.ring.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl WakeHandle {
+    /// What a backend watches for readability.
+    ///
+    /// # Errors
+    /// `EMFILE` when it is not there yet, and no descriptor is left for it.
+    pub(crate) fn raw(&self) -> io::Result<RawFd> {
+        self.0.counter().map(AsRawFd::as_raw_fd)
+    }
+
+    /// From now on, messages to the ring `fd` may ring, as completions with `user_data`. Whoever owns it calls
+    /// [`WakeHandle::leave`] before it closes.
+    pub(crate) fn enter(&self, fd: RawFd, user_data: u64) {
+        *self.0.lock() = Some(RingName { fd, user_data });
+    }
+
+    /// No more messages. Those under way have arrived when this returns.
+    pub(crate) fn leave(&self) {
+        *self.0.lock() = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::driver::{Batch, Choice, Config, Driver, DriverKind, Wait};
+    use std::{thread, time::Duration};
+
+    /// Red when the number of a ring outlives it: its next owner gets the messages then.
+    #[test]
+    fn who_is_gone_is_not_rung_and_neither_is_who_came_after() {
+        let config = Config { choice: Choice::Named(DriverKind::Uring), entries: 8, ..Config::default() };
+        let make = || Driver::new(&config);
+        if let Err(e) = make() {
+            return drop(writeln!(io::stderr(), "SKIP who_is_gone_is_not_rung_and_neither_is_who_came_after: {e}"));
+        }
+        let gone: Vec<WakeHandle> = (0..50).map(|_| make().unwrap().wake_handle()).collect();
+        let later: Vec<_> = (0..20).map(|_| make().unwrap()).collect();
+        thread::scope(|scope| {
+            gone.chunks(10).for_each(|some| drop(scope.spawn(|| some.iter().for_each(WakeHandle::wake))));
+        });
+        for driver in &later {
+            driver.turn(Wait::For(Duration::from_millis(1)), &mut Batch::default()).unwrap();
+            let counters = driver.counters();
+            assert_eq!((counters.woken_by_message, counters.woken_by_counter, counters.strays), (0, 0, 0));
+        }
+        later[0].wake_handle().wake();
+        later[0].turn(Wait::Forever, &mut Batch::default()).unwrap();
+        let counters = later[0].counters();
+        assert_eq!(counters.woken_by_message + counters.woken_by_counter, 1, "{counters:?}");
+    }
+}
