@@ -1,4 +1,4 @@
-//! Closures that block, on the pool's threads.
+//! Closures that block, on the threads of a pool.
 //!
 //! The task that stands for one is an ordinary task: its future waits for an answer that the pool's thread puts into
 //! a slot they share. So the handle, its `abort` and its errors are those of every task. Who aborts it in time drops
@@ -114,9 +114,17 @@ impl<R> Drop for Promise<R> {
 pub(super) struct Answer<R>(Arc<Shared<R>>);
 
 impl<R> Answer<R> {
-    /// The pool would not have the job.
+    /// The pool would not have the job. If it ran it all the same, that answer stays.
     pub(super) fn refuse(&self, error: io::Error) {
-        *self.0.lock() = Slot::Answered(Err(JoinError::refused(error)));
+        let mut slot = self.0.lock();
+        let is_open = match &*slot {
+            Slot::Waiting(_) => true,
+            Slot::Answered(Err(error)) => error.is_cancelled(),
+            Slot::Answered(Ok(_)) | Slot::Closed => false,
+        };
+        if is_open {
+            *slot = Slot::Answered(Err(JoinError::refused(error)));
+        }
     }
 }
 

@@ -1,8 +1,12 @@
 //! How a runtime is to be.
 
-use super::{Runtime, core::Core};
+use super::{
+    BlockingPool, Runtime,
+    core::Core,
+    pool::{Outside, Pool},
+};
 use crate::driver::{Choice, Config, Driver, DriverKind};
-use std::{io, rc::Rc, time::Duration};
+use std::{io, rc::Rc, sync::Arc, time::Duration};
 
 /// Makes a [`Runtime`].
 ///
@@ -18,6 +22,7 @@ pub struct Builder {
     shutdown_deadline: Duration,
     background_share: u8,
     start_paused: bool,
+    blocking_pool: Option<Pool>,
 }
 
 impl Default for Builder {
@@ -36,6 +41,7 @@ impl Builder {
             shutdown_deadline: Duration::from_secs(5),
             background_share: 20,
             start_paused: false,
+            blocking_pool: None,
         }
     }
 
@@ -63,6 +69,18 @@ impl Builder {
     /// numbers at any time.
     pub fn max_blocking_threads(mut self, threads: usize) -> Builder {
         self.config.max_blocking_threads = threads;
+        self
+    }
+
+    /// Where the closures of [`spawn_blocking`](crate::spawn_blocking) run, and with them lookups of names: a
+    /// [`ThreadPool`](crate::rt::ThreadPool) that several runtimes share, or any other. The runtime's own threads then
+    /// have only operations without readiness to do; those stay there, because an operation that a pool lost could
+    /// never end.
+    ///
+    /// The end of the runtime waits for its closures that run, as it does for those on its own threads; those that have
+    /// not begun are not run any more.
+    pub fn blocking_pool(mut self, pool: impl BlockingPool) -> Builder {
+        self.blocking_pool = Some(Pool(Arc::new(pool)));
         self
     }
 
@@ -96,7 +114,12 @@ impl Builder {
             let text = format!("the background cannot have {} % of the time; give it 1 to 99", self.background_share);
             return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
         }
-        let core = Core::new(Driver::new(&self.config)?, self.background_share, self.start_paused);
+        let core = Core::new(
+            Driver::new(&self.config)?,
+            self.background_share,
+            self.start_paused,
+            self.blocking_pool.map(Outside::new),
+        );
         Ok(Runtime { core: Rc::new(core), deadline: self.shutdown_deadline })
     }
 }

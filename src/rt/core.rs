@@ -9,6 +9,7 @@ use super::{
     coop::Budget,
     current::{self, Running},
     metrics::Metrics,
+    pool::Outside,
     queue::Queue,
     remote::Remote,
     task::{self, About, Begin, Class, Id, Ids, JoinHandle, Outcome, RawTask},
@@ -18,7 +19,7 @@ use crate::driver::{Batch, Driver, Outlook, Wait, threads::Job};
 use slab::Slab;
 use std::{
     cell::{Cell, RefCell},
-    io::Write,
+    io::{self, Write},
     mem,
     panic::Location,
     pin::{Pin, pin},
@@ -62,6 +63,8 @@ pub(crate) struct Core {
     blocking: Cell<u64>,
     /// How many tasks wait for closures on other threads.
     blocked: Rc<Cell<usize>>,
+    /// Where closures run, if not on the driver's threads.
+    outside: Option<Outside>,
 }
 
 fn count(counter: &Cell<u64>) {
@@ -69,7 +72,7 @@ fn count(counter: &Cell<u64>) {
 }
 
 impl Core {
-    pub(super) fn new(driver: Rc<Driver>, background_share: u8, start_paused: bool) -> Core {
+    pub(super) fn new(driver: Rc<Driver>, background_share: u8, start_paused: bool, outside: Option<Outside>) -> Core {
         let remote = Arc::new(Remote::new(driver.wake_handle()));
         let clock = Clock::new(start_paused);
         Core {
@@ -89,6 +92,7 @@ impl Core {
             local_wakes: Cell::new(0),
             blocking: Cell::new(0),
             blocked: Rc::default(),
+            outside,
         }
     }
 
@@ -178,7 +182,7 @@ impl Core {
         let (job, result) = blocking::pair(job, about.clone(), self.remote.clone());
         if self.closed.get() {
             drop(job);
-        } else if let Err(error) = self.driver.threads().push(Job::Closure(job)) {
+        } else if let Err(error) = self.hand_over(job) {
             result.refuse(error);
         }
         let blocked = Blocked::new(&self.blocked);
@@ -187,6 +191,14 @@ impl Core {
             result.await
         };
         self.spawn(counted, about)
+    }
+
+    /// Gives a closure to whoever runs them.
+    fn hand_over(&self, job: Box<dyn FnOnce() + Send>) -> io::Result<()> {
+        match &self.outside {
+            Some(outside) => outside.schedule(job),
+            None => self.driver.threads().push(Job::Closure(job)),
+        }
     }
 
     /// Runs one task that came out of the queue.
@@ -356,7 +368,10 @@ impl Core {
         let mut idle = Vec::new();
         self.timers.borrow_mut().clear(&mut idle);
         idle.into_iter().for_each(task::drop_quietly);
-        let (leaked, closures) = self.driver.drain(deadline);
+        let began = Instant::now();
+        let (leaked, inside) = self.driver.drain(deadline);
+        let left = deadline.saturating_sub(began.elapsed());
+        let closures = inside + self.outside.as_ref().map_or(0, |outside| outside.wait(left));
         if leaked > 0 {
             let _ = writeln!(std::io::stderr(), "annulus: {leaked} operations did not end within {deadline:?}; leaked");
         }

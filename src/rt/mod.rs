@@ -8,8 +8,8 @@
 //!
 //! Files: `core` is the loop and what it keeps, `queue` who runs next, `coop` the budget, `current` knows which runtime
 //! runs on this thread, `remote` is the half that other threads may touch, over the lock-free parts in `handoff`;
-//! `task` holds tasks and their handles, `spawn` starts them, `blocking` closures on other threads, `timer` the timers,
-//! `clock` what they go by, `local` values that belong to a future.
+//! `task` holds tasks and their handles, `spawn` starts them, `blocking` closures on other threads, `pool` threads that
+//! are not the runtime's, `timer` the timers, `clock` what they go by, `local` values that belong to a future.
 
 mod blocking;
 mod builder;
@@ -20,6 +20,7 @@ mod current;
 mod handoff;
 mod local;
 mod metrics;
+mod pool;
 mod queue;
 mod remote;
 mod spawn;
@@ -35,6 +36,7 @@ pub use builder::Builder;
 pub use coop::{Unconstrained, consume_budget, has_budget_remaining, unconstrained};
 pub use local::{AccessError, LocalKey, TaskLocalFuture};
 pub use metrics::Metrics;
+pub use pool::{BlockingJob, BlockingPool, ThreadPool};
 pub use spawn::{Builder as TaskBuilder, id, name, spawn, try_id};
 pub use task::{Class, Id, JoinError, JoinHandle};
 

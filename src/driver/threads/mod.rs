@@ -80,6 +80,23 @@ pub(crate) struct Threads {
     hushed: Cell<Option<Instant>>,
 }
 
+/// A pool that has no owner whose turns look after it: several push, each by a handle for the moment.
+#[derive(Clone)]
+pub(crate) struct Common(Arc<Shared>);
+
+impl Common {
+    /// See [`Threads::new`].
+    pub(crate) fn new(share: usize) -> Common {
+        Common(Threads::new(share).shared)
+    }
+
+    /// A handle on it.
+    pub(crate) fn handle(&self) -> Threads {
+        let (next_look, hushed) = Default::default();
+        Threads { shared: self.0.clone(), next_look, hushed }
+    }
+}
+
 /// What the pool has and has done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]

@@ -1,0 +1,479 @@
+//! Pools that the runtime does not own: closures of `spawn_blocking` may run on somebody else's threads.
+//!
+//! Only closures: a twin stays on threads of annulus. A closure that is lost costs its handle the answer, which is told
+//! as a cancellation; a twin that is lost would leave an operation in flight for ever, its memory lent and its
+//! descriptor open (*Settled*), and no driver could end. So there is nothing that a pool could do by lying:
+//!
+//! - it drops a job: the handle says that it was cancelled; so it does if `schedule` refuses the job, or panics,
+//! - it keeps a job for ever: the handle waits for ever, as for a closure that does; the end of the runtime does not,
+//!   because it waits for jobs that run, and this one does not,
+//! - it runs a job on the calling thread: that one waits, and `spawn_blocking` gives a handle that is ready,
+//! - it runs a job after the runtime's end: nobody wants it any more, and the closure is dropped instead,
+//! - it cannot run a job twice: running takes it.
+
+use crate::driver::{
+    quietly,
+    threads::{Common, Job},
+};
+use std::{
+    fmt, io,
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+/// Threads on which [`spawn_blocking`](crate::spawn_blocking) runs its closures, in the place of the runtime's own: see
+/// [`Builder::blocking_pool`](crate::Builder::blocking_pool).
+///
+/// [`ThreadPool`] is one that several runtimes can share. Another is a few lines over whatever pool a program has:
+///
+/// ```
+/// use annulus::rt::{BlockingJob, BlockingPool};
+/// use std::{io, thread};
+///
+/// /// A thread for each job.
+/// struct Threads;
+///
+/// impl BlockingPool for Threads {
+///     fn schedule(&self, job: BlockingJob) -> io::Result<()> {
+///         thread::Builder::new().spawn(|| job.run()).map(drop)
+///     }
+/// }
+///
+/// let runtime = annulus::Builder::new().blocking_pool(Threads).build()?;
+/// assert_eq!(runtime.block_on(annulus::spawn_blocking(|| 6 * 7))?, 42);
+/// # std::io::Result::Ok(())
+/// ```
+pub trait BlockingPool: Send + Sync + 'static {
+    /// Takes in a job, to [run](BlockingJob::run) it on another thread, soon. Called on the runtime's thread, which
+    /// should not wait here.
+    ///
+    /// # Errors
+    /// Why the job will not be run. Whoever awaits it is told so.
+    fn schedule(&self, job: BlockingJob) -> io::Result<()>;
+}
+
+impl<P: BlockingPool + ?Sized> BlockingPool for Arc<P> {
+    fn schedule(&self, job: BlockingJob) -> io::Result<()> {
+        P::schedule(self, job)
+    }
+}
+
+/// A closure on its way to a thread. Dropped without having been run, it tells whoever awaits it that it was cancelled.
+#[must_use = "a job that is dropped is cancelled"]
+pub struct BlockingJob {
+    closure: Box<dyn FnOnce() + Send>,
+    tally: Arc<Tally>,
+}
+
+impl BlockingJob {
+    /// Runs the closure on this thread. One that nobody waits for any more is dropped instead. Its panic is the
+    /// closure's alone: whoever awaits it gets it.
+    pub fn run(self) {
+        let _running = Running::begin(&self.tally);
+        quietly(self.closure);
+    }
+}
+
+impl fmt::Debug for BlockingJob {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BlockingJob").finish_non_exhaustive()
+    }
+}
+
+/// A pool of threads for closures, which several runtimes can share: clones are the same pool.
+///
+/// It makes threads as jobs need them, up to a number, and lets them go after ten idle seconds. Dropping all clones
+/// stops nothing: what was taken in is run first.
+///
+/// ```
+/// let pool = annulus::rt::ThreadPool::new(4)?;
+/// let shards: Vec<_> = (0..2)
+///     .map(|_| {
+///         let builder = annulus::Builder::new().blocking_pool(pool.clone());
+///         std::thread::spawn(|| builder.build()?.block_on(annulus::spawn_blocking(|| 6 * 7)).map_err(Into::into))
+///     })
+///     .collect();
+/// for shard in shards {
+///     let answer: std::io::Result<i32> = shard.join().unwrap();
+///     assert_eq!(answer?, 42);
+/// }
+/// # std::io::Result::Ok(())
+/// ```
+#[derive(Clone)]
+pub struct ThreadPool(Common);
+
+impl ThreadPool {
+    /// A pool that runs up to `threads` jobs at once, and has no thread yet.
+    ///
+    /// # Errors
+    /// `InvalidInput` for no threads at all.
+    pub fn new(threads: usize) -> io::Result<ThreadPool> {
+        if threads == 0 {
+            let text = "a pool without threads would run nothing; give it at least one";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+        }
+        Ok(ThreadPool(Common::new(threads)))
+    }
+}
+
+impl BlockingPool for ThreadPool {
+    /// Queues the job, behind those of all who share the pool.
+    ///
+    /// # Errors
+    /// If there is no thread, and none can be made.
+    fn schedule(&self, job: BlockingJob) -> io::Result<()> {
+        self.0.handle().push(Job::Closure(Box::new(|| job.run())))
+    }
+}
+
+impl fmt::Debug for ThreadPool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let counts = self.0.handle().counts();
+        f.debug_struct("ThreadPool").field("threads", &counts.threads).field("queued", &counts.queued).finish()
+    }
+}
+
+/// A pool, as a builder holds it.
+#[derive(Clone)]
+pub(super) struct Pool(pub(super) Arc<dyn BlockingPool>);
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool").finish_non_exhaustive()
+    }
+}
+
+/// A runtime's way to a pool that is not its own.
+#[derive(Debug)]
+pub(super) struct Outside {
+    pool: Pool,
+    tally: Arc<Tally>,
+}
+
+impl Outside {
+    pub(super) fn new(pool: Pool) -> Outside {
+        Outside { pool, tally: Arc::default() }
+    }
+
+    /// Hands a closure over. A pool that panics has dropped it, or will run it: that shows.
+    pub(super) fn schedule(&self, closure: Box<dyn FnOnce() + Send>) -> io::Result<()> {
+        let job = BlockingJob { closure, tally: self.tally.clone() };
+        let mut answer = Ok(());
+        quietly(|| answer = self.pool.0.schedule(job));
+        answer
+    }
+
+    /// Waits until none of this runtime's closures runs there, or `limit` has passed. Returns how many do then.
+    pub(super) fn wait(&self, limit: Duration) -> usize {
+        let until = Instant::now().checked_add(limit);
+        let mut running = self.tally.lock();
+        while *running > 0 {
+            let left = until.map_or(Duration::MAX, |until| until.saturating_duration_since(Instant::now()));
+            if left.is_zero() {
+                break;
+            }
+            let woken = self.tally.ended.wait_timeout(running, left);
+            running = woken.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        *running
+    }
+}
+
+/// How many closures of a runtime run outside.
+#[derive(Debug, Default)]
+struct Tally {
+    running: Mutex<usize>,
+    ended: Condvar,
+}
+
+impl Tally {
+    /// No code of others runs under the lock.
+    fn lock(&self) -> MutexGuard<'_, usize> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One of those. It is counted before it asks whether it is still wanted, so a runtime that ends either is seen to have
+/// ended, or sees it run.
+struct Running<'a>(&'a Tally);
+
+impl Running<'_> {
+    fn begin(tally: &Tally) -> Running<'_> {
+        *tally.lock() += 1;
+        Running(tally)
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        *self.0.lock() -= 1;
+        self.0.ended.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        Builder, DriverKind, JoinHandle, Runtime, fs::File, net::lookup_host, spawn_blocking, testing::temp_file,
+        time::timeout,
+    };
+    use std::{
+        io::Write,
+        mem,
+        sync::mpsc::{self, Receiver, Sender},
+        thread::{self, ThreadId},
+    };
+
+    const MS: Duration = Duration::from_millis(1);
+    /// Long enough for anything, and a failure when it is needed.
+    const LONG: Duration = Duration::from_secs(60);
+
+    /// Whatever a test takes for a pool.
+    struct Liar<F>(F);
+
+    impl<F: Fn(BlockingJob) -> io::Result<()> + Send + Sync + 'static> BlockingPool for Liar<F> {
+        fn schedule(&self, job: BlockingJob) -> io::Result<()> {
+            (self.0)(job)
+        }
+    }
+
+    /// Runs `test` with runtimes of both drivers over a pool that does `schedule`.
+    fn over<F>(schedule: F, test: impl Fn(Runtime))
+    where
+        F: Fn(BlockingJob) -> io::Result<()> + Send + Sync + 'static,
+    {
+        let pool = Arc::new(Liar(schedule));
+        for kind in [DriverKind::Uring, DriverKind::Poll] {
+            let builder = Builder::new().driver(kind).blocking_pool(pool.clone()).shutdown_deadline(LONG);
+            match builder.build() {
+                Ok(runtime) => test(runtime),
+                Err(error) => {
+                    // Past the harness, which hides what a passing test prints.
+                    let _ = writeln!(io::stderr(), "SKIP a pool from outside on {kind}: {error}");
+                }
+            }
+        }
+    }
+
+    /// The runtime has an end, and does not use up its deadline for it.
+    fn ends(runtime: Runtime) {
+        let began = Instant::now();
+        drop(runtime);
+        assert!(began.elapsed() < LONG / 2);
+    }
+
+    /// A value that knows how many there are.
+    fn counted() -> (Arc<()>, Arc<()>) {
+        let one = Arc::new(());
+        (one.clone(), one)
+    }
+
+    #[test]
+    fn two_runtimes_share_one_thread() {
+        let pool = ThreadPool::new(1).unwrap();
+        let ids = |builder: Builder| -> Vec<ThreadId> {
+            let runtime = builder.build().unwrap();
+            let jobs = runtime.block_on(async { [(); 20].map(|()| spawn_blocking(|| thread::current().id())) });
+            let ids = runtime.block_on(async {
+                let mut ids = Vec::new();
+                for job in jobs {
+                    ids.push(job.await.unwrap());
+                }
+                ids
+            });
+            assert_eq!(runtime.metrics().pool.threads, 0, "none of its own");
+            ids
+        };
+        let builder = || Builder::new().blocking_pool(pool.clone());
+        let there = thread::spawn({
+            let builder = builder();
+            move || ids(builder)
+        });
+        let mut all = ids(builder());
+        all.extend(there.join().unwrap());
+        all.dedup();
+        assert_eq!(all.len(), 1);
+        assert!(!all.contains(&thread::current().id()));
+        assert_eq!(ThreadPool::new(0).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+    }
+
+    #[test]
+    fn lookups_go_there_and_operations_do_not() {
+        let (count, seen) = mpsc::channel();
+        let schedule = move |job: BlockingJob| {
+            count.send(()).unwrap();
+            thread::Builder::new().spawn(|| job.run()).map(drop)
+        };
+        over(schedule, |runtime| {
+            runtime.block_on(async {
+                assert!(lookup_host("localhost:80").await.unwrap().len() > 0);
+                assert_eq!(seen.try_iter().count(), 1);
+                let file = File::from_std(temp_file()).unwrap();
+                assert_eq!(file.read_at(vec![0; 8], 0).await.0.unwrap(), 0);
+                assert_eq!(seen.try_iter().count(), 0);
+            });
+        });
+    }
+
+    #[test]
+    fn a_job_that_is_dropped_is_cancelled() {
+        fn here(job: BlockingJob) -> io::Result<()> {
+            drop(job);
+            Ok(())
+        }
+        fn elsewhere(job: BlockingJob) -> io::Result<()> {
+            thread::Builder::new().spawn(|| drop(job)).map(drop)
+        }
+        for schedule in [here as fn(BlockingJob) -> io::Result<()>, elsewhere] {
+            over(schedule, |runtime| {
+                let (held, inside) = counted();
+                let error = runtime.block_on(async { spawn_blocking(move || drop(inside)).await.unwrap_err() });
+                assert!(error.is_cancelled() && !error.is_panic());
+                ends(runtime);
+                let began = Instant::now();
+                while Arc::strong_count(&held) > 1 {
+                    assert!(began.elapsed() < LONG, "what the closure held is still there");
+                    thread::yield_now();
+                }
+            });
+        }
+    }
+
+    #[test]
+    fn a_job_that_is_refused_says_why() {
+        over(
+            |_| Err(io::ErrorKind::QuotaExceeded.into()),
+            |runtime| {
+                let error: io::Error = runtime.block_on(spawn_blocking_in(&runtime, || 7)).unwrap_err().into();
+                assert_eq!(error.kind(), io::ErrorKind::QuotaExceeded);
+                let error = runtime.block_on(async { lookup_host("localhost:80").await.unwrap_err() });
+                assert!(error.kind() == io::ErrorKind::QuotaExceeded && error.to_string().contains("localhost"));
+            },
+        );
+        // It ran the job, and then says that it did not.
+        let schedule = |job: BlockingJob| {
+            job.run();
+            Err(io::ErrorKind::QuotaExceeded.into())
+        };
+        over(schedule, |runtime| assert_eq!(runtime.block_on(spawn_blocking_in(&runtime, || 7)).unwrap(), 7));
+    }
+
+    fn spawn_blocking_in<R: Send + 'static>(
+        runtime: &Runtime,
+        f: impl FnOnce() -> R + Send + 'static,
+    ) -> JoinHandle<R> {
+        let mut job = None;
+        runtime.block_on(async { job = Some(spawn_blocking(f)) });
+        job.expect("block_on is over")
+    }
+
+    /// Nobody can tell a job that is lost from one that takes its time; so a limit is the caller's business.
+    #[test]
+    fn a_job_that_is_lost_keeps_neither_the_loop_nor_its_end() {
+        over(
+            |job| {
+                mem::forget(job);
+                Ok(())
+            },
+            |runtime| {
+                runtime.block_on(async {
+                    let lost = spawn_blocking(|| 7);
+                    assert!(timeout(MS * 5, lost).await.is_err());
+                    assert!(timeout(MS * 5, lookup_host("localhost:80")).await.is_err());
+                    drop(spawn_blocking(|| 7));
+                });
+                ends(runtime);
+            },
+        );
+    }
+
+    #[test]
+    fn a_pool_that_panics_harms_nobody() {
+        over(
+            |_| panic!("no pool today"),
+            |runtime| {
+                let error = runtime.block_on(spawn_blocking_in(&runtime, || 7)).unwrap_err();
+                assert!(error.is_cancelled());
+                assert_eq!(runtime.block_on(async { 1 }), 1);
+            },
+        );
+        let schedule = |job: BlockingJob| {
+            thread::spawn(|| job.run());
+            panic!("after all was done")
+        };
+        over(schedule, |runtime| assert_eq!(runtime.block_on(spawn_blocking_in(&runtime, || 7)).unwrap(), 7));
+    }
+
+    /// The job runs on the runtime's own thread, inside of `spawn_blocking`, and may do there what any code may.
+    #[test]
+    fn a_job_that_is_run_at_once_is_answered() {
+        let schedule = |job: BlockingJob| {
+            job.run();
+            Ok(())
+        };
+        over(schedule, |runtime| {
+            let here = thread::current().id();
+            runtime.block_on(async {
+                assert_eq!(spawn_blocking(|| thread::current().id()).await.unwrap(), here);
+                assert!(spawn_blocking(|| panic!("here")).await.unwrap_err().is_panic());
+                let inner = spawn_blocking(|| (spawn_blocking(|| 3), crate::spawn(async { 4 }))).await.unwrap();
+                assert_eq!((inner.0.await.unwrap(), inner.1.await.unwrap()), (3, 4));
+                let nested = spawn_blocking(|| crate::run(async {})).await.unwrap_err();
+                assert!(nested.to_string().contains("inside block_on"), "{nested}");
+            });
+            ends(runtime);
+        });
+    }
+
+    /// A pool that puts its jobs aside.
+    fn aside() -> (impl Fn(BlockingJob) -> io::Result<()> + Send + Sync, Receiver<BlockingJob>) {
+        let (put, jobs): (Sender<BlockingJob>, _) = mpsc::channel();
+        (move |job| put.send(job).map_err(|_| io::ErrorKind::BrokenPipe.into()), jobs)
+    }
+
+    #[test]
+    fn a_job_that_comes_after_the_end_is_not_run() {
+        let (schedule, jobs) = aside();
+        over(schedule, |runtime| {
+            let (held, inside) = counted();
+            let (ran, seen) = mpsc::channel();
+            let wanted = spawn_blocking_in(&runtime, move || {
+                drop(inside);
+                ran.send(()).unwrap();
+            });
+            ends(runtime);
+            let job = jobs.try_recv().unwrap();
+            thread::spawn(|| job.run()).join().unwrap();
+            assert!(seen.try_recv().is_err() && Arc::strong_count(&held) == 1);
+            drop(wanted);
+        });
+    }
+
+    /// What runs is waited for; what takes longer than the deadline runs on, and its answer goes to nobody.
+    #[test]
+    fn the_end_waits_for_jobs_that_run_until_its_deadline() {
+        let pool = Arc::new(Liar(|job: BlockingJob| thread::Builder::new().spawn(|| job.run()).map(drop)));
+        for (deadline, in_time) in [(LONG, true), (MS * 20, false)] {
+            let runtime = Builder::new().blocking_pool(pool.clone()).shutdown_deadline(deadline).build().unwrap();
+            let (begun, has_begun) = mpsc::channel();
+            let (release, held) = mpsc::channel::<()>();
+            let (done, is_done) = mpsc::channel();
+            let job = spawn_blocking_in(&runtime, move || {
+                begun.send(()).unwrap();
+                let _ = held.recv_timeout(if in_time { MS * 50 } else { LONG });
+                done.send(()).unwrap();
+            });
+            has_begun.recv_timeout(LONG).unwrap();
+            let ended = Instant::now();
+            drop(runtime);
+            assert!(ended.elapsed() < LONG / 2);
+            assert_eq!(is_done.try_recv().is_ok(), in_time);
+            drop(release);
+            drop(job);
+            if !in_time {
+                is_done.recv_timeout(LONG).unwrap();
+            }
+        }
+    }
+}
