@@ -20,6 +20,17 @@
 //! | wait for each other | [`Barrier`] |
 //! | tell tasks to stop | [`CancellationToken`] |
 //! | wake without a value | [`Notify`] |
+//!
+//! # Between threads
+//! There is nothing here for that, because others have it: a waker of annulus may be woken from any thread, and wakes a
+//! shard that sleeps, so the channels of any crate work that needs no runtime of its own. `tests/foreign_channels.rs`
+//! shows it on both drivers, from threads and between shards, for these:
+//!
+//! | crate | take it |
+//! |---|---|
+//! | `tokio`, feature `sync` alone | by default: most names are the same; threads use its `blocking_` methods |
+//! | `flume` | if several receive from one channel, or if threads and tasks are to share one type |
+//! | `futures-channel` | if it is a dependency already, or for its `Sink` and `Stream` |
 
 mod barrier;
 pub mod broadcast;
