@@ -48,6 +48,9 @@ struct Shared<T> {
 }
 
 /// The values that are kept. Their numbers go up by one from `first`.
+///
+/// Receivers get them in order: who waits for one waits for all behind it, too. So the first is waited for by the
+/// fewest, and nobody needs any of the others while it is needed.
 struct Queue<T> {
     slots: VecDeque<Slot<T>>,
     first: u64,
@@ -55,8 +58,8 @@ struct Queue<T> {
 }
 
 struct Slot<T> {
-    /// Gone when nobody waits for it; shared with those who are cloning it.
-    value: Option<Rc<T>>,
+    /// Shared with those who are cloning it.
+    value: Rc<T>,
     /// How many receivers have not got it.
     due: usize,
 }
@@ -71,24 +74,21 @@ impl<T> Queue<T> {
     fn push(&mut self, value: Rc<T>, due: usize) -> Option<Rc<T>> {
         let full = self.slots.len() == self.capacity;
         let oldest = if full { self.pop() } else { None };
-        self.slots.push_back(Slot { value: Some(value), due });
+        self.slots.push_back(Slot { value, due });
         oldest
     }
 
     fn pop(&mut self) -> Option<Rc<T>> {
+        let slot = self.slots.pop_front()?;
         self.first += 1;
-        self.slots.pop_front()?.value
+        Some(slot.value)
     }
 
     /// The value with number `at`, which is there, for one of those who are due.
     fn take(&mut self, at: u64) -> Option<Rc<T>> {
         let slot = &mut self.slots[(at - self.first) as usize];
         slot.due -= 1;
-        let value = if slot.due == 0 { slot.value.take() } else { slot.value.clone() };
-        while self.slots.front().is_some_and(|slot| slot.due == 0) {
-            self.pop();
-        }
-        value
+        if slot.due > 0 { Some(slot.value.clone()) } else { self.pop() }
     }
 }
 
@@ -375,7 +375,7 @@ pub mod error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sync::tests::{Dice, Wakes, hostile, now, poll};
+    use crate::sync::tests::{Dice, Wakes, hostile, now, poll, unhurt};
     use std::task::{Poll, Waker};
 
     #[test]
@@ -472,6 +472,22 @@ mod tests {
         assert_eq!((drops.get(), tx.len()), (4, 0));
     }
 
+    /// Red when a receiver that is being dropped counts as one.
+    #[test]
+    fn what_is_sent_while_the_last_receiver_goes_is_for_nobody() {
+        #[derive(Clone)]
+        struct Sends(Option<Sender<Sends>>);
+        impl Drop for Sends {
+            fn drop(&mut self) {
+                self.0.take().into_iter().for_each(|tx| assert!(tx.send(Sends(None)).is_err()));
+            }
+        }
+        let (tx, rx) = channel(4);
+        assert!(tx.send(Sends(Some(tx.clone()))).is_ok());
+        drop(rx);
+        assert!(tx.is_empty());
+    }
+
     #[test]
     fn wakers_may_do_what_they_like() {
         let (tx, mut rx) = channel(2);
@@ -485,6 +501,7 @@ mod tests {
             let _ = poll(&mut Box::pin(rx.recv()), &waker);
             assert!(tx.send(n).is_ok());
         }
+        unhurt();
     }
 
     /// Against a list of everything that was sent.
