@@ -120,8 +120,8 @@ impl BarrierWaitResult {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sync::tests::{Wakes, hostile, now, poll};
-    use std::rc::Rc;
+    use crate::sync::tests::{Wakes, hostile, now, poll, unhurt};
+    use std::{cell::RefCell, rc::Rc, task::Waker};
 
     #[test]
     fn all_go_when_the_last_has_come() {
@@ -161,7 +161,7 @@ mod tests {
         let barrier = Rc::new(Barrier::new(3));
         let inside = barrier.clone();
         let waker = hostile(move || {
-            let _ = poll(&mut Box::pin(inside.wait()), std::task::Waker::noop());
+            let _ = poll(&mut Box::pin(inside.wait()), Waker::noop());
         });
         for _ in 0..3 {
             let (mut a, mut b) = (Box::pin(barrier.wait()), Box::pin(barrier.wait()));
@@ -169,5 +169,29 @@ mod tests {
             let _ = poll(&mut Box::pin(barrier.wait()), &waker);
         }
         assert_eq!(barrier.waiting.get(), 0);
+        unhurt();
+    }
+
+    /// Red when those who wait are woken before the round has ended.
+    #[test]
+    fn who_comes_when_the_others_go_is_of_the_next_round() {
+        let (barrier, next) = (Rc::new(Barrier::new(2)), Rc::new(RefCell::new(None)));
+        let (inside, kept) = (barrier.clone(), next.clone());
+        let waker = hostile(move || {
+            let inside = inside.clone();
+            let mut waits = Box::pin(async move { inside.wait().await });
+            if poll(&mut waits, Waker::noop()).is_pending() {
+                kept.borrow_mut().replace(waits);
+            }
+        });
+        let mut first = barrier.crowd.until(|| None::<()>);
+        assert!(poll(&mut first, &waker).is_pending());
+        drop(next.take());
+        let mut second = Box::pin(barrier.wait());
+        assert!(poll(&mut second, Waker::noop()).is_pending());
+        assert!(now(barrier.wait()).is_leader());
+        let mut waits = next.take().expect("it came when the others went");
+        assert!(poll(&mut waits, Waker::noop()).is_pending());
+        unhurt();
     }
 }

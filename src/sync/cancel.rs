@@ -338,7 +338,7 @@ impl Drop for DropGuard {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sync::tests::{Dice, Wakes, hostile, now, poll};
+    use crate::sync::tests::{Dice, Wakes, hostile, now, poll, unhurt};
     use std::task::Waker;
 
     fn nodes(token: &CancellationToken) -> usize {
@@ -440,6 +440,7 @@ mod tests {
         waits.iter_mut().for_each(|future| assert!(poll(future, &waker).is_pending()));
         root.cancel();
         waits.iter_mut().for_each(|future| assert!(poll(future, &waker).is_ready()));
+        unhurt();
     }
 
     /// Against parents in a list: who is cancelled, and that there are never more nodes than twice the tokens.

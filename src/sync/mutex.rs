@@ -230,7 +230,7 @@ impl std::error::Error for TryLockError {}
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sync::tests::{Wakes, hostile, now, poll};
+    use crate::sync::tests::{Wakes, hostile, now, poll, unhurt};
     use std::{
         cell::Cell,
         panic::{AssertUnwindSafe, catch_unwind},
@@ -299,6 +299,7 @@ mod tests {
         assert!(poll(&mut b, &waker).is_ready());
         drop((b, waker));
         assert_eq!(*mutex.try_lock().unwrap(), held.get());
+        unhurt();
     }
 
     #[crate::test]

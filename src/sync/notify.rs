@@ -223,7 +223,15 @@ mod tests {
         assert_eq!(wakes.take(), 2);
         notify.notify_last();
         drop(futures.pop());
-        assert_eq!(wakes.take(), 2, "the last call goes to the last");
+        assert_eq!(wakes.take(), 2);
+        assert!(poll(&mut futures[0], &waker).is_ready() && poll(&mut futures[1], &waker).is_ready());
+        let mut futures: Vec<_> = (0..3).map(|_| notify.notified()).collect();
+        futures.iter_mut().for_each(|future| assert!(poll(future, &waker).is_pending()));
+        notify.notify_last();
+        drop(futures.pop());
+        assert!(poll(&mut futures[0], &waker).is_pending() && poll(&mut futures[1], &waker).is_ready(), "the last");
+        notify.notify_one();
+        assert_eq!(wakes.take(), 3);
         drop(futures);
         now(notify.notified());
         let mut future = notify.notified();
@@ -257,26 +265,25 @@ mod tests {
         assert_eq!(wakes.take(), 1);
     }
 
-    /// Red when `notify_one` answers those of an older round: its call would be lost.
+    /// Red when those of an older round are answered by `notify_one` or `notify_last`: the call would be lost.
     #[test]
     fn a_call_from_within_a_wake_is_for_those_who_came_after() {
-        let notify = Rc::new(Notify::new());
-        let inside = notify.clone();
-        let calls = Rc::new(Cell::new(0));
-        let here = calls.clone();
-        // Cloned by the poll, dropped by the wake.
-        let waker = hostile(move || {
-            here.set(here.get() + 1);
-            if here.get() == 2 {
-                inside.notify_one();
-            }
-        });
-        let (mut a, mut b) = (notify.notified(), notify.notified());
-        assert!(poll(&mut a, &waker).is_pending() && poll(&mut b, Waker::noop()).is_pending());
-        notify.notify_waiters();
-        assert!(poll(&mut b, Waker::noop()).is_ready());
-        now(notify.notified());
-        drop((a, b));
+        for call in [Notify::notify_one, Notify::notify_last] {
+            let notify = Rc::new(Notify::new());
+            let (inside, calls) = (notify.clone(), Cell::new(0));
+            // Cloned by the poll, dropped by the wake.
+            let waker = hostile(move || {
+                calls.set(calls.get() + 1);
+                if calls.get() == 2 {
+                    call(&inside);
+                }
+            });
+            let (mut a, mut b) = (notify.notified(), notify.notified());
+            assert!(poll(&mut a, &waker).is_pending() && poll(&mut b, Waker::noop()).is_pending());
+            notify.notify_waiters();
+            assert!(poll(&mut b, Waker::noop()).is_ready());
+            now(notify.notified());
+        }
     }
 
     #[crate::test]

@@ -165,7 +165,7 @@ mod tests {
     use super::*;
     use crate::sync::{
         Notify,
-        tests::{Wakes, hostile, now, poll},
+        tests::{Wakes, hostile, now, poll, unhurt},
     };
     use std::{rc::Rc, task::Waker};
 
@@ -229,5 +229,6 @@ mod tests {
         go.notify_one();
         assert!(poll(&mut makes, &waker).is_ready() && poll(&mut waits, &waker).is_ready());
         assert_eq!(cell.get(), Some(&2));
+        unhurt();
     }
 }

@@ -215,7 +215,7 @@ pub mod error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sync::tests::{Wakes, hostile, now, poll};
+    use crate::sync::tests::{Wakes, hostile, now, poll, unhurt};
     use std::task::Waker;
 
     #[test]
@@ -286,6 +286,7 @@ mod tests {
         assert!(tx.send(Knocks(drops.clone(), None)).is_ok());
         drop(rx);
         assert_eq!(drops.get(), 2);
+        unhurt();
     }
 
     /// Red when a receiver leaves its waker behind.

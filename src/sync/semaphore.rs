@@ -399,7 +399,7 @@ impl std::error::Error for TryAcquireError {}
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sync::tests::{Dice, Wakes, hostile, now, poll};
+    use crate::sync::tests::{Dice, Wakes, hostile, now, poll, unhurt};
     use std::{
         collections::{BTreeMap, VecDeque},
         sync::Arc,
@@ -479,6 +479,18 @@ mod tests {
         assert!(semaphore.is_closed() && now(semaphore.acquire()).is_err());
     }
 
+    /// Red when the line is served while it is told of the end.
+    #[test]
+    fn after_the_end_nothing_is_granted() {
+        let semaphore = Rc::new(Semaphore::new(0));
+        let inside = semaphore.clone();
+        let waker = hostile(move || inside.release(usize::from(inside.is_closed())));
+        let (mut first, mut second) = (semaphore.take(1), semaphore.take(1));
+        assert!(poll(&mut first, &waker).is_pending() && poll(&mut second, &waker).is_pending());
+        semaphore.close();
+        assert!(now(first).is_err() && now(second).is_err() && semaphore.available_permits() > 0);
+    }
+
     #[test]
     fn a_future_that_is_forgotten_keeps_its_place_and_harms_nobody() {
         let semaphore = Semaphore::new(0);
@@ -512,6 +524,7 @@ mod tests {
             drop(b);
             assert_eq!(semaphore.available_permits(), 1);
         }
+        unhurt();
     }
 
     #[test]

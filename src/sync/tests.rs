@@ -1,7 +1,10 @@
 //! What the tests of this room have in common.
 
+use super::{Barrier, CancellationToken, Mutex, Notify, RwLock, Semaphore, broadcast, mpsc, oneshot, watch};
 use std::{
+    cell::Cell,
     mem::ManuallyDrop,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     pin::{Pin, pin},
     rc::Rc,
     sync::{
@@ -33,6 +36,16 @@ impl Wake for Wakes {
     }
 }
 
+thread_local! {
+    static PANICS: Cell<u32> = const { Cell::new(0) };
+}
+
+/// No call of a hostile waker has panicked on this thread. (Where it was woken or dropped, nobody else has noticed.)
+#[track_caller]
+pub(super) fn unhurt() {
+    assert_eq!(PANICS.get(), 0, "a hostile waker panicked, see above");
+}
+
 /// A waker that calls `f` whenever it is cloned, woken or dropped. It must stay on this thread.
 pub(super) fn hostile(f: impl Fn() + 'static) -> Waker {
     type Call = Rc<dyn Fn()>;
@@ -61,7 +74,12 @@ pub(super) fn hostile(f: impl Fn() + 'static) -> Waker {
         let call = ManuallyDrop::into_inner(unsafe { call(data) });
         call();
     }
-    let call: Call = Rc::new(f);
+    let call: Call = Rc::new(move || {
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(&f)) {
+            PANICS.set(PANICS.get() + 1);
+            resume_unwind(payload);
+        }
+    });
     // SAFETY: a clone has a box of its own, and the tests keep it on their thread.
     unsafe { Waker::from_raw(RawWaker::new(Box::into_raw(Box::new(call)).cast(), &TABLE)) }
 }
@@ -94,4 +112,62 @@ impl Dice {
         self.0 ^= self.0 << 17;
         (self.0 >> 33) as usize % sides
     }
+}
+
+/// Awaits what is always ready until another task has run. Red without the budget.
+async fn lets_others_run(what: &str, mut ready: impl AsyncFnMut()) {
+    let stop = Rc::new(Cell::new(false));
+    let stops = stop.clone();
+    let other = crate::spawn(async move { stops.set(true) });
+    for n in 0.. {
+        if stop.get() {
+            break;
+        }
+        assert!(n < 10_000, "who awaits {what} lets nobody run");
+        ready().await;
+    }
+    other.await.unwrap();
+}
+
+#[crate::test]
+async fn what_is_always_ready_lets_others_run() {
+    let (semaphore, mutex, lock, notify) = (Semaphore::new(1), Mutex::new(()), RwLock::new(()), Notify::new());
+    lets_others_run("a permit", async || drop(semaphore.acquire().await)).await;
+    lets_others_run("a mutex", async || drop(mutex.lock().await)).await;
+    lets_others_run("a lock to read", async || drop(lock.read().await)).await;
+    lets_others_run("a lock to write", async || drop(lock.write().await)).await;
+    notify.notify_one();
+    let notified = async || {
+        notify.notified().await;
+        notify.notify_one();
+    };
+    lets_others_run("a notification", notified).await;
+    let once = async || {
+        let (tx, rx) = oneshot::channel();
+        tx.send(()).unwrap();
+        rx.await.unwrap();
+    };
+    lets_others_run("a oneshot", once).await;
+    let (tx, mut rx) = watch::channel(());
+    let changed = async || {
+        tx.send(()).unwrap();
+        rx.changed().await.unwrap();
+    };
+    lets_others_run("a change", changed).await;
+    let (tx, mut rx) = broadcast::channel(1);
+    let received = async || {
+        tx.send(()).unwrap();
+        rx.recv().await.unwrap();
+    };
+    lets_others_run("a broadcast", received).await;
+    let (tx, mut rx) = mpsc::channel(1);
+    let received = async || {
+        tx.send(()).await.unwrap();
+        rx.recv().await.unwrap();
+    };
+    lets_others_run("a channel", received).await;
+    let (barrier, token) = (Barrier::new(1), CancellationToken::new());
+    lets_others_run("a barrier", async || _ = barrier.wait().await).await;
+    token.cancel();
+    lets_others_run("a token", async || token.cancelled().await).await;
 }

@@ -325,7 +325,7 @@ fn discard(waker: Option<Waker>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sync::tests::{Wakes, hostile};
+    use crate::sync::tests::{Wakes, hostile, unhurt};
     use std::rc::Rc;
 
     fn join(line: &Line<u8, ()>, question: u8, waker: &Waker) -> Place {
@@ -413,6 +413,7 @@ mod tests {
         let _ = crowd.poll(&mut place, &mut Context::from_waker(&waker), (), || None);
         crowd.answer_all(());
         assert!(crowd.leave(&mut place).is_some() && !crowd.is_empty());
+        unhurt();
     }
 
     #[test]

@@ -401,7 +401,7 @@ pub mod error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sync::tests::{Wakes, hostile, now, poll};
+    use crate::sync::tests::{Wakes, hostile, now, poll, unhurt};
     use std::{
         panic::{AssertUnwindSafe, catch_unwind},
         task::{Poll, Waker},
@@ -461,6 +461,13 @@ mod tests {
         assert_eq!((rx.has_changed(), now(rx.changed())), (Err(RecvError(())), Err(RecvError(()))));
         assert_eq!(now(rx.wait_for(|value| *value == 1)).map(|value| *value), Ok(1));
         assert!(now(rx.wait_for(|value| *value == 2)).is_err());
+        let (tx, mut rx) = channel(0);
+        {
+            let mut changed = Box::pin(rx.changed());
+            assert!(poll(&mut changed, &waker).is_pending());
+            drop(tx);
+            assert_eq!((wakes.take(), poll(&mut changed, &waker)), (1, Poll::Ready(Err(RecvError(())))));
+        }
         let (tx, rx) = channel(0);
         let mut closed = Box::pin(tx.closed());
         assert!(poll(&mut closed, &waker).is_pending());
@@ -511,5 +518,6 @@ mod tests {
             assert!(poll(&mut changed, &waker).is_ready());
         }
         drop(tx.send_replace(Looks(None)));
+        unhurt();
     }
 }
