@@ -52,7 +52,7 @@ const WORKLOADS: [(&str, &str); 9] = [
     ("yield-100", "each of a hundred tasks does"),
     ("sleep-100k", "spawn a task that sleeps 1 to 200 ms, 100 000 at the same time"),
     ("start", "make a runtime, run `async {}`, end it"),
-    ("wake", "from the runtime to a thread and back, both threads' CPU"),
+    ("wake", "from the runtime to a thread on the same CPU and back, both threads' time"),
     ("nop", "one NOP through the driver"),
     ("idle", "sleep 50 ms with nothing else to do"),
 ];
