@@ -3,7 +3,7 @@
 use crate::{
     buf::Group,
     driver::{
-        Call, Counters, Wait, WakeHandle,
+        Call, Config, Counters, Wait, WakeHandle,
         slots::{Key, Slot},
         survey::{Attempt, RingInfo},
     },
@@ -17,7 +17,7 @@ pub(super) struct Uring(Never);
 enum Never {}
 
 impl Uring {
-    pub(super) fn new(_entries: u32, _blocking: usize, _bell: &WakeHandle) -> io::Result<Uring> {
+    pub(super) fn new(_config: &Config, _bell: &WakeHandle) -> io::Result<Uring> {
         Err(absent())
     }
 
@@ -61,13 +61,21 @@ impl Uring {
         match self.0 {}
     }
 
+    pub(super) fn rests(&mut self) -> bool {
+        match self.0 {}
+    }
+
+    pub(super) fn descriptor(&self) -> io::Result<RawFd> {
+        match self.0 {}
+    }
+
     pub(super) fn turn(&mut self, _wait: Wait, _done: &mut Vec<Cqe>, _counters: &mut Counters) -> io::Result<()> {
         match self.0 {}
     }
 }
 
 /// Nothing is asked for, so nothing is noted.
-pub(super) fn look(_entries: u32, _tried: &mut Vec<Attempt>) -> io::Result<RingInfo> {
+pub(super) fn look(_config: &Config, _tried: &mut Vec<Attempt>) -> io::Result<RingInfo> {
     Err(absent())
 }
 

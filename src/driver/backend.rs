@@ -68,8 +68,7 @@ impl Core {
     /// Makes the backend that `config` and this machine agree on.
     pub(super) fn new(config: &Config, bell: &WakeHandle) -> io::Result<(Core, DriverInfo)> {
         config.check()?;
-        let (ring, info) =
-            choice::decide(config.choice.settle()?, || Uring::new(config.entries, config.max_blocking_threads, bell))?;
+        let (ring, info) = choice::decide(config.choice.settle()?, || Uring::new(config, bell))?;
         let backend = match ring {
             Some(ring) => Backend::Uring(Box::new(ring)),
             None => Backend::Poll(Box::new(Poll::new(bell.clone())?)),
@@ -408,6 +407,28 @@ impl Core {
             self.counters.batches.add(self.counters.cqes - before);
         }
         turned
+    }
+
+    /// How long there is nothing to do, unless the descriptor is readable. `None`: there is something now.
+    pub(super) fn rests(&mut self) -> Option<Wait> {
+        if !self.done.is_empty() || (self.on_pool > 0 && !self.replies.ask()) {
+            return None;
+        }
+        let backend = match &mut self.backend {
+            Backend::Uring(uring) => uring.rests().then_some(Wait::Forever),
+            Backend::Poll(poll) => poll.rests(),
+            Backend::Gone => Some(Wait::Forever),
+        };
+        backend.map(|wait| wait.at_most(self.later.next()))
+    }
+
+    /// What is readable when the backend has something to tell.
+    pub(super) fn descriptor(&mut self) -> io::Result<RawFd> {
+        match &mut self.backend {
+            Backend::Uring(uring) => uring.descriptor(),
+            Backend::Poll(poll) => Ok(poll.descriptor()),
+            Backend::Gone => Err(io::Error::other("the runtime has ended")),
+        }
     }
 
     /// Goes on with what was put off until now.

@@ -114,6 +114,8 @@ pub(crate) struct Config {
     pub(crate) entries: u32,
     /// Threads of the pool at most.
     pub(crate) max_blocking_threads: usize,
+    /// Somebody else's loop will wait for the driver's descriptor.
+    pub(crate) pollable: bool,
 }
 
 /// The most entries that a submission queue can have.
@@ -121,7 +123,7 @@ pub(crate) const MAX_ENTRIES: u32 = 32768;
 
 impl Default for Config {
     fn default() -> Config {
-        Config { choice: Choice::Auto, entries: 1024, max_blocking_threads: MAX_THREADS }
+        Config { choice: Choice::Auto, entries: 1024, max_blocking_threads: MAX_THREADS, pollable: false }
     }
 }
 

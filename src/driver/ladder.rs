@@ -57,13 +57,21 @@ const NEEDED: Features =
 const FEWEST: u32 = 64;
 
 /// Climbs down until there is a ring of about `entries` entries. What was asked for on the way is added to `tried`.
+/// Where somebody else's loop waits for the ring (`pollable`), completions are not deferred: an enter would have to
+/// make them, and nothing would tell that it is time for one. (An eventfd tells, but not of what another eventfd
+/// caused, or on Linux 6.18 just once.)
 ///
 /// # Errors
 /// Why there is none, in a sentence that says what to do about it.
-pub(super) fn climb(entries: u32, tried: &mut Vec<Attempt>) -> io::Result<Ring> {
+pub(super) fn climb(entries: u32, pollable: bool, tried: &mut Vec<Attempt>) -> io::Result<Ring> {
     let forced = forced(env::var_os("ANNULUS_SETUP").as_deref())?;
+    if pollable && forced == Some(Rung::Defer) {
+        let why = "ANNULUS_SETUP is `defer`, and such a ring is not pollable, which the program asks for";
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+    }
     let make = |flags, entries: u32| Ring::builder().flags(flags).cq_entries(entries.saturating_mul(4)).build(entries);
-    check(descend(forced, entries, tried, make).map_err(explain)?)
+    let allowed = |rung| forced.is_none_or(|forced| forced == rung) && !(pollable && rung == Rung::Defer);
+    check(descend(allowed, entries, tried, make).map_err(explain)?)
 }
 
 /// The rung that `ANNULUS_SETUP` forces.
@@ -80,13 +88,13 @@ fn forced(value: Option<&OsStr>) -> io::Result<Option<Rung>> {
 
 /// Rung by rung, for as long as the kernel does not know the flags.
 fn descend<R>(
-    forced: Option<Rung>,
+    allowed: impl Fn(Rung) -> bool,
     entries: u32,
     tried: &mut Vec<Attempt>,
     make: impl Fn(SetupFlags, u32) -> io::Result<R>,
 ) -> io::Result<R> {
     let mut last = io::Error::from_raw_os_error(libc::EINVAL);
-    for (rung, flags) in rungs().into_iter().filter(|(rung, _)| forced.is_none_or(|f| f == *rung)) {
+    for (rung, flags) in rungs().into_iter().filter(|&(rung, _)| allowed(rung)) {
         match stand(rung, flags, entries, tried, &make) {
             Err(e) if e.raw_os_error() == Some(libc::EINVAL) => last = e,
             other => return other,
@@ -194,13 +202,13 @@ mod tests {
     fn every_step_is_recorded() {
         let coop = |flags: SetupFlags, _| if flags.contains(SetupFlags::SINGLE_ISSUER) { libc::EINVAL } else { 0 };
         let mut tried = Vec::new();
-        assert_eq!(descend(None, 256, &mut tried, fake(coop)).unwrap(), 256);
+        assert_eq!(descend(|_| true, 256, &mut tried, fake(coop)).unwrap(), 256);
         assert_eq!(errnos(&tried), [Some(libc::EINVAL), Some(libc::EINVAL), Some(libc::EINVAL), None]);
         let last = tried.last().unwrap();
         let text = "coop with 256 entries, CQSIZE CLAMP SUBMIT_ALL COOP_TASKRUN TASKRUN_FLAG: taken";
         assert_eq!((last.rung, last.to_string().as_str()), ("coop", text));
         tried.clear();
-        assert_eq!(descend(Some(Rung::Plain), 256, &mut tried, fake(coop)).unwrap(), 256);
+        assert_eq!(descend(|rung| rung == Rung::Plain, 256, &mut tried, fake(coop)).unwrap(), 256);
         assert_eq!(tried.len(), 1);
     }
 
@@ -208,11 +216,11 @@ mod tests {
     fn little_memory_makes_a_smaller_ring_and_a_refusal_ends_the_climb() {
         let small = |_, entries| if entries > 128 { libc::ENOMEM } else { 0 };
         let mut tried = Vec::new();
-        assert_eq!(descend(None, 512, &mut tried, fake(small)).unwrap(), 128);
+        assert_eq!(descend(|_| true, 512, &mut tried, fake(small)).unwrap(), 128);
         assert_eq!(tried.iter().map(|a| a.entries).collect::<Vec<_>>(), [512, 256, 128]);
         for (errno, steps) in [(libc::EPERM, 1), (libc::ENOMEM, 5), (libc::EINVAL, 5)] {
             tried.clear();
-            assert_eq!(descend(None, 128, &mut tried, fake(|_, _| errno)).unwrap_err().raw_os_error(), Some(errno));
+            assert_eq!(descend(|_| true, 128, &mut tried, fake(|_, _| errno)).unwrap_err().raw_os_error(), Some(errno));
             assert_eq!(errnos(&tried), vec![Some(errno); steps]);
         }
     }

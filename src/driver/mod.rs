@@ -84,8 +84,17 @@ pub(crate) enum Wait {
 }
 
 impl Wait {
+    /// No longer than `other` would.
+    pub(crate) fn no_longer_than(self, other: Wait) -> Wait {
+        match other {
+            Wait::Not => Wait::Not,
+            Wait::For(limit) => self.at_most(Some(limit)),
+            Wait::Forever => self,
+        }
+    }
+
     /// No longer than `limit`, if there is one.
-    fn at_most(self, limit: Option<Duration>) -> Wait {
+    pub(crate) fn at_most(self, limit: Option<Duration>) -> Wait {
         match (self, limit) {
             (Wait::For(time), Some(limit)) => Wait::For(time.min(limit)),
             (Wait::Forever, Some(limit)) => Wait::For(limit),
@@ -320,6 +329,20 @@ impl Driver {
     pub(crate) fn turn(&self, wait: Wait, batch: &mut Batch) -> io::Result<()> {
         let wait = wait.at_most(self.threads.tend());
         self.core.borrow_mut().turn(wait, batch, &self.threads)
+    }
+
+    /// How long there is nothing to do after a [turn](Driver::turn) that was allowed to sleep, unless the descriptor is
+    /// readable or somebody rings. `None`: there is something now.
+    pub(crate) fn rests(&self) -> Option<Wait> {
+        self.core.borrow_mut().rests().map(|wait| wait.at_most(self.threads.tend()))
+    }
+
+    /// What is readable when there is something to do; it is the driver's own.
+    ///
+    /// # Errors
+    /// `EMFILE` when there is no descriptor left for that.
+    pub(crate) fn descriptor(&self) -> io::Result<RawFd> {
+        self.core.borrow_mut().descriptor()
     }
 
     /// Teardown, first: no new entries are taken. What is pushed from now on is answered with ECANCELED.

@@ -92,7 +92,7 @@ pub(crate) struct Survey {
 pub(crate) fn survey() -> Survey {
     let config = Config::default();
     let mut attempts = Vec::new();
-    let ring = uring::look(config.entries, &mut attempts);
+    let ring = uring::look(&config, &mut attempts);
     Survey { calls: uring::ask(), ..Survey::new(attempts, ring, config.choice.settle()) }
 }
 

@@ -3,12 +3,12 @@
 use crate::{
     buf::Group,
     driver::{
-        Call, Counters, LONGEST, Wait, WakeHandle, ladder, own,
+        Call, Config, Counters, LONGEST, Wait, WakeHandle, ladder, own,
         slots::{Key, Slot},
         survey::{Attempt, Known, RingInfo},
     },
     entry::{Cqe, Interest, Sqe, SqeFlags},
-    ring::{Enter, EnterFlags, Features, Ring, send_message},
+    ring::{Enter, EnterFlags, Features, Ring, SetupFlags, send_message},
     sys::{self, io_uring_buf_reg, names::OPCODES, uring as calls},
 };
 use std::{
@@ -46,13 +46,13 @@ pub(super) struct Uring {
 }
 
 impl Uring {
-    /// The best ring of about `entries` entries, in which `blocking` requests may block at once.
+    /// The best ring that is as `config` asks.
     ///
     /// # Errors
     /// Why there is none, and what to do.
-    pub(super) fn new(entries: u32, blocking: usize, bell: &WakeHandle) -> io::Result<Uring> {
-        let (ring, known) = open(entries, &mut Vec::new())?;
-        employ(&ring, blocking);
+    pub(super) fn new(config: &Config, bell: &WakeHandle) -> io::Result<Uring> {
+        let (ring, known) = open(config, &mut Vec::new())?;
+        employ(&ring, config.max_blocking_threads);
         let cancels_are_silent = ring.features().contains(Features::CQE_SKIP);
         if !known.lacks(SEND_MSG_RING) && takes_messages(&ring) {
             bell.enter(ring.as_raw_fd(), MESSAGE.user_data());
@@ -204,14 +204,33 @@ impl Uring {
         result
     }
 
+    /// Whether there is nothing to do until the ring's descriptor is readable.
+    pub(super) fn rests(&mut self) -> bool {
+        self.bell_is_watched && self.backlog.is_empty() && self.ring.ready() == 0 && !self.ring.needs_enter()
+    }
+
+    /// What is readable when there are completions.
+    ///
+    /// # Errors
+    /// `InvalidInput` where nobody would be woken by that: with `DEFER_TASKRUN` completions are made by an enter, and
+    /// nothing tells that it is time for one.
+    pub(super) fn descriptor(&self) -> io::Result<RawFd> {
+        if self.ring.setup_flags().contains(SetupFlags::DEFER_TASKRUN) {
+            let why = "this runtime's ring cannot be waited for from outside; build it with Builder::pollable(true)";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+        }
+        Ok(self.ring.as_raw_fd())
+    }
+
     fn enter(&mut self, wait: Wait, counters: &mut Counters) -> io::Result<()> {
+        let sleeps = !matches!(wait, Wait::Not | Wait::For(Duration::ZERO));
         let timeout = match wait {
-            Wait::Not if !self.ring.needs_enter() => return Ok(()),
-            Wait::Not | Wait::Forever => None,
+            _ if !sleeps && !self.ring.needs_enter() => return Ok(()),
+            Wait::Not | Wait::Forever | Wait::For(Duration::ZERO) => None,
             Wait::For(limit) => Some(limit.clamp(Duration::from_nanos(1), LONGEST)),
         };
         counters.enters += 1;
-        let complete = u32::from(wait != Wait::Not);
+        let complete = u32::from(sleeps);
         let flags = EnterFlags::GETEVENTS;
         let entered = self.ring.enter(&Enter { submit: u32::MAX, wait: complete, flags, timeout, ..Enter::default() });
         match entered.map_err(|e| (e.raw_os_error().unwrap_or(0), e)) {
@@ -293,19 +312,19 @@ impl Known {
     }
 }
 
-/// What the best ring of about `entries` entries would be. What was asked for on the way goes into `tried`.
+/// What the best ring would be that is as `config` asks. What was asked for on the way goes into `tried`.
 ///
 /// # Errors
 /// Why there is none, and what to do.
-pub(super) fn look(entries: u32, tried: &mut Vec<Attempt>) -> io::Result<RingInfo> {
-    let (ring, known) = open(entries, tried)?;
+pub(super) fn look(config: &Config, tried: &mut Vec<Attempt>) -> io::Result<RingInfo> {
+    let (ring, known) = open(config, tried)?;
     let (flags, features) = (ring.setup_flags(), ring.features());
     Ok(RingInfo { flags, features, entries: ring.sq_entries(), completions: ring.cq_entries(), known })
 }
 
 /// The best ring, and what it carries out.
-fn open(entries: u32, tried: &mut Vec<Attempt>) -> io::Result<(Ring, Known)> {
-    let ring = ladder::climb(entries, tried)?;
+fn open(config: &Config, tried: &mut Vec<Attempt>) -> io::Result<(Ring, Known)> {
+    let ring = ladder::climb(config.entries, config.pollable, tried)?;
     let known = known(&ring, env::var("ANNULUS_HIDE_OPS").unwrap_or_default().as_str())?;
     Ok((ring, known))
 }

@@ -104,6 +104,15 @@ impl Builder {
         self
     }
 
+    /// Lets somebody else's loop wait for the runtime: see [`Runtime::turn`] and [`Runtime::pollable`]. The ring is
+    /// then one whose completions interrupt what its thread waits for, because with the best one (`DEFER_TASKRUN`)
+    /// nobody would be told; waits of the thread, `epoll_wait(2)` for one, may end with EINTR for it. Nothing changes
+    /// on the poll driver.
+    pub fn pollable(mut self, yes: bool) -> Builder {
+        self.config.pollable = yes;
+        self
+    }
+
     /// Makes the runtime, on the thread that will run it.
     ///
     /// # Errors

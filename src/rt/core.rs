@@ -9,6 +9,7 @@ use super::{
     coop::Budget,
     current::{self, Running},
     metrics::Metrics,
+    next::Next,
     pool::Outside,
     queue::Queue,
     remote::Remote,
@@ -21,8 +22,9 @@ use std::{
     cell::{Cell, RefCell},
     io::{self, Write},
     mem,
+    os::fd::BorrowedFd,
     panic::Location,
-    pin::{Pin, pin},
+    pin::pin,
     rc::Rc,
     sync::Arc,
     task::{Context, Poll, Waker},
@@ -114,6 +116,14 @@ impl Core {
 
     pub(super) fn budget(&self) -> &Budget {
         &self.budget
+    }
+
+    /// What is readable when the driver has something to do.
+    pub(super) fn pollable(&self) -> io::Result<BorrowedFd<'_>> {
+        let fd = self.driver.descriptor()?;
+        // SAFETY: Home: the backend that owns the descriptor lives until the runtime ends, which takes the runtime by
+        // value; so it outlives a borrow of it.
+        Ok(unsafe { BorrowedFd::borrow_raw(fd) })
     }
 
     /// The task that is being polled.
@@ -247,26 +257,57 @@ impl Core {
         let mut batch = Batch::default();
         self.remote.notify_main();
         loop {
-            let waited_for = self.queue.has_background().then(Instant::now);
-            if let Poll::Ready(output) = self.slice(main.as_mut(), &waker) {
+            if let Poll::Ready(output) = self.polls(|| main.as_mut().poll(&mut Context::from_waker(&waker))) {
                 return output;
             }
-            if let Some(since) = waited_for {
-                self.background(since);
+            if let Err(error) = self.turn(Wait::Forever, &mut batch) {
+                panic!("annulus: the driver failed, and with it the runtime: {error}");
             }
-            self.turn(&mut batch);
         }
     }
 
+    /// One turn, for whoever has a loop of his own: it sleeps `limit` long at most, and not at all after it has run
+    /// something, which may be what the caller waits for. Says what comes next.
+    pub(super) fn turn_once(self: &Rc<Self>, limit: Duration, here: &'static Location<'static>) -> io::Result<Next> {
+        let _running = Running::start(here);
+        let _enter = current::enter(self);
+        self.remote.end_sleep();
+        let before = self.polls.get();
+        let _: Poll<()> = self.polls(|| Poll::Pending);
+        let limit = if self.polls.get() == before { limit } else { Duration::ZERO };
+        self.turn(Wait::For(limit), &mut Batch::default())?;
+        if self.is_runnable() {
+            return Ok(Next::Now);
+        }
+        let timer = self.timers.borrow().next().map(|next| next.saturating_duration_since(self.clock.now()));
+        // A clock that stands is moved by turns. The announced sleep is the caller's: whoever wakes the runtime from
+        // now on rings its bell.
+        let moves = timer.is_some() && self.clock.stopped().is_some();
+        match self.driver.rests().filter(|_| !moves && self.remote.try_sleep()) {
+            None => Ok(Next::Now),
+            Some(wait) => Ok(Next::after(wait.at_most(timer))),
+        }
+    }
+
+    /// A turn's polls: what is urgent, and what waits in the background as far as its share goes.
+    fn polls<T>(&self, main: impl FnMut() -> Poll<T>) -> Poll<T> {
+        let waited_for = self.queue.has_background().then(Instant::now);
+        let main = self.slice(main);
+        if let (Poll::Pending, Some(since)) = (&main, waited_for) {
+            self.background(since);
+        }
+        main
+    }
+
     /// Runs rounds until nothing is urgent or the turn's polls are used up. `main` has its place in each round.
-    fn slice<F: Future>(&self, mut main: Pin<&mut F>, waker: &Waker) -> Poll<F::Output> {
+    fn slice<T>(&self, mut main: impl FnMut() -> Poll<T>) -> Poll<T> {
         let mut left = POLLS_PER_TURN;
         while left > 0 && self.is_urgent() {
             if self.remote.take_main() {
                 count(&self.polls);
                 left -= 1;
                 self.budget.renew();
-                if let Poll::Ready(output) = main.as_mut().poll(&mut Context::from_waker(waker)) {
+                if let Poll::Ready(output) = main() {
                     return Poll::Ready(output);
                 }
             }
@@ -292,16 +333,15 @@ impl Core {
         self.queue.settle();
     }
 
-    /// Lets the driver work, and sleeps in it if there is nothing to run.
-    fn turn(&self, batch: &mut Batch) {
+    /// Lets the driver work, and sleeps in it, as `limit` allows, if there is nothing to run.
+    fn turn(&self, limit: Wait, batch: &mut Batch) -> io::Result<()> {
         count(&self.turns);
         let until = self.expire(batch);
         let sleeps = !self.is_runnable() && self.remote.try_sleep();
         let wait = match until {
             _ if !sleeps => Wait::Not,
-            Some(_) if self.clock.stopped().is_some() => self.patience(),
-            Some(time) => Wait::For(time),
-            None => Wait::Forever,
+            Some(_) if self.clock.stopped().is_some() => self.patience().no_longer_than(limit),
+            until => limit.at_most(until),
         };
         let result = self.driver.turn(wait, batch);
         self.remote.end_sleep();
@@ -309,12 +349,10 @@ impl Core {
         for task in self.remote.take().map(RawTask::from_header) {
             self.queue.push(task, task.about());
         }
-        if let Err(error) = result {
-            panic!("annulus: the driver failed, and with it the runtime: {error}");
-        }
         if sleeps && self.clock.stopped().is_some() {
             self.skip();
         }
+        result
     }
 
     /// How long a clock that stands is kept from moving by what is under way.

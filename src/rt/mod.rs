@@ -20,6 +20,7 @@ mod current;
 mod handoff;
 mod local;
 mod metrics;
+mod next;
 mod pool;
 mod queue;
 mod remote;
@@ -36,6 +37,7 @@ pub use builder::Builder;
 pub use coop::{Unconstrained, consume_budget, has_budget_remaining, unconstrained};
 pub use local::{AccessError, LocalKey, TaskLocalFuture};
 pub use metrics::Metrics;
+pub use next::Next;
 pub use pool::{BlockingJob, BlockingPool, ThreadPool};
 pub use spawn::{Builder as TaskBuilder, id, name, spawn, try_id};
 pub use task::{Class, Id, JoinError, JoinHandle};
@@ -47,6 +49,7 @@ use std::{
     fmt,
     future::poll_fn,
     io, mem,
+    os::fd::BorrowedFd,
     panic::Location,
     rc::Rc,
     task::Poll,
@@ -80,6 +83,61 @@ impl Runtime {
     #[track_caller]
     pub fn block_on<F: Future>(&self, future: F) -> F::Output {
         self.core.block_on(future, Location::caller())
+    }
+
+    /// Starts a task, as [`spawn`] does, from outside of [`block_on`](Runtime::block_on). It is polled when the runtime
+    /// is run or turned; whoever waits at the runtime's descriptor for that finds it readable.
+    #[track_caller]
+    pub fn spawn<F>(&self, future: F) -> JoinHandle<F::Output>
+    where
+        F: Future + 'static,
+        F::Output: 'static,
+    {
+        let handle = self.enter(|| spawn(future));
+        self.core.remote().rouse();
+        handle
+    }
+
+    /// Calls `f` with this runtime as the thread's own, so that it can [`spawn`] and make what needs a runtime.
+    pub fn enter<R>(&self, f: impl FnOnce() -> R) -> R {
+        let _enter = current::enter(&self.core);
+        f()
+    }
+
+    /// Turns the runtime once, for a loop of somebody else's: runs tasks, at most so many as one turn holds, lets the
+    /// driver submit and collect, and sleeps for up to `limit` if there was nothing to do ([`Duration::ZERO`]: not at
+    /// all). What comes next is for the caller to see to: turn again, or wait until the runtime's descriptor
+    /// ([`pollable`](Runtime::pollable)) is readable, or until the time that is given, and turn then.
+    ///
+    /// ```
+    /// use annulus::rt::{Next, Runtime};
+    /// use std::time::Duration;
+    ///
+    /// let runtime = Runtime::new()?;
+    /// let task = runtime.spawn(async { 6 * 7 });
+    /// while runtime.turn(Duration::ZERO)? == Next::Now {}
+    /// assert!(task.is_finished());
+    /// # std::io::Result::Ok(())
+    /// ```
+    ///
+    /// # Errors
+    /// If the driver fails for good. There is no way to go on then but to drop the runtime.
+    ///
+    /// # Panics
+    /// Inside a `block_on` or another `turn` of this thread.
+    #[track_caller]
+    pub fn turn(&self, limit: Duration) -> io::Result<Next> {
+        self.core.turn_once(limit, Location::caller())
+    }
+
+    /// What becomes readable when the runtime has something to do: for `poll(2)`, `epoll(7)`, `kqueue(2)` or somebody
+    /// else's reactor, level-triggered, or edge-triggered if the runtime is turned until [`turn`](Runtime::turn) says
+    /// something else than [`Next::Now`]. It can be readable in vain. It is for watching alone.
+    ///
+    /// # Errors
+    /// `InvalidInput`, where the runtime was not built as [pollable](Builder::pollable).
+    pub fn pollable(&self) -> io::Result<BorrowedFd<'_>> {
+        self.core.pollable()
     }
 
     /// The counters, as they are now.

@@ -55,6 +55,13 @@ impl Remote {
         }
     }
 
+    /// Rings if the runtime sleeps: there is something for it that no wake told.
+    pub(super) fn rouse(&self) {
+        if self.sleep.must_wake() {
+            self.driver.wake();
+        }
+    }
+
     fn unpark(&self) {
         let wake = self.sleep.must_wake();
         // Relaxed: a counter.

@@ -133,3 +133,9 @@ impl Kqueue {
         usize::try_from(n).map_err(|_| io::Error::from_raw_os_error(errno()))
     }
 }
+
+impl AsRawFd for Kqueue {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
+}

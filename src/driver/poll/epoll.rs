@@ -54,6 +54,16 @@ impl Selector {
         Ok(selector)
     }
 
+    /// How long there is nothing to do, unless the descriptor is readable.
+    pub(super) fn rests(&self) -> Option<Wait> {
+        Some(Wait::Forever)
+    }
+
+    /// What is readable when there are events.
+    pub(super) fn descriptor(&self) -> RawFd {
+        self.epoll.as_raw_fd()
+    }
+
     /// Makes a wait find an event of [`ALARM`] after `time`, once. What it was set to before is forgotten.
     pub(super) fn alarm(&mut self, time: Duration) {
         let set = libc::itimerspec { it_interval: timespec(Duration::ZERO), it_value: timespec(time) };

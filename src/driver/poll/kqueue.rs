@@ -13,7 +13,7 @@ use crate::{
 };
 use std::{
     io,
-    os::fd::RawFd,
+    os::fd::{AsRawFd, RawFd},
     time::{Duration, Instant},
 };
 
@@ -40,6 +40,17 @@ impl Selector {
     pub(super) fn new(bell: &WakeHandle) -> io::Result<Selector> {
         let room = vec![kqueue::Event::change(Filter::Read, 0, 0, 0); EVENTS].into_boxed_slice();
         Ok(Selector { bell: bell.clone(), room, found: Vec::with_capacity(EVENTS), early: Vec::new(), alarm: None })
+    }
+
+    /// How long there is nothing to do, unless the descriptor is readable. `None`: there is something now.
+    pub(super) fn rests(&self) -> Option<Wait> {
+        let alarm = self.alarm.map(|at| Wait::For(at.saturating_duration_since(Instant::now())));
+        self.early.is_empty().then(|| alarm.unwrap_or(Wait::Forever))
+    }
+
+    /// What is readable when there are events.
+    pub(super) fn descriptor(&self) -> RawFd {
+        self.bell.queue().as_raw_fd()
     }
 
     /// Makes a wait find an event of [`ALARM`] after `time`, once. What it was set to before is forgotten.

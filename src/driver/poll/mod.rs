@@ -132,6 +132,16 @@ impl Poll {
         })
     }
 
+    /// How long there is nothing to do, unless the selector's descriptor is readable. `None`: there is something now.
+    pub(super) fn rests(&self) -> Option<Wait> {
+        if self.overdue.is_empty() { self.selector.rests() } else { None }
+    }
+
+    /// What is readable when something happens to what is watched.
+    pub(super) fn descriptor(&self) -> RawFd {
+        self.selector.descriptor()
+    }
+
     /// Whether somebody waits for `interest` in the descriptor already, so that a newcomer has to queue.
     pub(super) fn is_queued(&self, fd: RawFd, id: Option<SourceId>, interest: Interest) -> bool {
         let known = id.and_then(|id| self.get(id));
