@@ -4,8 +4,11 @@
 
 #[path = "outside/example.rs"]
 mod example;
+#[path = "outside/forbid.rs"]
+mod forbid;
 
 use example::{Server, echo};
+use forbid::forbid;
 use std::{
     io::{Read, Write},
     net::{Shutdown, TcpStream},
@@ -14,31 +17,14 @@ use std::{
 };
 
 /// The system calls of io_uring, which have one number on all architectures but alpha.
-const SETUP: u32 = libc::SYS_io_uring_setup as u32;
-const ENTER: u32 = libc::SYS_io_uring_enter as u32;
-const REGISTER: u32 = libc::SYS_io_uring_register as u32;
+const SETUP: libc::c_long = libc::SYS_io_uring_setup;
+const ENTER: libc::c_long = libc::SYS_io_uring_enter;
+const REGISTER: libc::c_long = libc::SYS_io_uring_register;
 
 /// Runs `command` under a filter that answers the system call `number` with `errno`.
-fn deny(command: &mut Command, number: u32, errno: i32) -> &mut Command {
+fn deny(command: &mut Command, number: libc::c_long, errno: i32) -> &mut Command {
     // SAFETY: Plain call: between fork and exec only system calls are made, on values of the closure's own.
-    unsafe { command.pre_exec(move || install(number, errno)) }
-}
-
-fn install(number: u32, errno: i32) -> std::io::Result<()> {
-    let step = |code: u32, k: u32, jf: u8| libc::sock_filter { code: code as u16, jt: 0, jf, k };
-    let mut filter = [
-        // The number of the call is the first field of `seccomp_data`.
-        step(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0),
-        step(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, number, 1),
-        step(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_ERRNO | errno as u32, 0),
-        step(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_ALLOW, 0),
-    ];
-    let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_mut_ptr() };
-    // SAFETY: Plain call: no memory is named.
-    let no_privileges = unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) };
-    // SAFETY: Kernel's word: the program is read before the call returns.
-    let filtered = unsafe { libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &program) };
-    if no_privileges == 0 && filtered == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
+    unsafe { command.pre_exec(move || forbid(&[number], errno)) }
 }
 
 /// Some connections, open at the same time, each with more than fits one buffer of the server.
@@ -58,7 +44,7 @@ fn echoes(address: &str) {
 }
 
 #[track_caller]
-fn falls_back_with_a_reason(number: u32, errno: i32, words: [&str; 2]) {
+fn falls_back_with_a_reason(number: libc::c_long, errno: i32, words: [&str; 2]) {
     let mut server = Server::start(deny(echo().arg("127.0.0.1:0"), number, errno));
     assert!(server.driver.starts_with("poll (") && server.driver.ends_with(')'), "{}", server.driver);
     assert!(words.iter().all(|word| server.driver.contains(word)), "{}", server.driver);
@@ -67,7 +53,7 @@ fn falls_back_with_a_reason(number: u32, errno: i32, words: [&str; 2]) {
 }
 
 #[track_caller]
-fn insisting_is_an_error(number: u32, errno: i32, words: [&str; 2]) {
+fn insisting_is_an_error(number: libc::c_long, errno: i32, words: [&str; 2]) {
     let mut command = echo();
     let output = deny(command.arg("127.0.0.1:0").env("ANNULUS_DRIVER", "uring"), number, errno).output().unwrap();
     let complaint = String::from_utf8(output.stderr).unwrap();

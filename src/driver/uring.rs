@@ -186,6 +186,8 @@ impl Uring {
 
     /// Submits, waits, and collects completions into `done`.
     pub(super) fn turn(&mut self, wait: Wait, done: &mut Vec<Cqe>, counters: &mut Counters) -> io::Result<()> {
+        // A ring that takes no entries would keep its driver from both sleeping and failing.
+        self.ring.check_alive()?;
         counters.overflows += u64::from(self.ring.cq_overflow());
         self.push_backlog();
         let wait = if wait == Wait::Not { wait } else { wait.at_most(self.watch_bell(counters)) };

@@ -51,12 +51,12 @@ pub use builder::Builder;
 pub use cq::Completions;
 pub use enter::{Enter, Entered};
 pub use flags::{EnterFlags, Features, SetupFlags};
+pub(crate) use fork::Birth;
 pub(crate) use message::send_message;
 pub use probe::Probe;
 pub use sq::Full;
 
 use crate::sys;
-use fork::Birth;
 use register::Registered;
 use std::{
     ffi::c_void,
@@ -361,7 +361,8 @@ impl Ring {
         }
     }
 
-    fn check_alive(&self) -> io::Result<()> {
+    /// Whether the ring can be used: not in a forked child, nor when the kernel broke its word.
+    pub(crate) fn check_alive(&self) -> io::Result<()> {
         let why = if !self.birth.is_here() {
             "a forked child cannot use its parent's ring: make another"
         } else if self.poisoned() {

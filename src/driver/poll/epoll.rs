@@ -6,6 +6,7 @@ use crate::{
         Wait,
         wake::{BELL, WakeHandle},
     },
+    ring::Birth,
     sys::{
         linux::epoll_pwait2,
         unix::{check, errno, option, timespec},
@@ -23,7 +24,7 @@ const EVENTS: usize = 256;
 /// What is watched for beside bytes: the peer's end, and urgent data. Errors and hang-ups come unasked.
 const ODD: i32 = libc::EPOLLRDHUP | libc::EPOLLPRI;
 
-/// An epoll instance.
+/// An epoll instance. A forked child has the same one, in which it would change its parent's watches; so it is refused.
 pub(super) struct Selector {
     epoll: OwnedFd,
     alarm: OwnedFd,
@@ -31,6 +32,7 @@ pub(super) struct Selector {
     ready: usize,
     /// `epoll_pwait2` is there (Linux 5.11); without it, waits are rounded up to a millisecond.
     precise: bool,
+    birth: Birth,
 }
 
 impl Selector {
@@ -48,7 +50,9 @@ impl Selector {
         // SAFETY: Fresh descriptor: the kernel made this one just now as well.
         let alarm = unsafe { OwnedFd::from_raw_fd(fd) };
         let events = vec![libc::epoll_event { events: 0, u64: 0 }; EVENTS].into_boxed_slice();
-        let mut selector = Selector { epoll, alarm, events, ready: 0, precise: true };
+        // Before Linux 4.14 there is no way to know.
+        let birth = Birth::now().unwrap_or_else(|_| Birth::anywhere());
+        let mut selector = Selector { epoll, alarm, events, ready: 0, precise: true, birth };
         selector.add(fd, ALARM, Watch { read: true, write: false, once: false })?;
         selector.add(bell.raw()?, BELL, Watch { read: true, write: false, once: false })?;
         Ok(selector)
@@ -66,6 +70,9 @@ impl Selector {
 
     /// Makes a wait find an event of [`ALARM`] after `time`, once. What it was set to before is forgotten.
     pub(super) fn alarm(&mut self, time: Duration) {
+        if !self.birth.is_here() {
+            return;
+        }
         let set = libc::itimerspec { it_interval: timespec(Duration::ZERO), it_value: timespec(time) };
         // SAFETY: Kernel's word: the time is read before the call returns, and the former one is not asked for.
         let _ = unsafe { libc::timerfd_settime(self.alarm.as_raw_fd(), 0, &set, std::ptr::null_mut()) };
@@ -101,6 +108,7 @@ impl Selector {
     }
 
     fn control(&self, what: i32, fd: RawFd, token: u64, watch: Watch) -> io::Result<()> {
+        self.refuse_children()?;
         let mut events = if watch.once { libc::EPOLLONESHOT } else { libc::EPOLLET };
         events |= if watch.read { libc::EPOLLIN | ODD } else { 0 };
         events |= if watch.write { libc::EPOLLOUT } else { 0 };
@@ -109,9 +117,15 @@ impl Selector {
         check(unsafe { libc::epoll_ctl(self.epoll.as_raw_fd(), what, fd, &mut event) }).map(drop)
     }
 
+    fn refuse_children(&self) -> io::Result<()> {
+        let refusal = || io::Error::other("a forked child cannot use its parent's runtime: make another");
+        if self.birth.is_here() { Ok(()) } else { Err(refusal()) }
+    }
+
     /// Waits for events; [`Selector::event`] has them afterwards. A signal ends the wait early.
     pub(super) fn wait(&mut self, wait: Wait) -> io::Result<()> {
         self.ready = 0;
+        self.refuse_children()?;
         let n = match wait {
             Wait::Not => self.wait_roughly(0),
             Wait::Forever => self.wait_roughly(-1),

@@ -38,6 +38,7 @@ use state::{Kind, Stall, State};
 use std::{
     cell::Cell,
     io::{self, Write},
+    process,
     sync::{Arc, PoisonError},
     time::{Duration, Instant},
 };
@@ -127,6 +128,8 @@ struct Shared {
     pace: Pace,
     /// How many stuck twins may be excused at once.
     excused: usize,
+    /// The process that has the threads. A forked child has none of them, and would wait for them in vain.
+    process: u32,
 }
 
 impl Threads {
@@ -140,7 +143,8 @@ impl Threads {
         let (work, ended) = Default::default();
         let (state, excused) = (Mutex::new(State::new(share, STACK)), share.saturating_mul(2));
         let (next_look, hushed) = Default::default();
-        Threads { shared: Arc::new(Shared { state, work, ended, pace, excused }), next_look, hushed }
+        let process = process::id();
+        Threads { shared: Arc::new(Shared { state, work, ended, pace, excused, process }), next_look, hushed }
     }
 
     /// Queues a job.
@@ -214,8 +218,12 @@ impl Threads {
     /// Refuses new jobs, drops what is queued, and waits until the threads have ended or `deadline` has passed.
     /// Returns how many closures are still running; twins are the driver's to count.
     ///
-    /// Queued twins are answered by ECANCELED, queued closures are dropped here.
+    /// Queued twins are answered by ECANCELED, queued closures are dropped here. In a forked child nothing is done: the
+    /// threads are its parent's, and one of them may have had the lock.
     pub(crate) fn shutdown(&self, deadline: Duration) -> usize {
+        if process::id() != self.shared.process {
+            return 0;
+        }
         let until = Instant::now().checked_add(deadline);
         let mut state = self.shared.lock();
         state.closed = true;
