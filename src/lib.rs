@@ -51,6 +51,7 @@ pub mod ring;
 #[path = "ring/flags.rs"]
 pub mod ring;
 pub mod rt;
+pub mod signal;
 pub mod sync;
 pub mod sys;
 pub mod task;

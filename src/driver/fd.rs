@@ -24,6 +24,8 @@ pub struct Fd(Rc<Inner>);
 
 struct Inner {
     raw: RawFd,
+    /// Not closed: it is the process's own for as long as that lives.
+    lasting: bool,
     kind: Cell<Option<Kind>>,
     /// One for each driver that watches it: an operation may wait at each.
     registrations: RefCell<Vec<Registration>>,
@@ -49,7 +51,14 @@ impl Fd {
 
     fn of(fd: OwnedFd, kind: Option<Kind>) -> Fd {
         let (raw, kind, registrations) = (fd.into_raw_fd(), Cell::new(kind), RefCell::default());
-        Fd(Rc::new(Inner { raw, kind, registrations }))
+        Fd(Rc::new(Inner { raw, lasting: false, kind, registrations }))
+    }
+
+    /// A number that stays open as long as the process lives, whoever else uses it: it is never closed from here, and
+    /// not given away.
+    pub(crate) fn lasting(raw: RawFd) -> Fd {
+        let (kind, registrations) = (Cell::new(None), RefCell::default());
+        Fd(Rc::new(Inner { raw, lasting: true, kind, registrations }))
     }
 
     /// What the descriptor is; asked of the kernel once.
@@ -76,8 +85,12 @@ impl Fd {
     /// The descriptor itself, if nothing else holds it.
     ///
     /// # Errors
-    /// Gives the `Fd` back while operations on it are in flight, or clones of it are alive.
+    /// Gives the `Fd` back while operations on it are in flight, or clones of it are alive. A standard stream of the
+    /// process is nobody's to take.
     pub fn try_into_owned(self) -> Result<OwnedFd, Fd> {
+        if self.0.lasting {
+            return Err(self);
+        }
         match Rc::try_unwrap(self.0) {
             Ok(inner) => Ok(inner.into_owned()),
             Err(shared) => Err(Fd(shared)),
@@ -118,6 +131,9 @@ impl Inner {
 impl Drop for Inner {
     fn drop(&mut self) {
         self.registrations.take().into_iter().for_each(Registration::end);
+        if self.lasting {
+            return;
+        }
         let kind = || self.kind.get().unwrap_or_else(|| unix::kind(self.raw));
         let by_driver = Driver::current().is_some_and(|driver| driver.push_close(self.raw, kind));
         if !by_driver {

@@ -23,6 +23,93 @@ pub(crate) fn ret(n: isize) -> i32 {
     if n < 0 { -errno() } else { i32::try_from(n).unwrap_or(i32::MAX) }
 }
 
+/// Where this thread's error number lies.
+fn errno_place() -> *mut i32 {
+    #[cfg(any(target_os = "netbsd", target_os = "openbsd"))]
+    use libc::__errno as place;
+    #[cfg(target_os = "linux")]
+    use libc::__errno_location as place;
+    #[cfg(any(target_os = "macos", target_os = "freebsd"))]
+    use libc::__error as place;
+    // SAFETY: Plain call: it gives an address, always.
+    unsafe { place() }
+}
+
+/// Runs `f`, and leaves the error number as it was: for whoever interrupts a thread between a call and the look at it.
+pub(crate) fn keep_errno(f: impl FnOnce()) {
+    let place = errno_place();
+    // SAFETY: Plain bytes: the place is this thread's own, and a number.
+    let before = unsafe { place.read() };
+    f();
+    // SAFETY: Plain bytes: the same place, to which nobody holds a reference.
+    unsafe { place.write(before) };
+}
+
+/// What a signal handler is called with: the signal, what is known about it, and the context that it interrupted.
+pub(crate) type Handler = extern "C" fn(i32, *mut libc::siginfo_t, *mut libc::c_void);
+
+/// What the process does at `signal`.
+///
+/// # Errors
+/// `EINVAL` if there is no such signal, or the C library keeps it for itself.
+pub(crate) fn signal_action(signal: i32) -> io::Result<libc::sigaction> {
+    let mut action = MaybeUninit::<libc::sigaction>::zeroed();
+    // SAFETY: Kernel's word: there is room for one action, and none is set.
+    check(unsafe { libc::sigaction(signal, std::ptr::null(), action.as_mut_ptr()) })?;
+    // SAFETY: Plain bytes: all-zero is an action, and the call has only written another over it.
+    Ok(unsafe { action.assume_init() })
+}
+
+/// Lets `handler` be called at `signal`, on whatever thread. Calls that it interrupts go on (`SA_RESTART`). It runs on
+/// the thread's own stack: the one for signals that `std` gives each thread is overrun by two that interrupt each
+/// other.
+///
+/// # Safety
+/// `handler` does only what may be done between any two instructions of any thread.
+///
+/// # Errors
+/// `EINVAL` for a signal that cannot be handled.
+pub(crate) unsafe fn handle_signal(signal: i32, handler: Handler) -> io::Result<()> {
+    // SAFETY: Plain bytes: an action of zeros blocks nothing, and has no flags.
+    let mut action = unsafe { MaybeUninit::<libc::sigaction>::zeroed().assume_init() };
+    action.sa_sigaction = handler as libc::sighandler_t;
+    action.sa_flags = libc::SA_SIGINFO | libc::SA_RESTART;
+    // SAFETY: Kernel's word: the action is read before the call returns. The handler is harmless by this contract.
+    check(unsafe { libc::sigaction(signal, &action, std::ptr::null_mut()) }).map(drop)
+}
+
+/// Calls the handler of `action`, if it has one.
+///
+/// # Safety
+/// `action` is what the kernel said of `signal`, and the arguments are those that a handler was just called with.
+pub(crate) unsafe fn pass_on(
+    action: &libc::sigaction,
+    signal: i32,
+    info: *mut libc::siginfo_t,
+    context: *mut libc::c_void,
+) {
+    let handler = action.sa_sigaction;
+    if handler == libc::SIG_DFL || handler == libc::SIG_IGN {
+        return;
+    }
+    if action.sa_flags & libc::SA_SIGINFO != 0 {
+        // SAFETY: Kernel's word: with this flag the number is that of a function with three arguments.
+        let handler = unsafe { std::mem::transmute::<libc::sighandler_t, Handler>(handler) };
+        handler(signal, info, context);
+    } else {
+        // SAFETY: Kernel's word: without the flag, and neither of the two special numbers, it is one with one argument.
+        let handler = unsafe { std::mem::transmute::<libc::sighandler_t, extern "C" fn(i32)>(handler) };
+        handler(signal);
+    }
+}
+
+/// Sends one byte into a socket: a handler may. Whether there was room for it is not told.
+pub(crate) fn ring(fd: RawFd) {
+    let byte = 1u8;
+    // SAFETY: Lent: the byte is read before the call returns.
+    unsafe { libc::send(fd, (&raw const byte).cast(), 1, libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL) };
+}
+
 /// A time has passed: what a timeout of the kernel's ring answers.
 #[cfg(not(any(target_os = "freebsd", target_os = "openbsd")))]
 pub(crate) const ETIME: i32 = libc::ETIME;

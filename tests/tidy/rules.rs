@@ -34,6 +34,7 @@ pub(crate) const ORDERINGS: &[&str] = &[
     "src/rt/remote.rs",
     "src/rt/task/id.rs",
     "src/rt/task/state.rs",
+    "src/signal/handler.rs",
     "src/testing.rs",
 ];
 
