@@ -1,11 +1,11 @@
-//! Channels between the tasks of a runtime.
+//! Channels between the tasks of a runtime, and those of other crates between a task and a thread.
 
 use crate::Bench;
 use annulus::{
     spawn,
     sync::{Notify, mpsc, oneshot},
 };
-use std::{hint::black_box, rc::Rc};
+use std::{hint::black_box, rc::Rc, thread};
 
 pub(crate) fn all(bench: &mut Bench<'_>) {
     bench.each("channel/oneshot, made and used", async || {
@@ -16,6 +16,8 @@ pub(crate) fn all(bench: &mut Bench<'_>) {
     bench.many("channel/mpsc, there and back", there_and_back);
     bench.many("channel/mpsc of 100, one way", one_way);
     bench.many("channel/notify, there and back", notify);
+    bench.many("channel/flume, to a thread and back", flume_to_a_thread);
+    bench.many("channel/tokio's mpsc, to a thread and back", tokio_to_a_thread);
 }
 
 /// Each value is awaited before the next is sent.
@@ -65,4 +67,31 @@ async fn notify(times: u64) {
         sides[0].notified().await;
     }
     other.await.unwrap();
+}
+
+async fn flume_to_a_thread(times: u64) {
+    let ((there, arrivals), (back, returns)) = (flume::bounded(1), flume::bounded(1));
+    let other = thread::spawn(move || arrivals.iter().for_each(|n: u64| back.send(n).unwrap()));
+    for n in 0..times {
+        there.send_async(n).await.unwrap();
+        black_box(returns.recv_async().await.unwrap());
+    }
+    drop(there);
+    other.join().unwrap();
+}
+
+async fn tokio_to_a_thread(times: u64) {
+    use tokio::sync::mpsc::channel;
+    let ((there, mut arrivals), (back, mut returns)) = (channel::<u64>(1), channel(1));
+    let other = thread::spawn(move || {
+        while let Some(n) = arrivals.blocking_recv() {
+            back.blocking_send(n).unwrap();
+        }
+    });
+    for n in 0..times {
+        there.send(n).await.unwrap();
+        black_box(returns.recv().await.unwrap());
+    }
+    drop(there);
+    other.join().unwrap();
 }
