@@ -241,7 +241,6 @@ impl<Q, A> fmt::Debug for Line<Q, A> {
 }
 
 /// Waits in a crowd; made by [`Crowd::until`].
-#[derive(Debug)]
 pub(super) struct Until<'a, F> {
     crowd: &'a Crowd,
     place: Place,
@@ -294,11 +293,13 @@ impl Seat {
     }
 
     /// Frees the seat.
+    #[inline]
     pub(super) fn leave(&self) {
         discard(self.0.take());
     }
 
     /// Wakes who sits here, and frees the seat.
+    #[inline]
     pub(super) fn wake(&self) {
         wake(self.0.take());
     }
