@@ -21,6 +21,9 @@
 //! | tell tasks to stop | [`CancellationToken`] |
 //! | wake without a value | [`Notify`] |
 //!
+//! Of what tokio has, the `blocking_` methods are missing on purpose: whoever blocked the thread would wait for a task
+//! of the same thread. Guards cannot be mapped.
+//!
 //! # Between threads
 //! There is nothing here for that, because others have it: a waker of annulus may be woken from any thread, and wakes a
 //! shard that sleeps, so the channels of any crate work that needs no runtime of its own. `tests/foreign_channels.rs`

@@ -171,3 +171,63 @@ async fn what_is_always_ready_lets_others_run() {
     token.cancel();
     lets_others_run("a token", async || token.cancelled().await).await;
 }
+
+/// What the tasks of the storm share.
+struct Shared {
+    semaphore: Rc<Semaphore>,
+    mutex: Mutex<u32>,
+    lock: RwLock<u32>,
+    notify: Notify,
+    tx: mpsc::Sender<u32>,
+}
+
+/// Does one thing or another, holds what it got for a while, and leaves by itself only in the end.
+async fn restless(shared: Rc<Shared>, mut dice: Dice) {
+    for _ in 0..20 {
+        match dice.roll(7) {
+            0 => {
+                let permit = shared.semaphore.clone().acquire_many_owned(1 + dice.roll(3) as u32).await;
+                crate::yield_now().await;
+                drop(permit);
+            }
+            1 => {
+                let mut value = shared.mutex.lock().await;
+                crate::yield_now().await;
+                *value += 1;
+            }
+            2 => *shared.lock.write().await += 1,
+            3 => {
+                let value = shared.lock.read().await;
+                crate::yield_now().await;
+                drop(value);
+            }
+            4 => shared.notify.notified().await,
+            5 => shared.notify.notify_one(),
+            _ => drop(shared.tx.send(1).await),
+        }
+    }
+}
+
+/// Red when a future that is dropped keeps what it got, wherever that is.
+#[crate::test]
+async fn tasks_that_are_aborted_take_nothing_along() {
+    let (mut dice, (tx, mut rx)) = (Dice::new(1), mpsc::channel(2));
+    let (semaphore, notify) = (Rc::new(Semaphore::new(3)), Notify::new());
+    let shared = Rc::new(Shared { semaphore, mutex: Mutex::new(0), lock: RwLock::new(0), notify, tx });
+    for _ in 0..50 {
+        let mut tasks: Vec<_> =
+            (0..30).map(|n| crate::spawn(restless(shared.clone(), Dice::new(dice.roll(1 << 20) as u64 + n)))).collect();
+        while !tasks.is_empty() {
+            for _ in 0..dice.roll(4) {
+                crate::yield_now().await;
+            }
+            let _ = rx.try_recv();
+            let task = tasks.swap_remove(dice.roll(tasks.len()));
+            task.abort();
+            let _ = task.await;
+        }
+        while rx.try_recv().is_ok() {}
+        assert!(shared.mutex.try_lock().is_ok() && shared.lock.try_write().is_ok());
+        assert_eq!((shared.semaphore.available_permits(), shared.tx.capacity()), (3, 2));
+    }
+}
