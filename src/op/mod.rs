@@ -32,6 +32,7 @@ mod shutdown;
 mod socket;
 mod submit;
 mod timeout;
+mod waitid;
 mod write;
 mod writev;
 
@@ -59,11 +60,12 @@ pub use shutdown::{Shutdown, shutdown};
 pub use socket::{Socket, socket};
 pub use submit::{Op, Submit, submit};
 pub use timeout::{Timeout, TimeoutMulti, timeout, timeout_multi};
+pub use waitid::{WaitId, waitid};
 pub use write::{Write, write, write_at};
 pub use writev::{Writev, writev, writev_at};
 
 /// The opcodes that have a twin: one for each file here.
-pub(crate) const TWINS: [u32; 18] = [
+pub(crate) const TWINS: [u32; 19] = [
     sys::IORING_OP_ACCEPT,
     sys::IORING_OP_BIND,
     sys::IORING_OP_CLOSE,
@@ -80,6 +82,7 @@ pub(crate) const TWINS: [u32; 18] = [
     sys::IORING_OP_SHUTDOWN,
     sys::IORING_OP_SOCKET,
     sys::IORING_OP_TIMEOUT,
+    sys::IORING_OP_WAITID,
     sys::IORING_OP_WRITE,
     sys::IORING_OP_WRITEV,
 ];

@@ -1,4 +1,4 @@
-//! Reading and writing pipes without blocking, where no call can promise that.
+//! What BSDs do without: calls that promise not to block, and descriptors of processes.
 //!
 //! Nobody's descriptor is made non-blocking here: that would be seen by whoever shares the open file. So a call is made
 //! when `poll(2)` says that it can be. Between the two another reader of the same pipe may take what was there, and
@@ -6,7 +6,10 @@
 //! itself, which is left as it is and called at once.
 
 use crate::sys::unix::{is_nonblocking, ret};
-use std::os::fd::RawFd;
+use std::{
+    io,
+    os::fd::{OwnedFd, RawFd},
+};
 
 /// As much as a pipe takes without blocking when it can be written to at all: `PIPE_BUF`, which is this everywhere.
 const AT_ONCE: usize = 512;
@@ -62,6 +65,37 @@ fn ready(fd: RawFd, events: i16) -> Result<(), i32> {
         error if error < 0 => Err(error),
         _ => Ok(()),
     }
+}
+
+// No descriptor stands for a process here, and no operation waits for one: whoever asks is told so, and goes by
+// SIGCHLD.
+
+/// There are none.
+pub(crate) fn pidfd_open(_pid: u32) -> io::Result<OwnedFd> {
+    Err(io::Error::from_raw_os_error(libc::ENOSYS))
+}
+
+/// There are none to send to.
+pub(crate) fn pidfd_signal(_pidfd: RawFd, _signal: i32) -> io::Result<()> {
+    Err(io::Error::from_raw_os_error(libc::ENOSYS))
+}
+
+/// What an entry says that nobody will carry out.
+pub(crate) const WAIT_PIDFD: u32 = 0;
+/// Likewise.
+pub(crate) const WAIT_PEEK: u32 = 0;
+
+/// There are none to wait for.
+///
+/// # Safety
+/// None; elsewhere it writes to `info`.
+pub(crate) unsafe fn wait_pidfd(_pidfd: RawFd, _info: *mut libc::siginfo_t, _options: u32) -> i32 {
+    -libc::ENOSYS
+}
+
+/// What nobody has written.
+pub(crate) fn wait_status(_info: &libc::siginfo_t) -> i32 {
+    0
 }
 
 #[cfg(test)]

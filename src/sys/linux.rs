@@ -64,3 +64,58 @@ pub(crate) unsafe fn writev_nowait(fd: RawFd, iov: *const libc::iovec, count: i3
         res => res,
     }
 }
+
+/// A descriptor that stands for a process, which children do not inherit. The number must not be another process's by
+/// now: it is not, for a child that nobody has reaped.
+///
+/// # Errors
+/// `ENOSYS` before Linux 5.3, `ESRCH` if there is no such process.
+pub(crate) fn pidfd_open(pid: u32) -> io::Result<OwnedFd> {
+    // SAFETY: Plain call: a process's number, and no flags.
+    let fd = check(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) } as i32)?;
+    // SAFETY: Fresh descriptor: `pidfd_open` succeeded, so nobody else has this number.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Sends a signal to the process that a descriptor stands for.
+///
+/// # Errors
+/// `ESRCH` when it has ended and was reaped, `EPERM` when it may not be sent to.
+pub(crate) fn pidfd_signal(pidfd: RawFd, signal: i32) -> io::Result<()> {
+    let nothing = std::ptr::null::<libc::siginfo_t>();
+    // SAFETY: Kernel's word: without further information about the signal, it makes that by itself.
+    check(unsafe { libc::syscall(libc::SYS_pidfd_send_signal, pidfd, signal, nothing, 0) } as i32).map(drop)
+}
+
+/// Says to `waitid(2)` that what it gets is a descriptor.
+pub(crate) const WAIT_PIDFD: u32 = libc::P_PIDFD;
+/// Waits for the end of a process, and does not reap it.
+pub(crate) const WAIT_PEEK: u32 = (libc::WEXITED | libc::WNOWAIT) as u32;
+
+/// `waitid(2)` for the process that a descriptor stands for: `-EAGAIN` instead of waiting.
+///
+/// # Safety
+/// `info` is writable (Lent).
+pub(crate) unsafe fn wait_pidfd(pidfd: RawFd, info: *mut libc::siginfo_t, options: u32) -> i32 {
+    let options = options as i32 | libc::WNOHANG;
+    // SAFETY: Lent, by this function's contract: there is room for what is told.
+    let res = ret(unsafe { libc::waitid(WAIT_PIDFD, pidfd as libc::id_t, info, options) } as isize);
+    if res < 0 {
+        return res;
+    }
+    // SAFETY: Lent, likewise: nobody else looks at it.
+    let info = unsafe { &*info };
+    // SAFETY: Kernel's word: it has written to all that it tells of a child, zeros if there was nothing to tell.
+    if unsafe { info.si_pid() } == 0 { -libc::EAGAIN } else { res }
+}
+
+/// What `waitid(2)` has told of an ended child, as `wait(2)` would have said it.
+pub(crate) fn wait_status(info: &libc::siginfo_t) -> i32 {
+    // SAFETY: Plain bytes: whatever is there is an integer.
+    let status = unsafe { info.si_status() };
+    match info.si_code {
+        libc::CLD_EXITED => (status & 0xff) << 8,
+        libc::CLD_DUMPED => status | 0x80,
+        _ => status,
+    }
+}

@@ -1,9 +1,13 @@
 //! What differs between Unixes: the only file below the gates where an operating system is named.
 
 #[cfg(annulus_kqueue)]
-pub(crate) use crate::sys::bsd::{readv_nowait, writev_nowait};
+pub(crate) use crate::sys::bsd::{
+    WAIT_PEEK, WAIT_PIDFD, pidfd_open, pidfd_signal, readv_nowait, wait_pidfd, wait_status, writev_nowait,
+};
 #[cfg(not(annulus_kqueue))]
-pub(crate) use crate::sys::linux::{readv_nowait, writev_nowait};
+pub(crate) use crate::sys::linux::{
+    WAIT_PEEK, WAIT_PIDFD, pidfd_open, pidfd_signal, readv_nowait, wait_pidfd, wait_status, writev_nowait,
+};
 
 use crate::sys::sockaddr::SockAddr;
 use std::{
@@ -101,6 +105,15 @@ pub(crate) unsafe fn pass_on(
         let handler = unsafe { std::mem::transmute::<libc::sighandler_t, extern "C" fn(i32)>(handler) };
         handler(signal);
     }
+}
+
+/// Sends a signal to the process with this number.
+///
+/// # Errors
+/// `ESRCH` when there is none, `EPERM` when it may not be sent to.
+pub(crate) fn kill(pid: u32, signal: i32) -> io::Result<()> {
+    // SAFETY: Plain call: two numbers, which the kernel checks.
+    check(unsafe { libc::kill(pid as libc::pid_t, signal) }).map(drop)
 }
 
 /// Sends one byte into a socket: a handler may. Whether there was room for it is not told.
