@@ -43,6 +43,7 @@ mod future;
 pub mod io;
 pub mod net;
 pub mod op;
+pub mod process;
 pub mod report;
 #[cfg(not(annulus_kqueue))]
 pub mod ring;

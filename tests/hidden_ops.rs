@@ -22,9 +22,9 @@ use std::{
 };
 
 /// Every opcode that an operation has.
-const OPCODES: [&str; 18] = [
+const OPCODES: [&str; 19] = [
     "ACCEPT", "BIND", "CLOSE", "CONNECT", "FSYNC", "LISTEN", "NOP", "OPENAT", "POLL_ADD", "READ", "READV", "RECV",
-    "SEND", "SHUTDOWN", "SOCKET", "TIMEOUT", "WRITE", "WRITEV",
+    "SEND", "SHUTDOWN", "SOCKET", "TIMEOUT", "WAITID", "WRITE", "WRITEV",
 ];
 
 /// What came later than the opcode it belongs to.
@@ -58,6 +58,7 @@ fn all_operations_without(hidden: &str) {
         sockets().await;
         waiting_ends().await;
         streams().await;
+        children().await;
     });
     let driver = runtime.metrics().driver;
     let is_hidden = |name: &str| hidden.split(',').any(|h| h == name);
@@ -70,7 +71,8 @@ fn all_operations_without(hidden: &str) {
     let (here, ready, pool) = (driver.twins_here, driver.twins_ready, driver.twins_pool);
     assert_eq!(pool > 0, any(&["OPENAT", "READ", "READV", "WRITE", "WRITEV", "FSYNC", "CLOSE"]), "{driver:?}");
     // Who has to choose a buffer for the kernel receives by the twin.
-    let waiting = ["ACCEPT", "CONNECT", "POLL_ADD", "READ", "READV", "RECV", "SEND", "WRITE", "WRITEV", "PBUF_RING"];
+    let waiting =
+        ["ACCEPT", "CONNECT", "POLL_ADD", "READ", "READV", "RECV", "SEND", "WAITID", "WRITE", "WRITEV", "PBUF_RING"];
     assert_eq!(ready > 0, any(&waiting), "{driver:?}");
     assert_eq!(here > 0, any(&["BIND", "LISTEN", "NOP", "SHUTDOWN", "SOCKET", "TIMEOUT"]), "{driver:?}");
 }
@@ -127,6 +129,11 @@ async fn sockets() {
     let (n, parts) = op::readv(&client, VecBuf::from(vec![vec![0; 2], vec![0; 64]])).await;
     assert_eq!((n.unwrap(), Vec::from(parts).concat()), (4, b"back".to_vec()));
     assert_eq!(op::recv(&client, Vec::with_capacity(4)).await.0.unwrap(), 0, "the server has shut down");
+}
+
+async fn children() {
+    let mut command = annulus::process::Command::new("sh");
+    assert_eq!(command.args(["-c", "exit 5"]).status().await.unwrap().code(), Some(5));
 }
 
 /// Streams give the same, whether one request does it, or one for each item, or a twin.
