@@ -1,12 +1,11 @@
-//! Copies files to the standard output: `cat FILE...`.
+//! Copies files to the standard output: `cat FILE...`, and the standard input, which is also called `-`.
 
 use annulus::{
     fs::File,
-    io::{AsyncReadRent, AsyncWriteRentExt},
+    io::{AsyncReadRent, AsyncWriteRentExt, Stdout, stdin, stdout},
 };
 use std::{
     io::{self, Write},
-    os::fd::AsFd,
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -16,11 +15,13 @@ const CHUNK: usize = 128 * 1024;
 
 #[annulus::main]
 async fn main() -> io::Result<ExitCode> {
-    // A descriptor of our own, since annulus closes what it takes. The open file is shared and stays as it is.
-    let mut stdout = File::from_std(io::stdout().as_fd().try_clone_to_owned()?.into())?;
     let mut code = ExitCode::SUCCESS;
-    for path in std::env::args_os().skip(1).map(PathBuf::from) {
-        match copy(&path, &mut stdout).await {
+    let mut paths: Vec<PathBuf> = std::env::args_os().skip(1).map(PathBuf::from).collect();
+    if paths.is_empty() {
+        paths.push("-".into());
+    }
+    for path in paths {
+        match cat(&path).await {
             // Nobody reads any more, and that is no error of ours.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => break,
             Err(error) => {
@@ -33,14 +34,22 @@ async fn main() -> io::Result<ExitCode> {
     Ok(code)
 }
 
-async fn copy(path: &Path, to: &mut File) -> io::Result<()> {
+async fn cat(path: &Path) -> io::Result<()> {
+    if path == Path::new("-") {
+        return copy(&mut stdin(), &mut stdout()).await;
+    }
     let mut file = File::open(path).await?;
+    copy(&mut file, &mut stdout()).await?;
+    file.close().await
+}
+
+async fn copy(from: &mut impl AsyncReadRent, to: &mut Stdout) -> io::Result<()> {
     let mut buf = Vec::with_capacity(CHUNK);
     loop {
         let res;
-        (res, buf) = file.read(buf).await;
+        (res, buf) = from.read(buf).await;
         if res? == 0 {
-            return file.close().await;
+            return Ok(());
         }
         let res;
         (res, buf) = to.write_all(buf).await;

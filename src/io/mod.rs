@@ -36,7 +36,9 @@
 
 mod ext;
 mod memory;
+mod stdio;
 mod traits;
 
 pub use ext::{AsyncReadRentExt, AsyncWriteRentExt};
+pub use stdio::{Stderr, Stdin, Stdout, stderr, stdin, stdout};
 pub use traits::{AsyncReadRent, AsyncReadRentAt, AsyncWriteRent, AsyncWriteRentAt};
