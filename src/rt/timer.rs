@@ -75,6 +75,7 @@ struct Entry {
     rest: u16,
 }
 
+static_assertions::const_assert!(1 << TICK_BITS <= 100_000);
 static_assertions::const_assert!(size_of::<Entry>() <= 48 && DUE + LEVELS * SLOTS <= u16::MAX as usize);
 
 /// A circular list of timers; `head.prev` is its tail.
