@@ -12,7 +12,7 @@ use annulus::{
     join,
     process::{Child, Command, LimitExceeded, OutputLimits, Stdio},
     signal::SignalKind,
-    spawn,
+    spawn, spawn_blocking,
     time::{sleep, timeout},
 };
 use std::{
@@ -231,6 +231,9 @@ async fn two_hundred_at_once_and_one_of_somebody_else() {
         assert_eq!(timeout(Duration::from_secs(60), child).await.expect("an end").unwrap(), n as i32 % 100);
     }
     assert_eq!(other.wait().unwrap().code(), Some(42));
+    let elsewhere = spawn_blocking(|| std::process::Command::new("sh").args(["-c", "exit 43"]).spawn().unwrap());
+    let mut taken = Child::from_std(elsewhere.await.unwrap()).unwrap();
+    assert_eq!(taken.wait().await.unwrap().code(), Some(43));
 }
 
 /// Red when a dropped child is not reaped, or is killed without having been asked for.

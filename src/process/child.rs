@@ -27,6 +27,15 @@ pub struct Child {
 }
 
 impl Child {
+    /// Takes over a child of `std` that nobody has waited for, with the pipes that it still has. It is not killed when
+    /// it is dropped.
+    ///
+    /// # Errors
+    /// None yet.
+    pub fn from_std(child: process::Child) -> io::Result<Child> {
+        Child::new(child, false)
+    }
+
     pub(super) fn new(mut child: process::Child, kill_on_drop: bool) -> io::Result<Child> {
         let stdin = child.stdin.take().map(ChildStdin::from_std).transpose()?;
         let stdout = child.stdout.take().map(ChildStdout::from_std).transpose()?;
