@@ -9,7 +9,8 @@
 //! Files: `core` is the loop and what it keeps, `queue` who runs next, `coop` the budget, `current` knows which runtime
 //! runs on this thread, `remote` is the half that other threads may touch, over the lock-free parts in `handoff`;
 //! `task` holds tasks and their handles, `spawn` starts them, `blocking` closures on other threads, `pool` threads that
-//! are not the runtime's, `timer` the timers, `clock` what they go by, `local` values that belong to a future.
+//! are not the runtime's, `timer` the timers, `clock` what they go by, `local` values that belong to a future,
+//! `join_set` sets of tasks, `ready` whom of many to look at.
 
 mod blocking;
 mod builder;
@@ -18,11 +19,13 @@ pub(crate) mod coop;
 mod core;
 mod current;
 mod handoff;
+mod join_set;
 mod local;
 mod metrics;
 mod next;
 mod pool;
 mod queue;
+mod ready;
 mod remote;
 mod spawn;
 mod sync;
@@ -35,12 +38,13 @@ mod tests;
 pub use blocking::spawn_blocking;
 pub use builder::Builder;
 pub use coop::{Unconstrained, consume_budget, has_budget_remaining, unconstrained};
+pub use join_set::JoinSet;
 pub use local::{AccessError, LocalKey, TaskLocalFuture};
 pub use metrics::Metrics;
 pub use next::Next;
 pub use pool::{BlockingJob, BlockingPool, ThreadPool};
 pub use spawn::{Builder as TaskBuilder, id, name, spawn, try_id};
-pub use task::{Class, Id, JoinError, JoinHandle};
+pub use task::{AbortHandle, Class, Id, JoinError, JoinHandle};
 
 use self::{clock::Clock, core::Core, timer::Timers};
 use crate::driver::DriverInfo;

@@ -1,6 +1,6 @@
 //! The handle to a task's output.
 
-use super::{Id, JoinError, Outcome, RawTask, state::Detach};
+use super::{AbortHandle, Id, JoinError, Outcome, RawTask, state::Detach};
 use std::{
     fmt,
     marker::PhantomData,
@@ -49,6 +49,21 @@ impl<T> JoinHandle<T> {
         }
     }
 
+    /// A handle that can end the task, and nothing else.
+    #[must_use]
+    pub fn abort_handle(&self) -> AbortHandle {
+        AbortHandle::new(self.task, self.id)
+    }
+
+    /// Whether the output is there; if not, `waker` will be woken when it is.
+    pub(in crate::rt) fn watch(&mut self, waker: &Waker) -> bool {
+        ready(self.unfinished(), waker)
+    }
+
+    fn unfinished(&self) -> RawTask {
+        self.task.expect("a JoinHandle was used after it had given its output")
+    }
+
     /// Lets the task run on by itself, as dropping the handle does.
     pub fn detach(self) {}
 
@@ -61,7 +76,7 @@ impl<T> JoinHandle<T> {
     /// Whether the output is there, or was taken.
     #[must_use]
     pub fn is_finished(&self) -> bool {
-        self.task.is_none_or(|task| task.get().state.is_done())
+        self.task.is_none_or(RawTask::is_done)
     }
 }
 
@@ -99,7 +114,7 @@ impl<T> Future for JoinHandle<T> {
     type Output = Result<T, JoinError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let task = self.task.expect("a JoinHandle was polled after it had given its output");
+        let task = self.unfinished();
         if !ready(task, cx.waker()) {
             return Poll::Pending;
         }

@@ -4,6 +4,7 @@
 //! `state`. The invariant that the `SAFETY` comments here cite is *Owner*: whoever holds a reference may use the
 //! header; the stage belongs to the runtime's thread before `DONE` and to the handle afterwards.
 
+mod abort;
 mod about;
 mod cell;
 mod class;
@@ -12,6 +13,7 @@ mod id;
 mod join;
 mod state;
 
+pub use abort::AbortHandle;
 pub use class::Class;
 pub use error::JoinError;
 pub use id::Id;
@@ -129,6 +131,18 @@ impl RawTask {
         if !current::push(remote, self) {
             remote.push(self);
         }
+    }
+
+    /// Whether the output is there, or was taken.
+    fn is_done(self) -> bool {
+        self.get().state.is_done()
+    }
+
+    /// A waker of the task, and with it a reference of its own.
+    fn waker(self) -> Waker {
+        self.get().state.retain();
+        // SAFETY: Owner: the data is a task's header, and the waker has the reference that was just made.
+        unsafe { Waker::from_raw(RawWaker::new(self.0.as_ptr().cast(), &WAKER)) }
     }
 
     /// Gives a reference back and frees the task with the last one: its stage is empty by then.
