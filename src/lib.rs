@@ -66,7 +66,7 @@ pub use buf::BufResult;
 pub use driver::{BufRing, Counters, DriverInfo, DriverKind, Fd, Histogram, PoolCounts, ProvidedBuf};
 pub use report::{Report, probe};
 pub use rt::{
-    Builder, JoinError, JoinHandle, Metrics, Runtime, driver, metrics, run, spawn, spawn_blocking, yield_now,
+    Builder, JoinError, JoinHandle, Metrics, Runtime, driver, metrics, run, scope, spawn, spawn_blocking, yield_now,
 };
 
 /// The README's programs compile.

@@ -4,7 +4,7 @@
 //! [`JoinHandle`], [`JoinError`].
 
 pub use crate::rt::{
-    AbortHandle, AccessError, Class, Id, JoinError, JoinHandle, JoinSet, LocalKey, TaskBuilder as Builder,
-    TaskLocalFuture, Unconstrained, consume_budget, has_budget_remaining, id, name, spawn, spawn_blocking, try_id,
-    unconstrained, yield_now,
+    AbortHandle, AccessError, Class, Id, JoinError, JoinHandle, JoinSet, LocalKey, Scope, ScopedJoinHandle,
+    TaskBuilder as Builder, TaskLocalFuture, Unconstrained, consume_budget, has_budget_remaining, id, name, scope,
+    spawn, spawn_blocking, try_id, unconstrained, yield_now,
 };

@@ -10,7 +10,7 @@
 //! runs on this thread, `remote` is the half that other threads may touch, over the lock-free parts in `handoff`;
 //! `task` holds tasks and their handles, `spawn` starts them, `blocking` closures on other threads, `pool` threads that
 //! are not the runtime's, `timer` the timers, `clock` what they go by, `local` values that belong to a future,
-//! `join_set` sets of tasks, `ready` whom of many to look at.
+//! `join_set` sets of tasks, `scope` children that borrow, `ready` whom of many to look at.
 
 mod blocking;
 mod builder;
@@ -27,6 +27,7 @@ mod pool;
 mod queue;
 mod ready;
 mod remote;
+mod scope;
 mod spawn;
 mod sync;
 mod task;
@@ -43,6 +44,7 @@ pub use local::{AccessError, LocalKey, TaskLocalFuture};
 pub use metrics::Metrics;
 pub use next::Next;
 pub use pool::{BlockingJob, BlockingPool, ThreadPool};
+pub use scope::{Scope, ScopedJoinHandle, scope};
 pub use spawn::{Builder as TaskBuilder, id, name, spawn, try_id};
 pub use task::{AbortHandle, Class, Id, JoinError, JoinHandle};
 

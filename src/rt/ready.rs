@@ -71,6 +71,11 @@ impl Ready {
         self.0.push(key);
     }
 
+    /// How many are woken now.
+    pub(super) fn len(&self) -> usize {
+        self.0.lock().queue.len()
+    }
+
     /// The child that was woken first.
     pub(super) fn next(&self) -> Option<usize> {
         self.0.lock().pop()
@@ -90,6 +95,25 @@ impl Ready {
         drop(state);
         drop(unused);
         next
+    }
+
+    /// The next wake will wake the parent; if somebody is woken already, it is woken now.
+    pub(super) fn wait(&self, cx: &mut Context<'_>) {
+        let parent = cx.waker().clone();
+        let mut state = self.0.lock();
+        let (unused, due) = match state.queue.is_empty() {
+            true => (state.parent.replace(parent), None),
+            false => (None, Some(parent)),
+        };
+        drop(state);
+        drop(unused);
+        due.into_iter().for_each(Waker::wake);
+    }
+}
+
+impl Default for Ready {
+    fn default() -> Ready {
+        Ready::new()
     }
 }
 

@@ -6,10 +6,11 @@
 
 use super::{
     handoff::{Chain, Sleep, Stack},
-    task::{About, Header, JoinError, RawTask},
+    task::{Header, JoinError, RawTask},
 };
 use crate::driver::WakeHandle;
 use std::{
+    fmt,
     io::Write,
     sync::{
         Arc,
@@ -112,7 +113,7 @@ impl Remote {
     }
 
     /// Reports a panic that nobody will ever await.
-    pub(super) fn unawaited_panic(&self, task: &About, error: &JoinError) {
+    pub(super) fn unawaited_panic(&self, task: &dyn fmt::Display, error: &JoinError) {
         // Relaxed: a counter.
         self.unawaited.fetch_add(1, Ordering::Relaxed);
         let text = error.text().map(|text| format!(": {text}")).unwrap_or_default();
