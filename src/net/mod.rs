@@ -1,11 +1,13 @@
 //! Sockets. Each method is one line over an operation of [`op`](crate::op).
 
 mod connect;
+mod detached;
 mod listener;
 mod lookup;
 mod opts;
 mod tcp;
 
+pub use detached::Detached;
 pub use listener::TcpListener;
 pub use lookup::{ToSocketAddrs, lookup_host};
 pub use opts::{ListenerOpts, TcpConnectOpts};
