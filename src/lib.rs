@@ -52,6 +52,7 @@ pub mod ring;
 #[path = "ring/flags.rs"]
 pub mod ring;
 pub mod rt;
+pub mod shard;
 pub mod signal;
 pub mod sync;
 pub mod sys;
@@ -68,6 +69,7 @@ pub use report::{Report, probe};
 pub use rt::{
     Builder, JoinError, JoinHandle, Metrics, Runtime, driver, metrics, run, scope, spawn, spawn_blocking, yield_now,
 };
+pub use shard::Shards;
 
 /// The README's programs compile.
 #[cfg(doctest)]

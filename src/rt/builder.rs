@@ -113,6 +113,11 @@ impl Builder {
         self
     }
 
+    /// How long the end of the runtime may take.
+    pub(crate) fn deadline(&self) -> Duration {
+        self.shutdown_deadline
+    }
+
     /// Makes the runtime, on the thread that will run it.
     ///
     /// # Errors

@@ -98,6 +98,16 @@ pub(crate) fn wait_status(_info: &libc::siginfo_t) -> i32 {
     0
 }
 
+/// There is no common way to ask or to say where a thread runs.
+pub(crate) fn affinity() -> io::Result<Option<Vec<usize>>> {
+    Ok(None)
+}
+
+/// Nobody asks for it, where no CPU is told.
+pub(crate) fn pin(_cpu: usize) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -119,3 +119,40 @@ pub(crate) fn wait_status(info: &libc::siginfo_t) -> i32 {
         _ => status,
     }
 }
+
+/// More CPUs than any kernel is built for.
+const MOST_CPUS: usize = 1 << 16;
+
+/// How many CPUs a word of their masks stands for.
+const CPUS: usize = libc::c_ulong::BITS as usize;
+
+/// The CPUs that this thread may run on.
+pub(crate) fn affinity() -> io::Result<Option<Vec<usize>>> {
+    // The kernel refuses (EINVAL) less room than it has CPUs, and does not tell how many those are.
+    let mut mask: Vec<libc::c_ulong> = vec![0; 1024 / CPUS];
+    loop {
+        let room = mask.as_mut_ptr().cast();
+        // SAFETY: Kernel's word: the mask has as many bytes as are said, and any may be written.
+        match check(unsafe { libc::sched_getaffinity(0, size_of_val(mask.as_slice()), room) }) {
+            Ok(_) => break,
+            Err(e) if e.raw_os_error() == Some(libc::EINVAL) && mask.len() * CPUS < MOST_CPUS => {
+                mask.resize(mask.len() * 2, 0);
+            }
+            Err(e) => return Err(e),
+        }
+    }
+    let is_set = |cpu: &usize| mask[cpu / CPUS] >> (cpu % CPUS) & 1 != 0;
+    Ok(Some((0..mask.len() * CPUS).filter(is_set).collect()))
+}
+
+/// Keeps this thread on one CPU.
+pub(crate) fn pin(cpu: usize) -> io::Result<()> {
+    if cpu >= MOST_CPUS {
+        return Err(io::Error::from_raw_os_error(libc::EINVAL));
+    }
+    let mut mask: Vec<libc::c_ulong> = vec![0; cpu / CPUS + 1];
+    mask[cpu / CPUS] = 1 << (cpu % CPUS);
+    let set = mask.as_ptr().cast();
+    // SAFETY: Kernel's word: the mask has as many bytes as are said, and is only read.
+    check(unsafe { libc::sched_setaffinity(0, size_of_val(mask.as_slice()), set) }).map(drop)
+}

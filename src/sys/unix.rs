@@ -2,11 +2,13 @@
 
 #[cfg(annulus_kqueue)]
 pub(crate) use crate::sys::bsd::{
-    WAIT_PEEK, WAIT_PIDFD, pidfd_open, pidfd_signal, readv_nowait, wait_pidfd, wait_status, writev_nowait,
+    WAIT_PEEK, WAIT_PIDFD, affinity, pidfd_open, pidfd_signal, pin, readv_nowait, wait_pidfd, wait_status,
+    writev_nowait,
 };
 #[cfg(not(annulus_kqueue))]
 pub(crate) use crate::sys::linux::{
-    WAIT_PEEK, WAIT_PIDFD, pidfd_open, pidfd_signal, readv_nowait, wait_pidfd, wait_status, writev_nowait,
+    WAIT_PEEK, WAIT_PIDFD, affinity, pidfd_open, pidfd_signal, pin, readv_nowait, wait_pidfd, wait_status,
+    writev_nowait,
 };
 
 use crate::sys::sockaddr::SockAddr;

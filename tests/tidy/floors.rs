@@ -20,6 +20,7 @@ pub(crate) const FLOORS: &[(&str, u8)] = &[
     ("report", 5),
     ("io", 5),
     ("signal", 5),
+    ("shard", 6),
     ("net", 6),
     ("fs", 6),
     ("process", 6),

@@ -17,7 +17,7 @@ enum Reason {
 }
 
 impl JoinError {
-    pub(in crate::rt) fn cancelled() -> JoinError {
+    pub(crate) fn cancelled() -> JoinError {
         JoinError(Reason::Cancelled)
     }
 
