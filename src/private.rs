@@ -5,6 +5,7 @@ pub use crate::future::{Branch, join, never_fails, select};
 use crate::{
     driver::DriverKind,
     rt::{self, Builder, Runtime},
+    shard::{Shard, ShardError, Shards},
 };
 use std::{
     future::Future,
@@ -38,6 +39,43 @@ pub fn run_main<F: Future>(
             process::exit(1)
         }
     }
+}
+
+/// The body of a `main` with shards. What each returns is reported on its thread; the first failure in their order is
+/// the process's.
+pub fn run_shards<M, T, F>(
+    driver: Option<&str>,
+    entries: Option<u32>,
+    start_paused: Option<bool>,
+    count: Option<usize>,
+    main: F,
+) -> ExitCode
+where
+    M: Send + 'static,
+    T: Termination + 'static,
+    F: AsyncFnOnce(Shard<M>) -> T + Clone + Send + 'static,
+{
+    let builder = builder(driver, entries, start_paused);
+    let shards = Shards::builder().runtime(move |_| builder.clone());
+    let shards = if let Some(count) = count { shards.count(count) } else { shards };
+    let results = match shards.run(async move |shard: Shard<M>| main(shard).await.report()) {
+        Ok(results) => results,
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "annulus: no shards can be started here: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let code = |result: Result<ExitCode, ShardError>| {
+        result.unwrap_or_else(|error| {
+            let _ = writeln!(io::stderr(), "annulus: {error}");
+            // As a panic of a plain `main`.
+            ExitCode::from(if error.is_panic() { 101 } else { 1 })
+        })
+    };
+    results
+        .into_iter()
+        .map(code)
+        .fold(ExitCode::SUCCESS, |first, code| if first == ExitCode::SUCCESS { code } else { first })
 }
 
 /// The body of a test on one driver. It is skipped, and says so, where the kernel's ring cannot be had.

@@ -4,6 +4,8 @@
 #[cfg(not(annulus_kqueue))]
 #[path = "examples/forbidden.rs"]
 mod forbidden;
+#[path = "examples/shards.rs"]
+mod shards;
 
 use std::{
     fs,

@@ -8,7 +8,7 @@ use syn::{
     parse_quote,
 };
 
-const KNOWN: &str = "the arguments are `driver`, `entries`, `start_paused` and `crate`";
+const KNOWN: &str = "the arguments are `driver`, `entries`, `start_paused`, `shards` (or `worker_threads`) and `crate`";
 
 /// What the arguments say; `None` leaves it open.
 #[derive(Default)]
@@ -17,7 +17,17 @@ pub(crate) struct Args {
     pub(crate) driver: Option<String>,
     pub(crate) entries: Option<u32>,
     pub(crate) start_paused: Option<bool>,
+    /// How many shards, with the word that asked for them.
+    pub(crate) shards: Option<(Ident, Shards)>,
     krate: Option<Path>,
+}
+
+/// How many shards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shards {
+    /// One for each CPU.
+    Cores,
+    Count(usize),
 }
 
 impl Args {
@@ -43,6 +53,13 @@ fn parse(input: ParseStream<'_>) -> Result<Args> {
             "driver" => args.driver = value(input, &name, driver)?,
             "entries" => args.entries = Some(value(input, &name, entries)?),
             "start_paused" => args.start_paused = Some(value(input, &name, start_paused)?),
+            "shards" | "worker_threads" => {
+                if let Some((first, _)) = &args.shards {
+                    let why = format!("`{name}` is another name of `{first}`, which is given already");
+                    return Err(Error::new(name.span(), why));
+                }
+                args.shards = Some((name.clone(), value(input, &name, shards)?));
+            }
             "crate" => args.krate = Some(value(input, &name, krate)?),
             _ => return Err(Error::new(name.span(), format!("unknown argument `{name}`: {KNOWN}"))),
         }
@@ -86,6 +103,19 @@ fn start_paused(input: ParseStream<'_>) -> Result<bool> {
     Ok(input.parse::<LitBool>().map_err(|e| Error::new(e.span(), WANTED))?.value)
 }
 
+fn shards(input: ParseStream<'_>) -> Result<Shards> {
+    const WANTED: &str = "the number of shards is a number from 1, or \"cores\"";
+    if input.peek(LitStr) {
+        let text: LitStr = input.parse()?;
+        return if text.value() == "cores" { Ok(Shards::Cores) } else { Err(Error::new(text.span(), WANTED)) };
+    }
+    let number: LitInt = input.parse().map_err(|e| Error::new(e.span(), WANTED))?;
+    match number.base10_parse() {
+        Ok(n) if n > 0 => Ok(Shards::Count(n)),
+        _ => Err(Error::new(number.span(), WANTED)),
+    }
+}
+
 fn krate(input: ParseStream<'_>) -> Result<Path> {
     const WANTED: &str = "`crate` is a path, with or without quotes";
     if input.peek(LitStr) {
@@ -116,9 +146,23 @@ mod tests {
     }
 
     #[test]
+    fn shards_have_two_names() {
+        for (tokens, wanted) in [
+            (quote!(shards = 4), Shards::Count(4)),
+            (quote!(worker_threads = 4, driver = "poll"), Shards::Count(4)),
+            (quote!(shards = "cores"), Shards::Cores),
+        ] {
+            assert_eq!(Args::parse(tokens).unwrap().shards.unwrap().1, wanted);
+        }
+        let both = fault(quote!(shards = 2, worker_threads = 2));
+        assert_eq!(both, "`worker_threads` is another name of `shards`, which is given already");
+    }
+
+    #[test]
     fn an_unknown_argument_names_the_known_ones() {
         for tokens in [quote!(threads = 4), quote!(flavor = "x"), quote!(entries = 4, workers)] {
-            assert!(fault(tokens).ends_with("`driver`, `entries`, `start_paused` and `crate`"));
+            let told = "`driver`, `entries`, `start_paused`, `shards` (or `worker_threads`) and `crate`";
+            assert!(fault(tokens).ends_with(told));
         }
     }
 
@@ -132,6 +176,10 @@ mod tests {
         }
         for tokens in [quote!(start_paused = 1), quote!(start_paused = "true")] {
             assert_eq!(fault(tokens), "`start_paused` is true or false");
+        }
+        for tokens in [quote!(shards = 0), quote!(worker_threads = "all"), quote!(shards = cores), quote!(shards = -1)]
+        {
+            assert_eq!(fault(tokens), "the number of shards is a number from 1, or \"cores\"");
         }
         for tokens in [quote!(crate = 5), quote!(crate = "a b"), quote!(crate = "")] {
             assert_eq!(fault(tokens), "`crate` is a path, with or without quotes");

@@ -3,7 +3,7 @@
 //! The user's function stays whole, under its own name: names inside it mean what they mean without the attribute,
 //! and the compiler's messages point at what was written.
 
-use crate::args::Args;
+use crate::args::{Args, Shards};
 use proc_macro2::TokenStream;
 use quote::{ToTokens, quote};
 use syn::{Attribute, Error, ItemFn, Result, ReturnType, Signature, Type};
@@ -26,6 +26,23 @@ pub(crate) fn main(args: TokenStream, item: TokenStream) -> TokenStream {
     let (krate, driver, entries) = (args.krate(), option(args.driver.as_ref()), option(args.entries.as_ref()));
     let start_paused = option(args.start_paused.as_ref());
     let ItemFn { attrs, vis, sig, block } = &function;
+    if let Some((_, shards)) = args.shards {
+        let shards = match shards {
+            Shards::Cores => option(None::<&usize>),
+            Shards::Count(count) => option(Some(&count)),
+        };
+        let each = match sig.inputs.is_empty() {
+            true => quote!(async |_: #krate::shard::Shard| #ident().await),
+            false => quote!(#ident),
+        };
+        return quote! {
+            #(#attrs)*
+            #vis fn #ident() -> ::std::process::ExitCode {
+                #sig #block
+                #krate::__private::run_shards(#driver, #entries, #start_paused, #shards, #each)
+            }
+        };
+    }
     quote! {
         #(#attrs)*
         #vis fn #ident() #output {
@@ -43,6 +60,10 @@ pub(crate) fn test(args: TokenStream, item: TokenStream) -> TokenStream {
 
 fn tests(args: TokenStream, function: ItemFn) -> Result<TokenStream> {
     let args = checked(args, &function.sig)?;
+    if let Some((name, _)) = &args.shards {
+        let why = "a test has one runtime on each driver; one that is about shards starts them by `annulus::Shards`";
+        return Err(Error::new(name.span(), why));
+    }
     let ItemFn { attrs, vis, sig, block } = &function;
     let (of_tests, of_function): (Vec<_>, Vec<_>) = attrs.iter().partition(|attr| is_for_tests(attr));
     let gates = attrs.iter().filter(|attr| attr.path().is_ident("cfg"));
@@ -86,7 +107,9 @@ fn one_test(driver: &str, args: &Args, sig: &Signature, attrs: &[&Attribute]) ->
 
 /// The arguments, if they and the signature are right; else all their faults.
 fn checked(args: TokenStream, sig: &Signature) -> Result<Args> {
-    match (Args::parse(args), check_signature(sig)) {
+    let args = Args::parse(args);
+    let shards = args.as_ref().is_ok_and(|args| args.shards.is_some());
+    match (args, check_signature(sig, shards)) {
         (args, Ok(())) => args,
         (Ok(_), Err(e)) => Err(e),
         (Err(mut first), Err(second)) => {
@@ -96,12 +119,16 @@ fn checked(args: TokenStream, sig: &Signature) -> Result<Args> {
     }
 }
 
-fn check_signature(sig: &Signature) -> Result<()> {
+/// With `shards`, the function may ask which of them it is.
+fn check_signature(sig: &Signature, shards: bool) -> Result<()> {
     let fault = |at: &dyn ToTokens, what: &str| Err(Error::new_spanned(at.to_token_stream(), what));
     if sig.asyncness.is_none() {
         return fault(&sig.fn_token, "the function must be an `async fn`");
     }
-    if !sig.inputs.is_empty() {
+    if shards && sig.inputs.len() > 1 {
+        return fault(&sig.inputs, "the function takes one argument at most, the `annulus::shard::Shard` that it is");
+    }
+    if !shards && !sig.inputs.is_empty() {
         return fault(&sig.inputs, "the function takes no arguments: nobody is there to give them");
     }
     if !sig.generics.params.is_empty() {
@@ -177,6 +204,36 @@ mod tests {
             )
         };
         assert!(text.contains(&call.to_string()), "{text}");
+    }
+
+    #[test]
+    fn with_shards_main_gives_an_exit_code() {
+        let expanded = main(quote!(shards = 2), quote! { async fn main() -> io::Result<()> { work().await } });
+        same(
+            expanded,
+            quote! {
+                fn main() -> ::std::process::ExitCode {
+                    async fn main() -> io::Result<()> { work().await }
+                    ::annulus::__private::run_shards(
+                        ::core::option::Option::None, ::core::option::Option::None, ::core::option::Option::None,
+                        ::core::option::Option::Some(2usize),
+                        async |_: ::annulus::shard::Shard| main().await
+                    )
+                }
+            },
+        );
+        let asks = quote! { async fn main(shard: Shard<Message>) {} };
+        let text = main(quote!(worker_threads = "cores"), asks.clone()).to_string();
+        assert!(text.contains(":: core :: option :: Option :: None , main)"), "{text}");
+        for (args, function, why) in [
+            (quote!(), asks, "takes no arguments"),
+            (quote!(shards = 2), quote! { async fn main(a: u8, b: u8) {} }, "one argument at most"),
+        ] {
+            let text = main(args, function).to_string();
+            assert!(text.contains("compile_error") && text.contains(why), "{text}");
+        }
+        let text = test(quote!(shards = 2), quote! { async fn one() {} }).to_string();
+        assert!(text.contains("compile_error") && text.contains("annulus::Shards"), "{text}");
     }
 
     #[test]
@@ -270,10 +327,10 @@ mod tests {
     #[test]
     fn the_fault_points_at_the_word() {
         let parsed: ItemFn = syn::parse_str("pub fn main() {}").unwrap();
-        let span = check_signature(&parsed.sig).unwrap_err().span();
+        let span = check_signature(&parsed.sig, false).unwrap_err().span();
         assert_eq!((span.start().column, span.end().column), (4, 6));
         let parsed: ItemFn = syn::parse_str("async fn main(argc: u8) {}").unwrap();
-        let span = check_signature(&parsed.sig).unwrap_err().span();
+        let span = check_signature(&parsed.sig, false).unwrap_err().span();
         assert_eq!(span.start().column, 14);
     }
 

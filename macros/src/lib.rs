@@ -25,6 +25,11 @@ use proc_macro::TokenStream;
 /// - `driver = "uring"`, `"poll"` or `"auto"` (the default: the environment decides, then the machine)
 /// - `entries = 256`: the size of the submission queue, not 0
 /// - `start_paused = true`: the clock stands from the beginning, as `annulus::time::pause` makes it
+/// - `shards = 4` or `shards = "cores"`, also called `worker_threads`: the function runs on so many threads, or on one
+///   for each CPU, each pinned and with a runtime of its own (`annulus::Shards`). It may take one argument then, the
+///   `annulus::shard::Shard` that it is. What each returns is reported as a `main`'s is, so an error is printed; the
+///   process ends when all have returned, with the first code in the order of the shards that is no success. When one
+///   panics, the others are asked to end, and are dropped if they have not done so after ten seconds.
 /// - `crate = path` or `crate = "path"`: where annulus is, if not at `::annulus`
 #[proc_macro_attribute]
 pub fn main(args: TokenStream, item: TokenStream) -> TokenStream {
@@ -41,9 +46,10 @@ pub fn main(args: TokenStream, item: TokenStream) -> TokenStream {
 /// }
 /// ```
 ///
-/// It takes the arguments of `annulus::main`; `driver = "uring"` or `driver = "poll"` leaves that one test alone.
-/// `#[should_panic]` and `#[ignore]` go to each test, `#[cfg]` rules all of them, and every other attribute stays with
-/// the function. A function that returns something must return what `main` may (`Result<(), E>`, `ExitCode`, …).
+/// It takes the arguments of `annulus::main`, but not `shards`; `driver = "uring"` or `driver = "poll"` leaves that one
+/// test alone. `#[should_panic]` and `#[ignore]` go to each test, `#[cfg]` rules all of them, and every other attribute
+/// stays with the function. A function that returns something must return what `main` may (`Result<(), E>`, `ExitCode`,
+/// …).
 ///
 /// As with `#[test]`, none of it is compiled outside of tests.
 #[proc_macro_attribute]
