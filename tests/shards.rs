@@ -438,6 +438,8 @@ fn what_cannot_start_says_why_and_leaves_nothing_running() {
         builder.start(count).expect_err("a refusal").to_string()
     };
     assert!(refused(Shards::builder().count(0)).contains("one shard at least"));
+    assert!(refused(Shards::builder().count(usize::MAX)).contains("more than any machine"));
+    assert!(refused(Shards::builder().name("a\0b")).contains("a NUL"));
     assert!(refused(Shards::builder().mailbox(0)).contains("a mailbox without room"));
     let entries = refused(Shards::builder().count(2).runtime(|_| Builder::new().entries(0)));
     assert!(entries.contains("ask for 1 to 32768"), "{entries}");

@@ -72,7 +72,8 @@ impl ShardsBuilder {
         self
     }
 
-    /// Which shard gets which CPU. Where a system has no such thing (macOS, the BSDs), none is pinned.
+    /// Which shard gets which CPU. The threads of its pool share it. Where a system has no such thing (macOS, the
+    /// BSDs), none is pinned.
     pub fn placement(mut self, placement: Placement) -> ShardsBuilder {
         self.placement = placement;
         self
@@ -170,6 +171,12 @@ impl ShardsBuilder {
         let count = self.count.unwrap_or(default);
         if count == 0 {
             return complain("there must be one shard at least, and a CPU for it");
+        }
+        if count > cpus::MOST {
+            return complain("so many shards are more than any machine has CPUs");
+        }
+        if self.name.contains('\0') {
+            return complain("a thread's name cannot have a NUL in it");
         }
         if self.mailbox == 0 {
             return complain("a mailbox without room takes no message; give it room for one at least");

@@ -74,8 +74,8 @@ fn next(counter: &mut usize) -> usize {
     *counter - 1
 }
 
-/// The most CPUs that a list may name: more than any kernel is built for.
-const MOST: usize = 1 << 16;
+/// The most CPUs that a list may name, and the most shards: more than any kernel is built for.
+pub(super) const MOST: usize = 1 << 16;
 
 /// The numbers in a list as the kernel writes them: `0-3,8,10-11`. `None` for what is no such list.
 pub(super) fn parse_list(text: &str) -> Option<Vec<usize>> {

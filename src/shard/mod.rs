@@ -127,7 +127,8 @@ impl<M, T> Shards<M, T> {
         self.peers.spawn_on(shard, task)
     }
 
-    /// Waits until all have ended, and gives their outputs in the order of the shards. This blocks its thread.
+    /// Waits until all have ended, and gives their outputs in the order of the shards. This blocks its thread, which is
+    /// to be none of theirs.
     #[must_use]
     pub fn join(mut self) -> Vec<Result<T, ShardError>> {
         self.ends.wait_for_panic(None);
