@@ -6,16 +6,21 @@
 //! through.
 
 use super::WakeHandle;
-use crate::{ring, sys::linux};
+use crate::{
+    ring::{self, Birth},
+    sys::linux,
+};
 use std::{
+    fmt,
     fs::File,
     io::{self, Read, Write},
     os::fd::{AsRawFd, BorrowedFd, RawFd},
     sync::{Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
-#[derive(Debug, Default)]
 pub(super) struct Bell {
+    /// The process whose driver this is. A forked child would ring its parent's, and might find the lock held for good.
+    birth: Birth,
     /// **Not after its close**: the ring's number is used under the lock, and taken out under it before the ring
     /// closes. A bare number might be another ring's by then, which would get an answer that it never asked for.
     ring: Mutex<Option<RingName>>,
@@ -32,11 +37,16 @@ struct RingName {
 
 impl Bell {
     pub(super) fn new() -> io::Result<Bell> {
-        Ok(Bell::default())
+        // Before Linux 4.14 there is no way to know.
+        let birth = Birth::now().unwrap_or_else(|_| Birth::anywhere());
+        Ok(Bell { birth, ring: Mutex::default(), counter: OnceLock::new() })
     }
 
     /// Rings in the cheapest way that works, if anybody is there.
     pub(super) fn ring(&self) {
+        if !self.birth.is_here() {
+            return;
+        }
         let there = self.lock().as_ref().map(|ring| {
             // SAFETY: Not after its close: the number is that of an open ring as long as the lock is held.
             let fd = unsafe { BorrowedFd::borrow_raw(ring.fd) };
@@ -72,6 +82,12 @@ impl Bell {
     }
 }
 
+impl fmt::Debug for Bell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Bell").field("ring", &self.ring).field("counter", &self.counter).finish_non_exhaustive()
+    }
+}
+
 impl WakeHandle {
     /// What a backend watches for readability.
     ///
@@ -89,7 +105,9 @@ impl WakeHandle {
 
     /// No more messages. Those under way have arrived when this returns.
     pub(crate) fn leave(&self) {
-        *self.0.lock() = None;
+        if self.0.birth.is_here() {
+            *self.0.lock() = None;
+        }
     }
 }
 
