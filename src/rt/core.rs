@@ -8,18 +8,20 @@ use super::{
     clock::Clock,
     coop::Budget,
     current::{self, Running},
-    metrics::Metrics,
+    metrics::{Metrics, PollTimes},
     next::Next,
+    observer::{self, Card, Observer},
     pool::Outside,
+    pulse::Phase,
     queue::Queue,
     remote::Remote,
     task::{self, About, Begin, Class, Id, Ids, JoinHandle, Outcome, RawTask},
     timer::Timers,
 };
-use crate::driver::{Batch, Driver, Outlook, Wait, threads::Job};
+use crate::driver::{Batch, Driver, Histogram, Outlook, Wait, threads::Job};
 use slab::Slab;
 use std::{
-    cell::{Cell, RefCell},
+    cell::{Cell, OnceCell, RefCell},
     io::{self, Write},
     mem,
     os::fd::BorrowedFd,
@@ -58,8 +60,10 @@ pub(crate) struct Core {
     /// Every task whose future is not gone, each with the runtime's reference.
     tasks: RefCell<Slab<RawTask>>,
     closed: Cell<bool>,
-    turns: Cell<u64>,
-    polls: Cell<u64>,
+    /// Made for the first observer.
+    card: OnceCell<Arc<Card>>,
+    poll_times: Option<PollTimes>,
+    background_polls: Cell<u64>,
     spawned: Cell<u64>,
     local_wakes: Cell<u64>,
     blocking: Cell<u64>,
@@ -88,8 +92,9 @@ impl Core {
             ids: Ids::new(),
             tasks: RefCell::default(),
             closed: Cell::new(false),
-            turns: Cell::new(0),
-            polls: Cell::new(0),
+            card: OnceCell::new(),
+            poll_times: None,
+            background_polls: Cell::new(0),
             spawned: Cell::new(0),
             local_wakes: Cell::new(0),
             blocking: Cell::new(0),
@@ -142,10 +147,16 @@ impl Core {
 
     pub(super) fn metrics(&self) -> Metrics {
         let (remote_wakes_sent, remote_wakes_elided, unawaited_panics) = self.remote.counts();
+        let (turns, polls) = self.remote.pulse().beat();
+        let (runnable, runnable_background) = self.queue.lengths();
         Metrics {
-            turns: self.turns.get(),
-            polls: self.polls.get(),
+            turns,
+            polls,
+            background_polls: self.background_polls.get(),
+            poll_times: self.poll_times.as_ref().map_or(Histogram::new(), PollTimes::times),
             tasks_alive: self.tasks.borrow().len(),
+            runnable,
+            runnable_background,
             tasks_spawned: self.spawned.get(),
             local_wakes: self.local_wakes.get(),
             remote_wakes_sent,
@@ -177,6 +188,7 @@ impl Core {
             task.finish();
         } else {
             task.set_key(self.tasks.borrow_mut().insert(task));
+            self.remote.pulse().meet(task.about());
             self.queue.push(task, task.about());
         }
         handle
@@ -213,14 +225,21 @@ impl Core {
 
     /// Runs one task that came out of the queue.
     fn run(&self, task: RawTask) {
+        let pulse = self.remote.pulse();
         match task.begin() {
             Begin::Spent => return task.release(),
-            Begin::Abort => task.cancel(),
+            Begin::Abort => {
+                pulse.turn_to(task.about());
+                task.cancel();
+            }
             Begin::Poll => {
-                count(&self.polls);
+                pulse.poll(task.about());
+                if task.about().class == Class::Background {
+                    count(&self.background_polls);
+                }
                 self.budget.renew();
                 self.current.set(Some(task));
-                let ended = task.poll();
+                let ended = self.measured(|| task.poll());
                 self.current.set(None);
                 if !ended {
                     return;
@@ -228,7 +247,48 @@ impl Core {
             }
         }
         self.tasks.borrow_mut().remove(task.key());
+        pulse.forget(task.about());
         task.finish();
+    }
+
+    /// Measures one poll in each `every` from now on; none, if that is 0.
+    pub(super) fn measure_polls(&mut self, every: u32) {
+        self.poll_times = (every > 0).then(|| PollTimes::new(every));
+    }
+
+    /// Runs a poll, and measures it if somebody wants to know.
+    fn measured<R>(&self, poll: impl FnOnce() -> R) -> R {
+        match &self.poll_times {
+            None => poll(),
+            Some(times) => times.measure(poll),
+        }
+    }
+
+    /// From now on, others may look at this runtime.
+    pub(super) fn observer(&self) -> Observer {
+        let pulse = self.remote.pulse();
+        if pulse.watch() {
+            self.tasks.borrow().iter().for_each(|(_, task)| pulse.meet(task.about()));
+            pulse.answer(|| self.metrics());
+        }
+        let card = self.card.get_or_init(|| Arc::new(Card { name: None, driver: self.driver.info().clone() }));
+        Observer::new(self.remote.clone(), card.clone())
+    }
+
+    /// Gives the runtime a name, by which others find it.
+    pub(super) fn name(&self, name: String) {
+        let card = Card { name: Some(name), driver: self.driver.info().clone() };
+        self.card.get_or_init(|| Arc::new(card));
+        observer::list(&self.observer());
+    }
+
+    /// Says where the runtime is from now on. Who looks at it while nobody is inside gets what is told here.
+    fn set_phase(&self, phase: Phase) {
+        let pulse = self.remote.pulse();
+        pulse.set_phase(phase);
+        if phase != Phase::Running && pulse.is_watched() {
+            pulse.answer(|| self.metrics());
+        }
     }
 
     /// Runs what is queued now, at most `most` tasks, and says how many. What they wake comes after them.
@@ -252,12 +312,14 @@ impl Core {
     pub(super) fn block_on<F: Future>(self: &Rc<Self>, main: F, here: &'static Location<'static>) -> F::Output {
         let _running = Running::start(here);
         let _enter = current::enter(self);
+        let _inside = Inside::enter(self);
         let mut main = pin!(main);
         let waker = Waker::from(self.remote.clone());
         let mut batch = Batch::default();
         self.remote.notify_main();
         loop {
-            if let Poll::Ready(output) = self.polls(|| main.as_mut().poll(&mut Context::from_waker(&waker))) {
+            let main = || self.measured(|| main.as_mut().poll(&mut Context::from_waker(&waker)));
+            if let Poll::Ready(output) = self.polls(here, main) {
                 return output;
             }
             if let Err(error) = self.turn(Wait::Forever, &mut batch) {
@@ -271,10 +333,11 @@ impl Core {
     pub(super) fn turn_once(self: &Rc<Self>, limit: Duration, here: &'static Location<'static>) -> io::Result<Next> {
         let _running = Running::start(here);
         let _enter = current::enter(self);
+        let _inside = Inside::enter(self);
         self.remote.end_sleep();
-        let before = self.polls.get();
-        let _: Poll<()> = self.polls(|| Poll::Pending);
-        let limit = if self.polls.get() == before { limit } else { Duration::ZERO };
+        let before = self.remote.pulse().beat();
+        let _: Poll<()> = self.polls(here, || Poll::Pending);
+        let limit = if self.remote.pulse().beat() == before { limit } else { Duration::ZERO };
         self.turn(Wait::For(limit), &mut Batch::default())?;
         if self.is_runnable() {
             return Ok(Next::Now);
@@ -290,9 +353,9 @@ impl Core {
     }
 
     /// A turn's polls: what is urgent, and what waits in the background as far as its share goes.
-    fn polls<T>(&self, main: impl FnMut() -> Poll<T>) -> Poll<T> {
+    fn polls<T>(&self, here: &'static Location<'static>, main: impl FnMut() -> Poll<T>) -> Poll<T> {
         let waited_for = self.queue.has_background().then(Instant::now);
-        let main = self.slice(main);
+        let main = self.slice(here, main);
         if let (Poll::Pending, Some(since)) = (&main, waited_for) {
             self.background(since);
         }
@@ -300,11 +363,11 @@ impl Core {
     }
 
     /// Runs rounds until nothing is urgent or the turn's polls are used up. `main` has its place in each round.
-    fn slice<T>(&self, mut main: impl FnMut() -> Poll<T>) -> Poll<T> {
+    fn slice<T>(&self, here: &'static Location<'static>, mut main: impl FnMut() -> Poll<T>) -> Poll<T> {
         let mut left = POLLS_PER_TURN;
         while left > 0 && self.is_urgent() {
             if self.remote.take_main() {
-                count(&self.polls);
+                self.remote.pulse().poll_main(here);
                 left -= 1;
                 self.budget.renew();
                 if let Poll::Ready(output) = main() {
@@ -335,7 +398,8 @@ impl Core {
 
     /// Lets the driver work, and sleeps in it, as `limit` allows, if there is nothing to run.
     fn turn(&self, limit: Wait, batch: &mut Batch) -> io::Result<()> {
-        count(&self.turns);
+        let pulse = self.remote.pulse();
+        pulse.turn();
         let until = self.expire(batch);
         let sleeps = !self.is_runnable() && self.remote.try_sleep();
         let wait = match until {
@@ -348,6 +412,9 @@ impl Core {
         batch.run();
         for task in self.remote.take().map(RawTask::from_header) {
             self.queue.push(task, task.about());
+        }
+        if pulse.is_asked() {
+            pulse.answer(|| self.metrics());
         }
         if sleeps && self.clock.stopped().is_some() {
             self.skip();
@@ -417,6 +484,26 @@ impl Core {
             let left = "closures of spawn_blocking did not end within";
             let _ = writeln!(std::io::stderr(), "annulus: {closures} {left} {deadline:?}; they run on by themselves");
         }
+        self.set_phase(Phase::Ended);
+        if self.remote.pulse().is_watched() {
+            observer::strike(&self.remote);
+        }
+    }
+}
+
+/// Marks a runtime as running, as long as it lives.
+struct Inside<'a>(&'a Core);
+
+impl Inside<'_> {
+    fn enter(core: &Core) -> Inside<'_> {
+        core.set_phase(Phase::Running);
+        Inside(core)
+    }
+}
+
+impl Drop for Inside<'_> {
+    fn drop(&mut self) {
+        self.0.set_phase(Phase::Resting);
     }
 }
 

@@ -11,6 +11,9 @@
 //! `task` holds tasks and their handles, `spawn` starts them, `blocking` closures on other threads, `pool` threads that
 //! are not the runtime's, `timer` the timers, `clock` what they go by, `local` values that belong to a future,
 //! `join_set` sets of tasks, `scope` children that borrow, `ready` whom of many to look at.
+//!
+//! To see what goes on: `metrics` is what is counted, `pulse` what other threads may see of it at any time, `observer`
+//! how they look.
 
 mod blocking;
 mod builder;
@@ -33,6 +36,9 @@ mod sync;
 mod task;
 pub(crate) mod timer;
 
+mod observer;
+mod pulse;
+
 #[cfg(test)]
 mod tests;
 
@@ -47,6 +53,9 @@ pub use pool::{BlockingJob, BlockingPool, ThreadPool};
 pub use scope::{Scope, ScopedJoinHandle, scope};
 pub use spawn::{Builder as TaskBuilder, id, name, spawn, try_id};
 pub use task::{AbortHandle, Class, Id, JoinError, JoinHandle};
+
+pub use observer::{Activity, Observer, Sight, Stuck, runtimes};
+pub use pulse::Polled;
 
 use self::{clock::Clock, core::Core, timer::Timers};
 use crate::driver::DriverInfo;
@@ -152,6 +161,12 @@ impl Runtime {
         self.core.metrics()
     }
 
+    /// What looks at this runtime from other threads, while it runs and afterwards.
+    #[must_use]
+    pub fn observer(&self) -> Observer {
+        self.core.observer()
+    }
+
     /// Which driver runs, and why; prints as `uring` or `poll (reason)`.
     #[must_use]
     pub fn driver(&self) -> DriverInfo {
@@ -219,6 +234,19 @@ pub fn metrics() -> Metrics {
         None => {
             panic!("annulus::metrics was called outside a runtime; call it from a future that block_on or run runs")
         }
+    }
+}
+
+/// What looks at this thread's runtime from other threads, while it runs and afterwards.
+///
+/// # Panics
+/// Outside a runtime.
+#[must_use]
+#[track_caller]
+pub fn observer() -> Observer {
+    match current::with(Core::observer) {
+        Some(observer) => observer,
+        None => panic!("annulus::rt::observer was called outside a runtime; call it from a future that block_on runs"),
     }
 }
 

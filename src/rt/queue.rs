@@ -54,6 +54,11 @@ impl Queue {
         self.latency.borrow().len()
     }
 
+    /// How many tasks of each class wait: latency, background.
+    pub(super) fn lengths(&self) -> (usize, usize) {
+        (self.urgent(), self.background.borrow().len())
+    }
+
     /// Whether there is something in the background.
     pub(super) fn has_background(&self) -> bool {
         !self.background.borrow().is_empty()

@@ -6,6 +6,7 @@
 
 use super::{
     handoff::{Chain, Sleep, Stack},
+    pulse::Pulse,
     task::{Header, JoinError, RawTask},
 };
 use crate::driver::WakeHandle;
@@ -30,6 +31,7 @@ pub(crate) struct Remote {
     sent: AtomicU64,
     elided: AtomicU64,
     unawaited: AtomicU64,
+    pulse: Pulse,
 }
 
 impl Remote {
@@ -42,6 +44,7 @@ impl Remote {
             sent: AtomicU64::new(0),
             elided: AtomicU64::new(0),
             unawaited: AtomicU64::new(0),
+            pulse: Pulse::new(),
         }
     }
 
@@ -72,11 +75,16 @@ impl Remote {
         }
     }
 
+    /// What the runtime shows of itself while it runs.
+    pub(super) fn pulse(&self) -> &Pulse {
+        &self.pulse
+    }
+
     /// Announces sleep; false (and no sleep) if there is something to do.
     pub(super) fn try_sleep(&self) -> bool {
         self.sleep.announce();
         // Relaxed: ordered by the fence of `announce`, as the stack is.
-        let idle = self.stack.is_empty() && !self.main.load(Ordering::Relaxed);
+        let idle = self.stack.is_empty() && !self.main.load(Ordering::Relaxed) && !self.pulse.is_asked();
         if !idle {
             self.sleep.end();
         }

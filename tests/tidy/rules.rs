@@ -31,6 +31,7 @@ pub(crate) const ORDERINGS: &[&str] = &[
     "src/ring/register.rs",
     "src/driver/batch.rs",
     "src/rt/handoff.rs",
+    "src/rt/pulse.rs",
     "src/rt/remote.rs",
     "src/rt/task/id.rs",
     "src/rt/task/state.rs",

@@ -17,6 +17,11 @@ const BLOCK: u64 = 1024;
 pub struct Id(NonZeroU64);
 
 impl Id {
+    /// What [`get`](Id::get) gave; `None` for 0, which no task has.
+    pub(in crate::rt) fn from_number(number: u64) -> Option<Id> {
+        NonZeroU64::new(number).map(Id)
+    }
+
     /// The number as such.
     #[must_use]
     pub fn get(self) -> u64 {
