@@ -4,6 +4,7 @@ use super::{
     BlockingPool, Runtime,
     core::Core,
     pool::{Outside, Pool},
+    stall::{Stall, Watch},
 };
 use crate::driver::{Choice, Config, Driver, DriverKind};
 use std::{io, rc::Rc, sync::Arc, time::Duration};
@@ -25,6 +26,7 @@ pub struct Builder {
     blocking_pool: Option<Pool>,
     name: Option<String>,
     measure_every: u32,
+    watch: Option<Watch>,
 }
 
 impl Default for Builder {
@@ -46,6 +48,7 @@ impl Builder {
             blocking_pool: None,
             name: None,
             measure_every: 0,
+            watch: None,
         }
     }
 
@@ -132,6 +135,31 @@ impl Builder {
         self
     }
 
+    /// Has polls watched that take longer than `limit`: a task that computes, or blocks, for so long keeps all others
+    /// of its thread waiting. Each is told once while it lasts, and once more when it is over: on the standard error,
+    /// unless [`on_stall`](Builder::on_stall) says otherwise. Off, unless it is said here.
+    ///
+    /// A thread of its own looks four times in each limit; the runtime pays nothing. It tells after the limit and half
+    /// of it at the latest, with the task's name and where it was spawned. With the feature `backtrace` it also tells
+    /// what the thread is doing: for that it sends it `SIGURG`, once for each stall. Calls that the standard library
+    /// or this crate makes do not mind; others that block may end with `EINTR`, as from any signal. A handler for
+    /// `SIGURG` that was there before goes on to get the signals of others.
+    pub fn stall_detector(mut self, limit: Duration) -> Builder {
+        self.watch = Some(match self.watch {
+            Some(watch) => Watch { limit, ..watch },
+            None => Watch::new(limit),
+        });
+        self
+    }
+
+    /// Has stalls told to `tell`, on a thread of the watchdog, instead of on the standard error. A second is the limit,
+    /// unless [`stall_detector`](Builder::stall_detector) sets another.
+    pub fn on_stall(mut self, tell: impl Fn(&Stall) + Send + Sync + 'static) -> Builder {
+        let limit = self.watch.map_or(Duration::from_secs(1), |watch| watch.limit);
+        self.watch = Some(Watch { limit, tell: Arc::new(tell) });
+        self
+    }
+
     /// How long the end of the runtime may take.
     pub(crate) fn deadline(&self) -> Duration {
         self.shutdown_deadline
@@ -156,6 +184,9 @@ impl Builder {
         core.measure_polls(self.measure_every);
         if let Some(name) = self.name {
             core.name(name);
+        }
+        if let Some(watch) = self.watch {
+            core.watch(watch)?;
         }
         Ok(Runtime { core: Rc::new(core), deadline: self.shutdown_deadline })
     }

@@ -15,6 +15,7 @@ use super::{
     pulse::Phase,
     queue::Queue,
     remote::Remote,
+    stall::{self, Watch, Watched},
     task::{self, About, Begin, Class, Id, Ids, JoinHandle, Outcome, RawTask},
     timer::Timers,
 };
@@ -62,6 +63,8 @@ pub(crate) struct Core {
     closed: Cell<bool>,
     /// Made for the first observer.
     card: OnceCell<Arc<Card>>,
+    /// There, if a watchdog looks for stalls.
+    watched: Option<Arc<Watched>>,
     poll_times: Option<PollTimes>,
     background_polls: Cell<u64>,
     spawned: Cell<u64>,
@@ -93,6 +96,7 @@ impl Core {
             tasks: RefCell::default(),
             closed: Cell::new(false),
             card: OnceCell::new(),
+            watched: None,
             poll_times: None,
             background_polls: Cell::new(0),
             spawned: Cell::new(0),
@@ -249,6 +253,13 @@ impl Core {
         self.tasks.borrow_mut().remove(task.key());
         pulse.forget(task.about());
         task.finish();
+    }
+
+    /// Has polls watched that take too long.
+    pub(super) fn watch(&mut self, watch: Watch) -> io::Result<()> {
+        let name = self.observer().name().map(String::from);
+        self.watched = Some(stall::watch(self.remote.clone(), name, watch)?);
+        Ok(())
     }
 
     /// Measures one poll in each `every` from now on; none, if that is 0.
@@ -497,6 +508,7 @@ struct Inside<'a>(&'a Core);
 impl Inside<'_> {
     fn enter(core: &Core) -> Inside<'_> {
         core.set_phase(Phase::Running);
+        core.watched.iter().for_each(|watched| watched.enter());
         Inside(core)
     }
 }
@@ -504,6 +516,7 @@ impl Inside<'_> {
 impl Drop for Inside<'_> {
     fn drop(&mut self) {
         self.0.set_phase(Phase::Resting);
+        self.0.watched.iter().for_each(|watched| watched.leave());
     }
 }
 

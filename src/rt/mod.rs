@@ -13,7 +13,7 @@
 //! `join_set` sets of tasks, `scope` children that borrow, `ready` whom of many to look at.
 //!
 //! To see what goes on: `metrics` is what is counted, `pulse` what other threads may see of it at any time, `observer`
-//! how they look.
+//! how they look; `stall` watches for polls that take too long, and `stack` asks what they do.
 
 mod blocking;
 mod builder;
@@ -38,6 +38,12 @@ pub(crate) mod timer;
 
 mod observer;
 mod pulse;
+#[cfg(feature = "backtrace")]
+mod stack;
+#[cfg(not(feature = "backtrace"))]
+#[path = "stackless.rs"]
+mod stack;
+mod stall;
 
 #[cfg(test)]
 mod tests;
@@ -56,6 +62,7 @@ pub use task::{AbortHandle, Class, Id, JoinError, JoinHandle};
 
 pub use observer::{Activity, Observer, Sight, Stuck, runtimes};
 pub use pulse::Polled;
+pub use stall::Stall;
 
 use self::{clock::Clock, core::Core, timer::Timers};
 use crate::driver::DriverInfo;

@@ -20,6 +20,8 @@ pub(crate) const GATES: &[&str] = &[
 /// Other files that may ask for one thing: file, predicate, why.
 pub(crate) const GATE_EXCEPTIONS: &[(&str, &str, &str)] = &[
     ("src/buf/mod.rs", "feature = \"bytes\"", "the room's one module that belongs to a feature"),
+    ("src/rt/mod.rs", "feature = \"backtrace\"", "what asks a thread for its stack, and what does not"),
+    ("src/rt/mod.rs", "not(feature = \"backtrace\")", "what asks a thread for its stack, and what does not"),
     ("src/op/poll.rs", "target_endian = \"big\"", "the one field of an entry that differs by byte order"),
 ];
 
@@ -32,6 +34,7 @@ pub(crate) const ORDERINGS: &[&str] = &[
     "src/driver/batch.rs",
     "src/rt/handoff.rs",
     "src/rt/pulse.rs",
+    "src/rt/stack.rs",
     "src/rt/remote.rs",
     "src/rt/task/id.rs",
     "src/rt/task/state.rs",

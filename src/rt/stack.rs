@@ -1,0 +1,188 @@
+//! Where another thread is: its stack, written down by itself when a signal asks for it.
+//!
+//! The one who asks names the thread and sends it SIGURG, which nobody's program ends by. The handler walks the stack
+//! it lies on and stores bare addresses in memory that is always there; turning those into names takes locks and
+//! memory, and is done by whoever asked, later and elsewhere. The walk is the unwinder's, which allocates nothing once
+//! it has been used; that is seen to before the first signal.
+//!
+//! A thread that blocks the signal, or comes to it too late, answers nobody: a question that is withdrawn is not there
+//! any more when the handler looks.
+
+use std::{
+    fmt::Write,
+    mem, ptr,
+    sync::{
+        Mutex, OnceLock, PoisonError,
+        atomic::{AtomicU8, AtomicUsize, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+/// How many frames are written down.
+const DEPTH: usize = 192;
+/// How long a thread may take to answer. It is stuck anyway.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// The question's states: there is none; it waits for the thread; the thread writes; the answer is there.
+const NONE: u8 = 0;
+const ASKED: u8 = 1;
+const WRITING: u8 = 2;
+const ANSWERED: u8 = 3;
+
+/// The one question there can be at a time. Whoever brings it to ASKED owns it from NONE on, and from ANSWERED on.
+static STATE: AtomicU8 = AtomicU8::new(NONE);
+/// Who is meant: a `pthread_t`, which is a number or a pointer.
+static THREAD: AtomicUsize = AtomicUsize::new(0);
+static FRAMES: [AtomicUsize; DEPTH] = [const { AtomicUsize::new(0) }; DEPTH];
+static LENGTH: AtomicUsize = AtomicUsize::new(0);
+
+/// A thread that can be asked, for as long as it lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Thread(usize);
+
+impl Thread {
+    /// This thread.
+    pub(super) fn here() -> Thread {
+        // SAFETY: Plain call: it has no arguments and cannot fail.
+        Thread(unsafe { libc::pthread_self() } as usize)
+    }
+}
+
+type Handler = extern "C" fn(i32, *mut libc::siginfo_t, *mut libc::c_void);
+
+/// Whom the signal went to before: it may be somebody's.
+static BEFORE: OnceLock<libc::sigaction> = OnceLock::new();
+
+extern "C" fn on_signal(signal: i32, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
+    // Relaxed: only compared; the exchange is what takes the question.
+    let meant = THREAD.load(Ordering::Relaxed) == Thread::here().0;
+    // Acquire: pairs with the Release of `ask`, so that the frames are ours.
+    if !meant || STATE.compare_exchange(ASKED, WRITING, Ordering::Acquire, Ordering::Relaxed).is_err() {
+        return pass_on(signal, info, context);
+    }
+    let mut length = 0;
+    // SAFETY: Asked once: the crate's lock, which is not taken here, keeps symbols from being looked up at the same
+    // time; none are looked up in this closure, and the walk itself has no state to share.
+    unsafe {
+        backtrace::trace_unsynchronized(|frame| {
+            // Relaxed: published by the store below.
+            FRAMES[length].store(frame.ip().addr(), Ordering::Relaxed);
+            length += 1;
+            length < DEPTH
+        });
+    }
+    LENGTH.store(length, Ordering::Relaxed);
+    // Release: pairs with the Acquire of `frames`.
+    STATE.store(ANSWERED, Ordering::Release);
+}
+
+/// The signal was not ours.
+fn pass_on(signal: i32, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
+    let Some(before) = BEFORE.get() else { return };
+    if [libc::SIG_DFL, libc::SIG_IGN].contains(&before.sa_sigaction) {
+        return;
+    }
+    // SAFETY: Kernel's word: what was registered as a handler is a function; one without SA_SIGINFO ignores the further
+    // arguments, which the C calling convention allows.
+    let handler = unsafe { mem::transmute::<libc::sighandler_t, Handler>(before.sa_sigaction) };
+    handler(signal, info, context);
+}
+
+/// Makes ready for questions: takes the signal, and uses the unwinder once, because its first use may allocate.
+pub(super) fn prepare() {
+    backtrace::trace(|_| true);
+    BEFORE.get_or_init(|| {
+        // SAFETY: Plain bytes: an action without flags, mask and handler.
+        let (mut action, mut before): (libc::sigaction, libc::sigaction) = unsafe { mem::zeroed() };
+        action.sa_sigaction = on_signal as Handler as libc::sighandler_t;
+        action.sa_flags = libc::SA_SIGINFO | libc::SA_RESTART;
+        // SAFETY: Kernel's word: both structures live through the call, and the handler does what a handler may.
+        unsafe { libc::sigaction(libc::SIGURG, &raw const action, &raw mut before) };
+        before
+    });
+}
+
+/// A stack: addresses of code, innermost first.
+#[derive(Debug)]
+pub(super) struct Stack(Vec<usize>);
+
+/// Asks a thread where it is. `alive` runs what it is given while the thread is sure to live.
+pub(super) fn ask(thread: Thread, alive: impl FnOnce(&dyn Fn())) -> Option<Stack> {
+    static ONE: Mutex<()> = Mutex::new(());
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    if STATE.load(Ordering::Relaxed) != NONE {
+        // A thread began to answer, and never came to the end of it.
+        return None;
+    }
+    THREAD.store(thread.0, Ordering::Relaxed);
+    // Release: pairs with the Acquire of the handler.
+    STATE.store(ASKED, Ordering::Release);
+    alive(&|| {
+        // SAFETY: Plain call: the caller answers for the thread, which lives.
+        unsafe { libc::pthread_kill(thread.0 as libc::pthread_t, libc::SIGURG) };
+    });
+    let until = Instant::now() + PATIENCE;
+    // Acquire: pairs with the Release of the handler.
+    while STATE.load(Ordering::Acquire) != ANSWERED {
+        if Instant::now() > until {
+            // Who writes already is let finish, and answers nobody.
+            let withdrawn = STATE.compare_exchange(ASKED, NONE, Ordering::Relaxed, Ordering::Relaxed);
+            if withdrawn.is_ok() || STATE.load(Ordering::Relaxed) == WRITING {
+                return None;
+            }
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
+    let frames = &FRAMES[..LENGTH.load(Ordering::Relaxed)];
+    let frames = frames.iter().map(|frame| frame.load(Ordering::Relaxed)).collect();
+    STATE.store(NONE, Ordering::Relaxed);
+    Some(Stack(frames))
+}
+
+/// A frame in words: a function, and where in the source it is, as far as the program knows.
+struct Line(String, Option<String>);
+
+/// The lines of a stack, innermost first; several for a frame into which others were inlined.
+fn lines(frames: &[usize]) -> Vec<Line> {
+    let mut lines = Vec::new();
+    for &frame in frames {
+        let known = lines.len();
+        backtrace::resolve(ptr::without_provenance_mut(frame), |symbol| {
+            let name = symbol.name().map_or_else(|| format!("{frame:#x}"), |name| format!("{name:#}"));
+            let place = symbol.filename().zip(symbol.lineno());
+            lines.push(Line(name, place.map(|(file, line)| format!("{}:{line}", file.display()))));
+        });
+        if lines.len() == known {
+            lines.push(Line(format!("{frame:#x}"), None));
+        }
+    }
+    lines
+}
+
+impl Stack {
+    /// What the task did, in words: without the handler on top of it, and the runtime below.
+    pub(super) fn describe(&self) -> String {
+        let mut lines = lines(&self.0);
+        let of_handler = |line: &Line| line.0.starts_with(concat!(module_path!(), "::"));
+        if let Some(handler) = lines.iter().rposition(of_handler) {
+            // The frame that the kernel put below it has no name, or one like `__restore_rt`.
+            lines.drain(..lines.len().min(handler + 2));
+        }
+        let of_loop = |line: &Line| LOOP.iter().any(|name| line.0.starts_with(name));
+        if let Some(end) = lines.iter().position(of_loop) {
+            lines.truncate(end);
+        }
+        let mut text = String::new();
+        for (n, Line(name, place)) in lines.iter().enumerate() {
+            let _ = writeln!(text, "{n:4}: {name}");
+            if let Some(place) = place {
+                let _ = writeln!(text, "             at {place}");
+            }
+        }
+        text
+    }
+}
+
+/// The functions from which a task, or a main future, is polled.
+const LOOP: [&str; 2] = ["annulus::rt::task::cell::poll", "annulus::rt::core::Core::slice"];
