@@ -64,8 +64,9 @@ async fn copy() {
     }
     // Nothing of this closes them.
     to.shutdown().await.unwrap();
-    assert!(op::close(to.fd().clone()).is_err() && from.fd().clone().try_into_owned().is_err());
+    let (input, output) = (from.fd().clone(), to.fd().clone());
     drop((from, to));
+    assert!(op::close(output).is_err() && input.try_into_owned().is_err(), "they are nobody's to take");
     yield_now().await;
 }
 
