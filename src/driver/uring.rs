@@ -6,6 +6,7 @@ use crate::{
         Call, Config, Counters, LONGEST, Wait, WakeHandle, ladder, own,
         slots::{Key, Slot},
         survey::{Attempt, Known, RingInfo},
+        wake::DEAF,
     },
     entry::{Cqe, Interest, Sqe, SqeFlags},
     ring::{Enter, EnterFlags, Features, Ring, SetupFlags, send_message},
@@ -268,7 +269,7 @@ impl Uring {
         let Ok(counter) = self.bell.raw() else { return Some(DEAF) };
         self.bell_is_watched = true;
         self.push(&own::wait_for(counter, Interest::Read, BELL), counters);
-        None
+        self.bell.was_missed().then_some(Duration::ZERO)
     }
 }
 
@@ -277,9 +278,6 @@ impl Drop for Uring {
         self.bell.leave();
     }
 }
-
-/// How long a ring sleeps that nobody but a message can wake.
-const DEAF: Duration = Duration::from_secs(1);
 
 /// Whether this kernel carries a message to a ring, found out once by a message that nobody waits for.
 fn takes_messages(ring: &Ring) -> bool {
@@ -333,11 +331,7 @@ fn open(config: &Config, tried: &mut Vec<Attempt>) -> io::Result<(Ring, Known)> 
 
 /// What the ring carries out, but for what `hidden` (names, comma-separated) hides, for tests.
 fn known(ring: &Ring, hidden: &str) -> io::Result<Known> {
-    let probe = ring.probe().map_err(ladder::explain)?;
-    let mut known = Known { opcodes: [false; OPCODES.len()], lacking: Vec::new() };
-    for (opcode, known) in known.opcodes.iter_mut().enumerate() {
-        *known = probe.supports(opcode as u8);
-    }
+    let mut known = Known { opcodes: carried_out(ring)?, lacking: Vec::new() };
     for name in hidden.split(',').map(str::trim).filter(|name| !name.is_empty()) {
         match (OPCODES.iter().position(|&op| op == name), ABILITIES.iter().find(|&&ability| ability == name)) {
             (Some(opcode), _) => known.opcodes[opcode] = false,
@@ -352,6 +346,16 @@ fn known(ring: &Ring, hidden: &str) -> io::Result<Known> {
         }
     }
     Ok(known)
+}
+
+/// Which opcodes the kernel carries out: asked once, as a process has one kernel.
+fn carried_out(ring: &Ring) -> io::Result<[bool; OPCODES.len()]> {
+    static PROBED: OnceLock<[bool; OPCODES.len()]> = OnceLock::new();
+    if let Some(opcodes) = PROBED.get() {
+        return Ok(*opcodes);
+    }
+    let probe = ring.probe().map_err(ladder::explain)?;
+    Ok(*PROBED.get_or_init(|| std::array::from_fn(|opcode| probe.supports(opcode as u8))))
 }
 
 /// Whether the other two system calls reach the kernel, for whoever wants to know who refused a ring.

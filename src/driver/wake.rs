@@ -7,6 +7,8 @@ mod user_event;
 
 #[cfg(not(annulus_kqueue))]
 use kernel::Bell;
+#[cfg(not(annulus_kqueue))]
+pub(super) use kernel::DEAF;
 use std::{io, sync::Arc};
 #[cfg(annulus_kqueue)]
 use user_event::Bell;

@@ -16,7 +16,7 @@ use super::{
     queue::Queue,
     remote::Remote,
     stall::{self, Watch, Watched},
-    task::{self, About, Begin, Class, Id, Ids, JoinHandle, Outcome, RawTask},
+    task::{self, About, Begin, Class, Id, Ids, JoinHandle, KEPT, Outcome, RawTask, Store},
     timer::Timers,
 };
 use crate::driver::{Batch, Driver, Histogram, Outlook, Wait, threads::Job};
@@ -52,6 +52,7 @@ pub(crate) struct Core {
     timers: Rc<RefCell<Timers>>,
     clock: Clock,
     remote: Arc<Remote>,
+    store: Store,
     /// Tasks to run.
     queue: Queue,
     /// The task that is being polled, which a poll inside of it borrows.
@@ -89,6 +90,7 @@ impl Core {
             timers: Rc::new(RefCell::new(Timers::new(clock.now()))),
             clock,
             remote,
+            store: Store::new(KEPT),
             queue: Queue::new(background_share),
             current: Cell::new(None),
             budget: Budget::new(),
@@ -121,6 +123,11 @@ impl Core {
 
     pub(super) fn remote(&self) -> &Arc<Remote> {
         &self.remote
+    }
+
+    /// Memory for tasks.
+    pub(super) fn store(&self) -> &Store {
+        &self.store
     }
 
     pub(super) fn budget(&self) -> &Budget {
@@ -185,7 +192,7 @@ impl Core {
         T: 'static,
     {
         count(&self.spawned);
-        let (task, handle) = task::new(future, about, self.remote.clone());
+        let (task, handle) = task::new(future, about, self.remote.clone(), &self.store);
         if self.closed.get() {
             task.begin();
             task.cancel();
@@ -234,7 +241,7 @@ impl Core {
             Begin::Spent => return task.release(),
             Begin::Abort => {
                 pulse.turn_to(task.about());
-                task.cancel();
+                self.cancel(task);
             }
             Begin::Poll => {
                 pulse.poll(task.about());
@@ -300,6 +307,13 @@ impl Core {
         if phase != Phase::Running && pulse.is_watched() {
             pulse.answer(|| self.metrics());
         }
+    }
+
+    /// Drops a task's future, which may ask whose it is.
+    fn cancel(&self, task: RawTask) {
+        self.current.set(Some(task));
+        task.cancel();
+        self.current.set(None);
     }
 
     /// Runs what is queued now, at most `most` tasks, and says how many. What they wake comes after them.
@@ -476,7 +490,7 @@ impl Core {
         self.driver.close();
         let tasks = mem::take(&mut *self.tasks.borrow_mut());
         for (_, task) in tasks {
-            task.cancel();
+            self.cancel(task);
             task.finish();
         }
         self.queue.take().for_each(RawTask::release);

@@ -403,7 +403,8 @@ fn wakes_race_with_the_end_of_the_runtime() {
 fn a_push_that_comes_after_the_end_frees_the_task() {
     let runtime = runtime();
     let remote = runtime.core.remote().clone();
-    let (task, handle) = super::task::new(pending::<Result<(), JoinError>>(), about(), remote.clone());
+    let (task, handle) =
+        super::task::new(pending::<Result<(), JoinError>>(), about(), remote.clone(), runtime.core.store());
     // The waker on the other thread has set the flag and not pushed yet; meanwhile the runtime ends.
     task.cancel();
     task.finish();

@@ -4,7 +4,7 @@ use super::watch::{ALARM, Event, Watch};
 use crate::{
     driver::{
         Wait,
-        wake::{BELL, WakeHandle},
+        wake::{BELL, DEAF, WakeHandle},
     },
     ring::Birth,
     sys::{
@@ -27,8 +27,12 @@ const ODD: i32 = libc::EPOLLRDHUP | libc::EPOLLPRI;
 /// An epoll instance. A forked child has the same one, in which it would change its parent's watches; so it is refused.
 pub(super) struct Selector {
     epoll: OwnedFd,
-    alarm: OwnedFd,
-    events: Box<[libc::epoll_event]>,
+    bell: WakeHandle,
+    bell_is_watched: bool,
+    /// A timer, from when it is first set.
+    alarm: Option<OwnedFd>,
+    /// Room for EVENTS, from the first wait on.
+    events: Vec<libc::epoll_event>,
     ready: usize,
     /// `epoll_pwait2` is there (Linux 5.11); without it, waits are rounded up to a millisecond.
     precise: bool,
@@ -39,23 +43,23 @@ impl Selector {
     /// A descriptor on which every call would fail counts as ready.
     pub(super) const TELLS_ERRORS: bool = true;
 
-    /// An instance that watches `bell` already, under the name of [`BELL`].
+    /// An instance whose waits `bell` will end, as an event of [`BELL`].
     pub(super) fn new(bell: &WakeHandle) -> io::Result<Selector> {
         // SAFETY: Plain call: no memory is named.
         let fd = check(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) })?;
         // SAFETY: Fresh descriptor: the kernel just made it and nobody else has it.
         let epoll = unsafe { OwnedFd::from_raw_fd(fd) };
-        // SAFETY: Plain call: a clock and flags.
-        let fd = check(unsafe { libc::timerfd_create(libc::CLOCK_MONOTONIC, libc::TFD_CLOEXEC) })?;
-        // SAFETY: Fresh descriptor: the kernel made this one just now as well.
-        let alarm = unsafe { OwnedFd::from_raw_fd(fd) };
-        let events = vec![libc::epoll_event { events: 0, u64: 0 }; EVENTS].into_boxed_slice();
-        // Before Linux 4.14 there is no way to know.
-        let birth = Birth::now().unwrap_or_else(|_| Birth::anywhere());
-        let mut selector = Selector { epoll, alarm, events, ready: 0, precise: true, birth };
-        selector.add(fd, ALARM, Watch { read: true, write: false, once: false })?;
-        selector.add(bell.raw()?, BELL, Watch { read: true, write: false, once: false })?;
-        Ok(selector)
+        Ok(Selector {
+            epoll,
+            bell: bell.clone(),
+            bell_is_watched: false,
+            alarm: None,
+            events: Vec::new(),
+            ready: 0,
+            precise: true,
+            // Before Linux 4.14 there is no way to know.
+            birth: Birth::now().unwrap_or_else(|_| Birth::anywhere()),
+        })
     }
 
     /// How long there is nothing to do, unless the descriptor is readable.
@@ -68,14 +72,41 @@ impl Selector {
         self.epoll.as_raw_fd()
     }
 
-    /// Makes a wait find an event of [`ALARM`] after `time`, once. What it was set to before is forgotten.
-    pub(super) fn alarm(&mut self, time: Duration) {
+    /// Makes a wait find an event of [`ALARM`] after `time`, once. What it was set to before is forgotten. `false`: there
+    /// is no descriptor left for a timer.
+    pub(super) fn alarm(&mut self, time: Duration) -> bool {
         if !self.birth.is_here() {
-            return;
+            return true;
         }
+        let Ok(timer) = self.timer() else { return false };
         let set = libc::itimerspec { it_interval: timespec(Duration::ZERO), it_value: timespec(time) };
         // SAFETY: Kernel's word: the time is read before the call returns, and the former one is not asked for.
-        let _ = unsafe { libc::timerfd_settime(self.alarm.as_raw_fd(), 0, &set, std::ptr::null_mut()) };
+        unsafe { libc::timerfd_settime(timer, 0, &set, std::ptr::null_mut()) == 0 }
+    }
+
+    fn timer(&mut self) -> io::Result<RawFd> {
+        if let Some(timer) = &self.alarm {
+            return Ok(timer.as_raw_fd());
+        }
+        // SAFETY: Plain call: a clock and flags.
+        let fd = check(unsafe { libc::timerfd_create(libc::CLOCK_MONOTONIC, libc::TFD_CLOEXEC) })?;
+        // SAFETY: Fresh descriptor: the kernel made this one just now as well.
+        let timer = unsafe { OwnedFd::from_raw_fd(fd) };
+        self.add(fd, ALARM, Watch { read: true, write: false, once: false })?;
+        self.alarm = Some(timer);
+        Ok(fd)
+    }
+
+    /// Has the bell watched before the first sleep, and says how long to sleep at most. Whoever rings before that finds
+    /// or makes what will be watched.
+    fn watch_bell(&mut self) -> Option<Duration> {
+        if self.bell_is_watched {
+            return None;
+        }
+        let watch = Watch { read: true, write: false, once: false };
+        self.bell_is_watched = self.bell.raw().and_then(|fd| self.add(fd, BELL, watch)).is_ok();
+        // Without a descriptor nobody can ring: this is how long a wake takes then.
+        if self.bell_is_watched { self.bell.was_missed().then_some(Duration::ZERO) } else { Some(DEAF) }
     }
 
     /// Watches `fd` from now on.
@@ -126,6 +157,8 @@ impl Selector {
     pub(super) fn wait(&mut self, wait: Wait) -> io::Result<()> {
         self.ready = 0;
         self.refuse_children()?;
+        self.events.resize(EVENTS, libc::epoll_event { events: 0, u64: 0 });
+        let wait = if wait == Wait::Not { wait } else { wait.at_most(self.watch_bell()) };
         let n = match wait {
             Wait::Not => self.wait_roughly(0),
             Wait::Forever => self.wait_roughly(-1),

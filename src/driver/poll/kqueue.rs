@@ -54,8 +54,9 @@ impl Selector {
     }
 
     /// Makes a wait find an event of [`ALARM`] after `time`, once. What it was set to before is forgotten.
-    pub(super) fn alarm(&mut self, time: Duration) {
+    pub(super) fn alarm(&mut self, time: Duration) -> bool {
         self.alarm = Instant::now().checked_add(time);
+        true
     }
 
     /// Watches `fd` from now on.

@@ -181,7 +181,9 @@ impl Poll {
     ) -> io::Result<()> {
         let (id, _) = self.attend(slot, Some((interest, Waiter { key, in_turn })), done)?;
         slot.stage = Stage::Queued(id, interest);
-        self.patrol.expect().into_iter().for_each(|time| self.selector.alarm(time));
+        if self.patrol.expect().is_some_and(|time| !self.selector.alarm(time)) {
+            self.patrol.has_no_alarm();
+        }
         Ok(())
     }
 

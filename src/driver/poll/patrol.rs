@@ -38,6 +38,11 @@ impl Patrol {
         late.then_some(FIRST)
     }
 
+    /// The alarm could not be set. Whoever begins to wait next asks for it again.
+    pub(super) fn has_no_alarm(&mut self) {
+        self.pause = Duration::MAX;
+    }
+
     /// The alarm rang.
     pub(super) fn ring(&mut self) {
         self.due = true;
@@ -81,6 +86,14 @@ mod tests {
             assert_eq!(patrol.went(None), Duration::from_secs(pause));
         }
         assert_eq!(patrol.expect(), Some(FIRST), "a minute is too long for somebody new");
+    }
+
+    #[test]
+    fn an_alarm_that_could_not_be_set_is_asked_for_again() {
+        let mut patrol = Patrol::new();
+        assert_eq!(patrol.expect(), Some(FIRST));
+        patrol.has_no_alarm();
+        assert_eq!((patrol.expect(), patrol.expect()), (Some(FIRST), None));
     }
 
     #[test]

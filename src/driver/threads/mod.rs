@@ -228,7 +228,9 @@ impl Threads {
         let mut state = self.shared.lock();
         state.closed = true;
         let queued = state.clear();
-        self.shared.work.notify_all();
+        if state.threads > 0 {
+            self.shared.work.notify_all();
+        }
         drop(state);
         queued.for_each(Job::refuse);
         let mut state = self.shared.lock();

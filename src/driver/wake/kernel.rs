@@ -14,18 +14,32 @@ use std::{
     fmt,
     fs::File,
     io::{self, Read, Write},
+    mem,
     os::fd::{AsRawFd, BorrowedFd, RawFd},
     sync::{Mutex, MutexGuard, OnceLock, PoisonError},
+    time::Duration,
 };
+
+/// How long a driver sleeps at a time that nobody can wake, for lack of a descriptor.
+pub(in crate::driver) const DEAF: Duration = Duration::from_millis(10);
 
 pub(super) struct Bell {
     /// The process whose driver this is. A forked child would ring its parent's, and might find the lock held for good.
     birth: Birth,
-    /// **Not after its close**: the ring's number is used under the lock, and taken out under it before the ring
-    /// closes. A bare number might be another ring's by then, which would get an answer that it never asked for.
-    ring: Mutex<Option<RingName>>,
+    state: Mutex<State>,
     /// Made when somebody first wants to watch or ring it.
     counter: OnceLock<File>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// **Not after its close**: the ring's number is used under the lock, and taken out under it before the ring
+    /// closes. A bare number might be another ring's by then, which would get an answer that it never asked for.
+    ring: Option<RingName>,
+    /// The ring was here, and has gone: there is nobody to hear.
+    gone: bool,
+    /// Somebody would have rung, and had no descriptor left for it.
+    missed: bool,
 }
 
 /// Where a message goes, and what its completion carries.
@@ -39,7 +53,7 @@ impl Bell {
     pub(super) fn new() -> io::Result<Bell> {
         // Before Linux 4.14 there is no way to know.
         let birth = Birth::now().unwrap_or_else(|_| Birth::anywhere());
-        Ok(Bell { birth, ring: Mutex::default(), counter: OnceLock::new() })
+        Ok(Bell { birth, state: Mutex::default(), counter: OnceLock::new() })
     }
 
     /// Rings in the cheapest way that works, if anybody is there.
@@ -47,19 +61,21 @@ impl Bell {
         if !self.birth.is_here() {
             return;
         }
-        let there = self.lock().as_ref().map(|ring| {
+        let mut state = self.lock();
+        let told = state.ring.as_ref().is_some_and(|ring| {
             // SAFETY: Not after its close: the number is that of an open ring as long as the lock is held.
             let fd = unsafe { BorrowedFd::borrow_raw(ring.fd) };
-            ring::send_message(fd, ring.user_data)
+            ring::send_message(fd, ring.user_data).is_ok()
         });
-        let counter = match there {
-            Some(Ok(())) => None,
-            // The driver may not have come to watch it yet: then it finds it rung.
-            Some(Err(_)) => self.counter().ok(),
-            None => self.counter.get(),
-        };
-        // A full counter (EAGAIN) rings just as well, and there is no other way to fail that could be mended here.
-        let _ = counter.map(|mut counter| counter.write(&1u64.to_ne_bytes()));
+        if told || state.gone {
+            return;
+        }
+        // The driver may not have come to watch the counter yet: then it finds it rung.
+        match self.counter() {
+            // A full counter (EAGAIN) rings just as well, and there is no other way to fail that could be mended here.
+            Ok(mut counter) => drop(counter.write(&1u64.to_ne_bytes())),
+            Err(_) => state.missed = true,
+        }
     }
 
     pub(super) fn clear(&self) {
@@ -77,14 +93,14 @@ impl Bell {
     }
 
     /// Only system calls happen under the lock, so a poisoned one is whole.
-    fn lock(&self) -> MutexGuard<'_, Option<RingName>> {
-        self.ring.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl fmt::Debug for Bell {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Bell").field("ring", &self.ring).field("counter", &self.counter).finish_non_exhaustive()
+        f.debug_struct("Bell").field("state", &self.state).field("counter", &self.counter).finish_non_exhaustive()
     }
 }
 
@@ -100,14 +116,21 @@ impl WakeHandle {
     /// From now on, messages to the ring `fd` may ring, as completions with `user_data`. Whoever owns it calls
     /// [`WakeHandle::leave`] before it closes.
     pub(crate) fn enter(&self, fd: RawFd, user_data: u64) {
-        *self.0.lock() = Some(RingName { fd, user_data });
+        self.0.lock().ring = Some(RingName { fd, user_data });
     }
 
     /// No more messages. Those under way have arrived when this returns.
     pub(crate) fn leave(&self) {
         if self.0.birth.is_here() {
-            *self.0.lock() = None;
+            let mut state = self.0.lock();
+            (state.ring, state.gone) = (None, true);
         }
+    }
+
+    /// Whether somebody could not ring before there was a counter. To be asked once it is there: from then on everybody
+    /// can.
+    pub(crate) fn was_missed(&self) -> bool {
+        mem::take(&mut self.0.lock().missed)
     }
 }
 
@@ -115,7 +138,7 @@ impl WakeHandle {
 mod tests {
     use super::*;
     use crate::driver::{Batch, Choice, Config, Driver, DriverKind, Wait};
-    use std::{thread, time::Duration};
+    use std::thread;
 
     /// Red when the number of a ring outlives it: its next owner gets the messages then.
     #[test]

@@ -4,9 +4,15 @@
 //! the future, then the output. Everything outside this file holds a pointer to the header; the table in the header
 //! leads back to the type (*Typed*: a header only ever lies at the start of the cell whose table it names).
 
-use super::{super::remote::Remote, About, JoinError, WAKER, state::State};
+use super::{
+    super::remote::Remote,
+    About, JoinError, WAKER,
+    state::State,
+    store::{self, Store},
+};
 use crate::{driver::quietly, rt::handoff::Linked};
 use std::{
+    alloc::Layout,
     cell::UnsafeCell,
     mem::{self, ManuallyDrop},
     panic::{AssertUnwindSafe, catch_unwind},
@@ -68,11 +74,11 @@ struct Cell<F, T> {
 }
 
 /// Makes the cell of a new task.
-pub(super) fn allocate<F, T>(future: F, about: About, remote: Arc<Remote>) -> NonNull<Header>
+pub(super) fn allocate<F, T>(future: F, about: About, remote: Arc<Remote>, store: &Store) -> NonNull<Header>
 where
     F: Future<Output = Outcome<T>>,
 {
-    let cell = Box::new(Cell::<F, T> {
+    let cell = Cell::<F, T> {
         header: Header {
             state: State::new(),
             vtable: const {
@@ -91,8 +97,11 @@ where
             about,
         },
         stage: UnsafeCell::new(Stage { future: ManuallyDrop::new(future) }),
-    });
-    NonNull::from(Box::leak(cell)).cast()
+    };
+    let place = store.take(Layout::new::<Cell<F, T>>()).cast();
+    // SAFETY: Fresh: memory of this layout that nobody else has.
+    unsafe { place.write(cell) };
+    place.cast()
 }
 
 /// The stage of a cell: a future before DONE, an output from then on. All variants of the union start where it starts.
@@ -171,9 +180,12 @@ unsafe fn discard<F, T>(header: NonNull<Header>) {
 }
 
 unsafe fn free<F, T>(header: NonNull<Header>) {
-    let cell = header.cast::<Cell<F, T>>().as_ptr();
-    // SAFETY: Owner: the last reference is gone, so nobody else looks; Typed: this is the box that `allocate` made.
-    drop(unsafe { Box::from_raw(cell) });
+    let cell = header.cast::<Cell<F, T>>();
+    // SAFETY: Owner: the last reference is gone, so nobody else looks; Typed: this is the cell that `allocate` made. Its
+    // stage is empty.
+    unsafe { cell.drop_in_place() };
+    // SAFETY: Typed: `allocate` took the memory of a cell of this type. It is nobody's now.
+    unsafe { store::give_back(cell.cast(), Layout::new::<Cell<F, T>>()) };
 }
 
 /// Drops `value` where a panic has nobody to go to.

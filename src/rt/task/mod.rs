@@ -12,6 +12,7 @@ mod error;
 mod id;
 mod join;
 mod state;
+mod store;
 
 pub use abort::AbortHandle;
 pub use class::Class;
@@ -24,6 +25,7 @@ pub(crate) use cell::Header;
 pub(super) use cell::{Outcome, drop_quietly};
 pub(super) use id::Ids;
 pub(super) use state::Begin;
+pub(super) use store::{KEPT, Store};
 
 use super::{current, remote::Remote};
 use crate::driver::quietly;
@@ -38,12 +40,12 @@ use std::{
 pub(crate) struct RawTask(NonNull<Header>);
 
 /// Makes a task that counts as queued: whoever made it has to queue it.
-pub(super) fn new<F, T>(future: F, about: About, remote: Arc<Remote>) -> (RawTask, JoinHandle<T>)
+pub(super) fn new<F, T>(future: F, about: About, remote: Arc<Remote>, store: &Store) -> (RawTask, JoinHandle<T>)
 where
     F: Future<Output = Outcome<T>> + 'static,
     T: 'static,
 {
-    let task = RawTask(cell::allocate(future, about, remote));
+    let task = RawTask(cell::allocate(future, about, remote, store));
     (task, JoinHandle::new(task))
 }
 

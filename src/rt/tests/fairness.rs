@@ -31,6 +31,38 @@ async fn a_task_knows_its_number_and_its_name() {
     assert_eq!(blocking.await.unwrap(), None);
 }
 
+/// Red when only a poll makes a task the current one.
+#[test]
+fn a_future_that_is_dropped_knows_whose_it_was() {
+    struct Tell(Rc<Cell<Option<task::Id>>>);
+    impl Drop for Tell {
+        fn drop(&mut self) {
+            self.0.set(task::try_id());
+        }
+    }
+    let told: [Rc<Cell<Option<task::Id>>>; 3] = Default::default();
+    let holder = |n: usize, ends: bool| {
+        let tell = Tell(told[n].clone());
+        async move {
+            let _tell = tell;
+            if !ends {
+                std::future::pending::<()>().await;
+            }
+        }
+    };
+    let runtime = Builder::new().build().unwrap();
+    let ids = runtime.block_on(async {
+        let [done, aborted, left] = [spawn(holder(0, true)), spawn(holder(1, false)), spawn(holder(2, false))];
+        yield_now().await;
+        aborted.abort();
+        let ids = [done.id(), aborted.id(), left.id()];
+        assert!(done.await.is_ok() && aborted.await.unwrap_err().is_cancelled());
+        ids
+    });
+    drop(runtime);
+    assert_eq!(told.map(|told| told.get()), ids.map(Some));
+}
+
 /// The class of the task that is being polled.
 fn class() -> Class {
     current::with(|core| core.current().unwrap().about().class).unwrap()
