@@ -106,6 +106,11 @@ async fn settle() {
 }
 
 async fn all_operations_say_ebadf() {
+    // What the driver opens when it first waits must not get a number that is closed behind its back.
+    let (nobody, _peer) = UnixStream::pair().unwrap();
+    let nothing = op::poll(&Fd::new(nobody.into()), annulus::entry::Interest::Read);
+    annulus::time::timeout(std::time::Duration::from_millis(1), nothing).await.unwrap_err();
+    settle().await;
     let (socket, _peer) = UnixStream::pair().unwrap();
     let (socket, file) = (Fd::new(socket.into()), Fd::new(std::fs::File::open("Cargo.toml").unwrap().into()));
     close_behind_its_back(socket.as_raw_fd());

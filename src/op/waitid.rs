@@ -21,8 +21,14 @@ impl Sqe {
     /// What has happened is written to `info`, unless that is null.
     #[must_use]
     pub fn waitid(which: u32, id: i32, info: *mut libc::siginfo_t, options: u32) -> Sqe {
-        let (off, opcode) = (info as u64, sys::IORING_OP_WAITID as u8);
-        Sqe { opcode, fd: id, off, len: which, file_index: options, ..Sqe::default() }
+        Sqe {
+            opcode: sys::IORING_OP_WAITID as u8,
+            fd: id,
+            off: info as u64,
+            len: which,
+            file_index: options,
+            ..Sqe::default()
+        }
     }
 }
 

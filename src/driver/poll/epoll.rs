@@ -72,8 +72,8 @@ impl Selector {
         self.epoll.as_raw_fd()
     }
 
-    /// Makes a wait find an event of [`ALARM`] after `time`, once. What it was set to before is forgotten. `false`: there
-    /// is no descriptor left for a timer.
+    /// Makes a wait find an event of [`ALARM`] after `time`, once. What it was set to before is forgotten. `false`:
+    /// there is no descriptor left for a timer.
     pub(super) fn alarm(&mut self, time: Duration) -> bool {
         if !self.birth.is_here() {
             return true;

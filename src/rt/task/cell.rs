@@ -181,8 +181,8 @@ unsafe fn discard<F, T>(header: NonNull<Header>) {
 
 unsafe fn free<F, T>(header: NonNull<Header>) {
     let cell = header.cast::<Cell<F, T>>();
-    // SAFETY: Owner: the last reference is gone, so nobody else looks; Typed: this is the cell that `allocate` made. Its
-    // stage is empty.
+    // SAFETY: Owner: the last reference is gone, so nobody else looks; Typed: this is the cell that `allocate` made.
+    // Its stage is empty.
     unsafe { cell.drop_in_place() };
     // SAFETY: Typed: `allocate` took the memory of a cell of this type. It is nobody's now.
     unsafe { store::give_back(cell.cast(), Layout::new::<Cell<F, T>>()) };

@@ -1,8 +1,8 @@
 //! Where the memory of tasks comes from: what finished tasks left, or the allocator.
 //!
-//! A batch of short tasks is allocated and freed in one go, which is what general allocators are slowest at. So a runtime
-//! keeps some of the memory of its finished tasks, by size, for the next ones. Memory is kept by the runtime that runs
-//! on the thread where a task is freed, whose ever it was; where none runs, and where there is enough, it goes back.
+//! A batch of short tasks is allocated and freed in one go, which is what general allocators are slowest at. So a
+//! runtime keeps some of the memory of its finished tasks, by size, for the next ones. Memory is kept by the runtime
+//! that runs on the thread where a task is freed, whose ever it was; where none runs, or there is enough, it goes back.
 
 use super::super::current;
 use std::{
