@@ -60,6 +60,11 @@ pub mod task;
 #[cfg(test)]
 mod testing;
 pub mod time;
+#[cfg(feature = "tracing")]
+mod trace;
+#[cfg(not(feature = "tracing"))]
+#[path = "untraced.rs"]
+mod trace;
 
 #[cfg(feature = "macros")]
 pub use annulus_macros::{main, test};

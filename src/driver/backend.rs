@@ -375,6 +375,11 @@ impl Core {
         }
     }
 
+    /// What may be worth telling, as `Teller` takes it.
+    pub(super) fn met(&self) -> [u64; 3] {
+        [self.counters.overflows, self.counters.backlogged, self.counters.pauses]
+    }
+
     /// See [`Driver::turn`](super::Driver::turn).
     pub(super) fn turn(&mut self, wait: Wait, batch: &mut Batch, threads: &Threads) -> io::Result<()> {
         self.counters.turns += 1;

@@ -39,6 +39,7 @@ use crate::{
     buf::Group,
     entry::{Cqe, Multishot, Sqe, Twin},
     sys::unix::Kind as FdKind,
+    trace::{self, Teller},
 };
 use backend::Core;
 pub(crate) use batch::{Batch, quietly};
@@ -126,6 +127,7 @@ pub(crate) struct Driver {
     info: DriverInfo,
     wake: WakeHandle,
     threads: Threads,
+    teller: Teller,
 }
 
 // A plain pointer, because that needs no destructor: a runtime in a thread-local of the user's may end after those of
@@ -153,7 +155,8 @@ impl Driver {
         let wake = WakeHandle::new()?;
         let threads = Threads::new(config.max_blocking_threads);
         let (core, info) = Core::new(config, &wake)?;
-        Ok(Rc::new(Driver { core: RefCell::new(core), info, wake, threads }))
+        trace::driver(info.kind, info.reason());
+        Ok(Rc::new(Driver { core: RefCell::new(core), info, wake, threads, teller: Teller::new() }))
     }
 
     /// The thread's current driver. `None` outside of a runtime.
@@ -328,7 +331,12 @@ impl Driver {
     /// What the kernel says, short of interruptions and time-outs. Nothing that was pushed is lost by an error.
     pub(crate) fn turn(&self, wait: Wait, batch: &mut Batch) -> io::Result<()> {
         let wait = wait.at_most(self.threads.tend());
-        self.core.borrow_mut().turn(wait, batch, &self.threads)
+        let (turned, met) = {
+            let mut core = self.core.borrow_mut();
+            (core.turn(wait, batch, &self.threads), core.met())
+        };
+        self.teller.tell(met);
+        turned
     }
 
     /// How long there is nothing to do after a [turn](Driver::turn) that was allowed to sleep, unless the descriptor is

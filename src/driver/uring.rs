@@ -11,6 +11,7 @@ use crate::{
     entry::{Cqe, Interest, Sqe, SqeFlags},
     ring::{Enter, EnterFlags, Features, Ring, SetupFlags, send_message},
     sys::{self, io_uring_buf_reg, names::OPCODES, uring as calls},
+    trace,
 };
 use std::{
     collections::VecDeque,
@@ -54,6 +55,7 @@ impl Uring {
     pub(super) fn new(config: &Config, bell: &WakeHandle) -> io::Result<Uring> {
         let (ring, known) = open(config, &mut Vec::new())?;
         employ(&ring, config.max_blocking_threads);
+        trace::ring(ring.setup_flags(), ring.sq_entries(), ring.cq_entries());
         let cancels_are_silent = ring.features().contains(Features::CQE_SKIP);
         if !known.lacks(SEND_MSG_RING) && takes_messages(&ring) {
             bell.enter(ring.as_raw_fd(), MESSAGE.user_data());

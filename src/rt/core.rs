@@ -19,7 +19,10 @@ use super::{
     task::{self, About, Begin, Class, Id, Ids, JoinHandle, KEPT, Outcome, RawTask, Store},
     timer::Timers,
 };
-use crate::driver::{Batch, Driver, Histogram, Outlook, Wait, threads::Job};
+use crate::{
+    driver::{Batch, Driver, Histogram, Outlook, Wait, threads::Job},
+    trace,
+};
 use slab::Slab;
 use std::{
     cell::{Cell, OnceCell, RefCell},
@@ -503,17 +506,23 @@ impl Core {
         let left = deadline.saturating_sub(began.elapsed());
         let closures = inside + self.outside.as_ref().map_or(0, |outside| outside.wait(left));
         if leaked > 0 {
-            let _ = writeln!(std::io::stderr(), "annulus: {leaked} operations did not end within {deadline:?}; leaked");
+            tell(&format!("{leaked} operations did not end within {deadline:?}; leaked"));
         }
         if closures > 0 {
             let left = "closures of spawn_blocking did not end within";
-            let _ = writeln!(std::io::stderr(), "annulus: {closures} {left} {deadline:?}; they run on by themselves");
+            tell(&format!("{closures} {left} {deadline:?}; they run on by themselves"));
         }
         self.set_phase(Phase::Ended);
         if self.remote.pulse().is_watched() {
             observer::strike(&self.remote);
         }
     }
+}
+
+/// Tells what went wrong at the end.
+fn tell(text: &str) {
+    trace::error(text);
+    let _ = writeln!(io::stderr(), "annulus: {text}");
 }
 
 /// Marks a runtime as running, as long as it lives.

@@ -9,7 +9,7 @@ use super::{
     pulse::Pulse,
     task::{Header, JoinError, RawTask},
 };
-use crate::driver::WakeHandle;
+use crate::{driver::WakeHandle, trace};
 use std::{
     fmt,
     io::Write,
@@ -125,8 +125,10 @@ impl Remote {
         // Relaxed: a counter.
         self.unawaited.fetch_add(1, Ordering::Relaxed);
         let text = error.text().map(|text| format!(": {text}")).unwrap_or_default();
+        let text = format!("{task} panicked and nobody awaited it{text}");
+        trace::error(&text);
         // Not eprintln: it panics when the other end is closed, and this runs in `Drop`.
-        let _ = writeln!(std::io::stderr(), "annulus: {task} panicked and nobody awaited it{text}");
+        let _ = writeln!(std::io::stderr(), "annulus: {text}");
     }
 
     /// Wakes sent, wakes elided, unawaited panics.

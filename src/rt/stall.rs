@@ -14,7 +14,7 @@ use super::{
     remote::Remote,
     stack::{self, Stack, Thread},
 };
-use crate::driver::quietly;
+use crate::{driver::quietly, trace};
 use std::{
     fmt,
     io::{self, Write},
@@ -185,6 +185,7 @@ struct Report {
 fn report(reports: Receiver<Report>) {
     for Report { stall, stack, tell } in reports {
         let stall = Stall { backtrace: stack.map(|stack| stack.describe()), ..stall };
+        trace::warning(&stall);
         quietly(|| tell(&stall));
     }
 }

@@ -5,6 +5,8 @@ use crate::source::{Fault, Source, name, words};
 /// A room (a path below `src/`, without `.rs`) and its floor. The longest match counts.
 pub(crate) const FLOORS: &[(&str, u8)] = &[
     ("sys", 0),
+    ("trace", 0),
+    ("untraced", 0),
     ("entry", 1),
     ("buf", 1),
     ("io/traits", 1),

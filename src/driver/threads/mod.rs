@@ -28,9 +28,12 @@ mod state;
 #[cfg(test)]
 mod tests;
 
-use crate::driver::{
-    batch::quietly,
-    sync::{Condvar, Mutex, MutexGuard, thread},
+use crate::{
+    driver::{
+        batch::quietly,
+        sync::{Condvar, Mutex, MutexGuard, thread},
+    },
+    trace,
 };
 pub(crate) use job::Job;
 pub(crate) use replies::Replies;
@@ -268,12 +271,13 @@ fn tell(stall: Stall, limit: Duration) {
         Kind::Twin => ("calls for operations", "is there a FIFO without a peer, a lock that is held, a dead mount?"),
         Kind::Closure => ("closures of spawn_blocking", "do they wait for one another, or for ever?"),
     };
-    // Not eprintln: it panics when the other end is closed.
-    let _ = writeln!(
-        io::stderr(),
-        "annulus: {waiting} {what} wait for a thread of the pool, and the {running} that run have done so for \
-         {limit:?}: {why} Builder::max_blocking_threads allows more"
+    let text = format!(
+        "{waiting} {what} wait for a thread of the pool, and the {running} that run have done so for {limit:?}: {why} \
+         Builder::max_blocking_threads allows more"
     );
+    trace::warning(&text);
+    // Not eprintln: it panics when the other end is closed.
+    let _ = writeln!(io::stderr(), "annulus: {text}");
 }
 
 impl Shared {

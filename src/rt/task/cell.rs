@@ -10,7 +10,7 @@ use super::{
     state::State,
     store::{self, Store},
 };
-use crate::{driver::quietly, rt::handoff::Linked};
+use crate::{driver::quietly, rt::handoff::Linked, trace::Span};
 use std::{
     alloc::Layout,
     cell::UnsafeCell,
@@ -37,6 +37,7 @@ pub(crate) struct Header {
     /// The waker of whoever awaits the handle; see `JOINER` in `state` for whose it is.
     pub(super) joiner: UnsafeCell<Option<Waker>>,
     pub(super) about: About,
+    span: Span,
 }
 
 // SAFETY: Linked: the field is private and nothing here uses it.
@@ -94,6 +95,7 @@ where
             link: AtomicPtr::new(ptr::null_mut()),
             key: std::cell::Cell::new(usize::MAX),
             joiner: UnsafeCell::new(None),
+            span: Span::new(about.id.get(), about.name.as_ref().map(|name| &***name), about.class, about.spawned),
             about,
         },
         stage: UnsafeCell::new(Stage { future: ManuallyDrop::new(future) }),
@@ -124,7 +126,9 @@ where
         // SAFETY: Owner: before DONE the stage is the owner's thread's alone, and no poll is inside another.
         let future = unsafe { &mut *future };
         // SAFETY: Owner: the future was moved into its cell before anybody polled it and is dropped there.
-        unsafe { Pin::new_unchecked(future) }.poll(&mut Context::from_waker(&waker))
+        let future = unsafe { Pin::new_unchecked(future) };
+        // SAFETY: Typed: the header lives, as the runtime still holds its reference.
+        unsafe { header.as_ref() }.span.enter(|| future.poll(&mut Context::from_waker(&waker)))
     }));
     let output = match step {
         Ok(Poll::Pending) => return false,
@@ -145,8 +149,11 @@ unsafe fn cancel<F, T>(header: NonNull<Header>) {
 unsafe fn settle<F, T>(header: NonNull<Header>, mut output: Outcome<T>) {
     // SAFETY: Typed, by the caller, who has not settled this task before.
     let stage = unsafe { stage::<F, T>(header) };
+    // SAFETY: Typed, by the caller, whose reference keeps the header until the end of this.
+    let span = unsafe { &header.as_ref().span };
     // SAFETY: Owner: before DONE the stage holds the future, which is dropped on its own thread, once.
-    let dropped = catch_unwind(AssertUnwindSafe(|| unsafe { ptr::drop_in_place(stage.cast::<F>()) }));
+    let drop_future = || unsafe { ptr::drop_in_place(stage.cast::<F>()) };
+    let dropped = catch_unwind(AssertUnwindSafe(|| span.enter(drop_future)));
     if let Err(payload) = dropped {
         if !output.as_ref().is_err_and(JoinError::is_panic) {
             let lost = mem::replace(&mut output, Err(JoinError::panicked(payload)));

@@ -3,6 +3,9 @@
 mod driver;
 mod entry;
 mod rt;
+#[allow(dead_code, reason = "the models need a part of it")]
+#[path = "../../../src/untraced.rs"]
+mod trace;
 
 fn main() {
     let all = [&rt::task::models::ALL[..], &rt::answers::ALL, &driver::models::ALL];
