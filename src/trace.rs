@@ -11,7 +11,7 @@ use std::{
     mem,
     panic::{AssertUnwindSafe, Location, catch_unwind},
 };
-use tracing::{debug, error, info, trace_span, warn};
+use tracing::{debug, error, info, span::Entered, trace_span, warn};
 
 /// A task's span, in which it is polled and dropped. It has no parent, or a task that starts the next would keep it for
 /// ever; it follows from the span in which it was spawned.
@@ -26,9 +26,20 @@ impl Span {
         Span(span)
     }
 
-    /// Runs `code` inside of it.
+    /// Runs `code` inside of it, whatever the subscriber does.
     pub(crate) fn enter<R>(&self, code: impl FnOnce() -> R) -> R {
-        self.0.in_scope(code)
+        let mut inside = Inside(None);
+        aside(|| inside.0 = Some(self.0.enter()));
+        code()
+    }
+}
+
+/// A span that was entered, and is left even if the code inside panics: two panics at once would end the process.
+struct Inside<'a>(Option<Entered<'a>>);
+
+impl Drop for Inside<'_> {
+    fn drop(&mut self) {
+        aside(|| drop(self.0.take()));
     }
 }
 
