@@ -144,6 +144,11 @@ impl Builder {
     /// what the thread is doing: for that it sends it `SIGURG`, once for each stall. Calls that the standard library
     /// or this crate makes do not mind; others that block may end with `EINTR`, as from any signal. A handler for
     /// `SIGURG` that was there before goes on to get the signals of others.
+    ///
+    /// The thread walks its stack inside of the signal's handler, and the unwinder asks the dynamic loader where code
+    /// lies. Some loaders take a lock for that (glibc does without it since 2.35): there, a thread that is asked in
+    /// the middle of `dlopen(3)` or `dlclose(3)` may wait for itself for ever. Whoever loads code on a runtime's thread
+    /// there does better without the feature: reports then have the task and its place, and no signal is sent.
     pub fn stall_detector(mut self, limit: Duration) -> Builder {
         self.watch = Some(match self.watch {
             Some(watch) => Watch { limit, ..watch },
