@@ -40,7 +40,7 @@ use std::{
 /// }
 ///
 /// let runtime = annulus::Builder::new().blocking_pool(Threads).build()?;
-/// assert_eq!(runtime.block_on(annulus::spawn_blocking(|| 6 * 7))?, 42);
+/// assert_eq!(runtime.block_on(async { annulus::spawn_blocking(|| 6 * 7).await })?, 42);
 /// # std::io::Result::Ok(())
 /// ```
 pub trait BlockingPool: Send + Sync + 'static {
@@ -90,7 +90,7 @@ impl fmt::Debug for BlockingJob {
 /// let shards: Vec<_> = (0..2)
 ///     .map(|_| {
 ///         let builder = annulus::Builder::new().blocking_pool(pool.clone());
-///         std::thread::spawn(|| builder.build()?.block_on(annulus::spawn_blocking(|| 6 * 7)).map_err(Into::into))
+///         std::thread::spawn(|| builder.build()?.block_on(async { Ok(annulus::spawn_blocking(|| 6 * 7).await?) }))
 ///     })
 ///     .collect();
 /// for shard in shards {
