@@ -9,6 +9,7 @@ use annulus::{
 };
 use std::{
     cell::Cell,
+    collections::BTreeSet,
     future::pending,
     io::{self, Read, Write},
     rc::Rc,
@@ -414,6 +415,23 @@ fn shards_sit_where_they_are_told_to() {
         }
         let loose = shards(kind, 2).placement(Placement::Unpinned).start(async |shard: Shard| shard.cpu()).unwrap();
         assert_eq!(loose.cpus(), [None, None]);
+    });
+}
+
+/// Red when the runtimes of shards are unnamed, and when a name of the user's is not kept.
+#[test]
+fn shards_are_listed_by_name() {
+    both("shards_are_listed_by_name", |kind| {
+        let named = move |index| if index == 1 { runtime(kind).name("mine") } else { runtime(kind) };
+        let all = Shards::builder().count(3).name("listed").runtime(named);
+        let all = all.start(async |shard: Shard| shard.shutdown_requested().await).unwrap();
+        let listed = || {
+            let names = annulus::rt::runtimes().into_iter().filter_map(|there| there.name().map(String::from));
+            names.filter(|name| name.starts_with("listed") || name == "mine").collect::<BTreeSet<String>>()
+        };
+        assert_eq!(listed(), ["listed-0", "listed-2", "mine"].map(String::from).into());
+        all.shutdown(LONG).into_iter().for_each(|end| end.unwrap());
+        assert_eq!(listed(), BTreeSet::new());
     });
 }
 

@@ -127,6 +127,12 @@ impl Builder {
         self
     }
 
+    /// A name for a runtime that was given none.
+    pub(crate) fn or_name(mut self, name: String) -> Builder {
+        self.name.get_or_insert(name);
+        self
+    }
+
     /// Measures how long polls take, one in each `every`, for [`Metrics::poll_times`](crate::Metrics::poll_times). That
     /// costs two looks at the clock, some fifty nanoseconds, each time. With 0, as it is unless it is said here,
     /// nothing is measured.

@@ -79,7 +79,8 @@ impl ShardsBuilder {
         self
     }
 
-    /// What the threads are called: `shard-0`, `shard-1` and so on, unless it is said here.
+    /// What the threads are called, and the runtimes that have no [name](rt::Builder::name) from elsewhere: `shard-0`,
+    /// `shard-1` and so on, unless it is said here. [`rt::runtimes`] lists them by it.
     pub fn name(mut self, name: impl Into<String>) -> ShardsBuilder {
         self.name = name.into();
         self
@@ -128,7 +129,7 @@ impl ShardsBuilder {
         for plan in plans {
             let (begin, begun) = mpsc::channel();
             let (peers, main, tell, ends) = (peers.clone(), main.clone(), tell.clone(), ends.clone());
-            let thread = std::thread::Builder::new().name(format!("{}-{}", self.name, plan.index));
+            let thread = std::thread::Builder::new().name(plan.name.clone());
             match thread.spawn(move || thread::run(&plan, peers, main, &tell, &begun, &ends)) {
                 Ok(thread) => threads.push(thread),
                 Err(error) => made = Err(error),
@@ -188,7 +189,8 @@ impl ShardsBuilder {
         }
         let plan = |index: usize| {
             let cpu = order.get(index % order.len().max(1)).copied();
-            Plan { index, cpu, builder: (self.runtime)(index) }
+            let name = format!("{}-{index}", self.name);
+            Plan { index, cpu, builder: (self.runtime)(index).or_name(name.clone()), name }
         };
         Ok((0..count).map(plan).collect())
     }

@@ -24,6 +24,8 @@ use std::{
 pub(super) struct Plan {
     pub(super) index: usize,
     pub(super) cpu: Option<usize>,
+    /// Its thread's name.
+    pub(super) name: String,
     pub(super) builder: Builder,
 }
 
