@@ -6,6 +6,8 @@
 mod forbidden;
 #[path = "examples/shards.rs"]
 mod shards;
+#[path = "examples/top.rs"]
+mod top;
 
 use std::{
     fs,
