@@ -1,5 +1,6 @@
 //! Wakes from afar: by which path they come, what happens where a path is closed, and that none is lost or goes astray
 //! while runtimes come and go.
+#![cfg(not(annulus_kqueue))] // which has one path
 
 #[path = "outside/again.rs"]
 mod again;
@@ -85,7 +86,6 @@ fn ping_pong(runtime: &Runtime, rounds: u64, prepare: impl FnOnce() + Send + 'st
 }
 
 /// Red when a message is taken for a stray, and when the counter is watched again after a message.
-#[cfg(not(annulus_kqueue))] // there is no ring
 #[test]
 fn a_ring_is_woken_by_messages_where_the_kernel_has_them() {
     const NAME: &str = "a_ring_is_woken_by_messages_where_the_kernel_has_them";
@@ -111,7 +111,6 @@ fn a_ring_is_woken_by_messages_where_the_kernel_has_them() {
 }
 
 /// A thread that a filter keeps from sending messages wakes by the counter. Red when a message that fails is forgotten.
-#[cfg(not(annulus_kqueue))] // there is no ring
 #[test]
 fn who_may_not_send_messages_wakes_all_the_same() {
     const NAME: &str = "who_may_not_send_messages_wakes_all_the_same";
@@ -129,7 +128,6 @@ fn who_may_not_send_messages_wakes_all_the_same() {
 }
 
 /// `io_uring_register(2)` is answered with EPERM on this thread from now on.
-#[cfg(not(annulus_kqueue))]
 fn forbid_messages() {
     let step = |code: u32, k: u32, jf: u8| libc::sock_filter { code: code as u16, jt: 0, jf, k };
     let mut filter = [
