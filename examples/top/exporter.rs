@@ -16,8 +16,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// A runtime that has not moved for so long is called stuck.
-const PATIENCE: Duration = Duration::from_millis(100);
+/// A runtime that has not moved for so long is called stuck. Shorter, and a busy machine's are, too.
+const PATIENCE: Duration = Duration::from_millis(250);
 
 /// Who does not read is not waited for any longer.
 const WRITING: Duration = Duration::from_secs(1);
@@ -66,7 +66,7 @@ fn answer(mut stream: UnixStream) -> io::Result<()> {
     stream.write_all(lines().as_bytes())
 }
 
-/// What the runtimes of this program have to say now. Takes a tenth of a second for each that is stuck.
+/// What the runtimes of this program have to say now. Takes as long as the patience for each that is stuck.
 pub(crate) fn lines() -> String {
     runtimes().iter().map(line).collect()
 }
