@@ -256,7 +256,11 @@ fn tokio_and_annulus_run_side_by_side() {
                     return false;
                 }
                 if n % 10 == 0 {
-                    assert_eq!(doubled.await, Ok(n * 2));
+                    match doubled.await {
+                        Ok(doubled) => assert_eq!(doubled, n * 2),
+                        // The thread has no such driver, and is gone.
+                        Err(_) => return false,
+                    }
                 }
             }
             true
