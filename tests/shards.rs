@@ -408,7 +408,7 @@ fn shards_sit_where_they_are_told_to() {
         for (index, result) in all.join().into_iter().enumerate() {
             assert_eq!(result.unwrap(), (cpus[index], Some(format!("here-{index}"))));
         }
-        if cfg!(target_os = "linux") {
+        if cfg!(not(annulus_kqueue)) {
             let first = cpus[0].expect("pinned");
             assert_eq!(shards(kind, 2).cpus([first]).start(async |_: Shard| ()).unwrap().cpus(), [Some(first); 2]);
             pinned(kind, first);
@@ -463,7 +463,7 @@ fn what_cannot_start_says_why_and_leaves_nothing_running() {
     assert!(entries.contains("ask for 1 to 32768"), "{entries}");
     let second = refused(Shards::builder().count(2).runtime(|index| Builder::new().entries(8 - 8 * index as u32)));
     assert!(second.contains("ask for 1 to 32768"), "{second}");
-    if cfg!(target_os = "linux") {
+    if cfg!(not(annulus_kqueue)) {
         assert!(refused(Shards::builder().cpus([])).contains("one shard at least"));
         let cpu = refused(Shards::builder().cpus([9999]));
         assert!(cpu.contains("shard 0 cannot be pinned to CPU 9999"), "{cpu}");
@@ -504,6 +504,8 @@ fn census() -> (usize, usize) {
 #[test]
 fn a_thousand_starts_and_ends_leave_nothing() {
     both("a_thousand_starts_and_ends_leave_nothing", |kind| {
+        // What the first of all makes for the process is there before.
+        shards(kind, 2).name("leak").start(async |_: Shard| ()).unwrap().join().into_iter().for_each(Result::unwrap);
         let before = census();
         for round in 0..1000 {
             let all = shards(kind, 2).name("leak").start(async |mut shard: Shard<u32>| {
