@@ -218,7 +218,9 @@ mod tests {
         assert_eq!((all((*v6.ip(), 80)).await, all(&[V6, V4][..]).await), (vec![V6], vec![V6, V4]));
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         TcpStream::connect(listener.local_addr().unwrap().to_string()).await.unwrap();
-        assert_eq!((asked(), crate::metrics().pool.threads), (0, 0));
+        // A ring that cannot close has its closes done by the pool.
+        let threads = crate::metrics().pool.threads as u64;
+        assert_eq!((asked(), threads.saturating_sub(crate::metrics().driver.twins_pool)), (0, 0));
     }
 
     #[crate::test]
