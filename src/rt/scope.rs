@@ -449,7 +449,7 @@ mod tests {
         assert_eq!(polls.get(), 2 * MANY);
     }
 
-    /// Red when a child that wakes itself is polled on and on, and when the budget is not spent.
+    /// Red when a child that wakes itself is polled on and on.
     #[crate::test]
     async fn a_busy_scope_lets_others_through() {
         let done = Rc::new(Cell::new(false));
