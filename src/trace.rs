@@ -21,9 +21,12 @@ pub(crate) struct Span(tracing::Span);
 impl Span {
     pub(crate) fn new(id: u64, name: Option<&str>, class: impl Debug, spawned: &Location<'_>) -> Span {
         let (class, spawned) = (tracing::field::debug(class), tracing::field::display(spawned));
-        let span = trace_span!(target: "annulus::task", parent: None, "task", id, name, class, spawned);
-        span.follows_from(tracing::Span::current());
-        Span(span)
+        let mut made = Span(tracing::Span::none());
+        aside(|| {
+            made.0 = trace_span!(target: "annulus::task", parent: None, "task", id, name, class, spawned);
+            made.0.follows_from(tracing::Span::current());
+        });
+        made
     }
 
     /// Runs `code` inside of it, whatever the subscriber does.

@@ -133,6 +133,39 @@ fn what_the_loop_itself_wakes_or_spawns_is_seen() {
     });
 }
 
+/// Red when what is queued inside of `enter` rings nobody.
+#[test]
+fn what_is_done_inside_of_enter_is_seen() {
+    each("what_is_done_inside_of_enter_is_seen", |runtime| {
+        let rest = || while runtime.turn(Duration::ZERO).unwrap() == Next::Now {};
+        rest();
+        let task = runtime.enter(|| spawn(std::future::pending::<()>()));
+        assert!(readable(&runtime, None));
+        rest();
+        runtime.enter(|| task.abort());
+        assert!(readable(&runtime, None));
+        drive(&runtime, || task.is_finished());
+    });
+}
+
+/// Red when the bell of the poll driver is watched by a turn that sleeps, and by no other that is the last.
+#[test]
+fn a_look_from_afar_does_not_make_it_deaf() {
+    for _ in 0..10 {
+        each("a_look_from_afar_does_not_make_it_deaf", |runtime| {
+            let observer = runtime.observer();
+            let looker = thread::spawn(move || observer.look(Duration::from_secs(20)));
+            thread::sleep(Duration::from_millis(5));
+            let (tell, told) = futures_channel::oneshot::channel();
+            let task = runtime.spawn(async { told.await.unwrap() });
+            while runtime.turn(Duration::ZERO).unwrap() == Next::Now {}
+            thread::spawn(move || tell.send(7).unwrap());
+            drive(&runtime, || task.is_finished());
+            looker.join().unwrap();
+        });
+    }
+}
+
 #[test]
 fn a_turn_sleeps_as_long_as_it_may() {
     each("a_turn_sleeps_as_long_as_it_may", |runtime| {

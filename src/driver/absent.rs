@@ -61,7 +61,7 @@ impl Uring {
         match self.0 {}
     }
 
-    pub(super) fn rests(&mut self) -> bool {
+    pub(super) fn rests(&mut self, _counters: &mut Counters) -> Option<Wait> {
         match self.0 {}
     }
 

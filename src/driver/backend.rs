@@ -420,7 +420,7 @@ impl Core {
             return None;
         }
         let backend = match &mut self.backend {
-            Backend::Uring(uring) => uring.rests().then_some(Wait::Forever),
+            Backend::Uring(uring) => uring.rests(&mut self.counters),
             Backend::Poll(poll) => poll.rests(),
             Backend::Gone => Some(Wait::Forever),
         };

@@ -209,9 +209,12 @@ impl Uring {
         result
     }
 
-    /// Whether there is nothing to do until the ring's descriptor is readable.
-    pub(super) fn rests(&mut self) -> bool {
-        self.bell_is_watched && self.backlog.is_empty() && self.ring.ready() == 0 && !self.ring.needs_enter()
+    /// How long there is nothing to do, unless the ring's descriptor is readable. `None`: there is something now, if only
+    /// to have the bell watched.
+    pub(super) fn rests(&mut self, counters: &mut Counters) -> Option<Wait> {
+        let limit = self.watch_bell(counters);
+        let idle = self.backlog.is_empty() && self.ring.ready() == 0 && !self.ring.needs_enter();
+        idle.then(|| Wait::Forever.at_most(limit))
     }
 
     /// What is readable when there are completions.

@@ -18,8 +18,8 @@ pub(super) const BELL: u64 = u32::MAX as u64;
 
 /// The remote end of a driver's sleep: makes a blocked turn return, or else the next one.
 ///
-/// It owns a descriptor of its own together with the driver, and a ring's number is taken away from it before the ring
-/// closes. So ringing after the driver is gone is harmless: no number that it has can have become somebody else's.
+/// A descriptor that it has is its own, together with the driver, and a ring's number is taken away from it before the
+/// ring closes. So ringing after the driver is gone is harmless: no number that it has can have become somebody else's.
 #[derive(Clone, Debug)]
 pub(crate) struct WakeHandle(Arc<Bell>);
 

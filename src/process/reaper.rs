@@ -9,14 +9,14 @@ use std::{
     cell::Cell,
     future::poll_fn,
     mem,
-    process::Child,
+    process::{self, Child},
     rc::Rc,
     sync::{Mutex, MutexGuard, PoisonError},
     task::{Poll, Waker},
     thread,
 };
 
-static ORPHANS: Mutex<Orphans> = Mutex::new(Orphans { new: Vec::new(), is_reaped: false, waker: None });
+static ORPHANS: Mutex<Orphans> = Mutex::new(Orphans { new: Vec::new(), is_reaped: false, waker: None, process: 0 });
 
 struct Orphans {
     /// Those that the thread has not seen.
@@ -25,6 +25,8 @@ struct Orphans {
     is_reaped: bool,
     /// Wakes the thread.
     waker: Option<Waker>,
+    /// The process that all of that is of.
+    process: u32,
 }
 
 /// Nothing of others runs under the lock, so a poisoned one guards what is whole.
@@ -39,6 +41,11 @@ pub(super) fn adopt(mut child: Child) {
         return;
     }
     let mut orphans = orphans();
+    if orphans.process != process::id() {
+        // A forked child: what is there is its parent's.
+        mem::forget((mem::take(&mut orphans.new), orphans.waker.take()));
+        (orphans.is_reaped, orphans.process) = (false, process::id());
+    }
     orphans.new.push(child);
     if !orphans.is_reaped {
         // Without a thread they stay until the next one comes, and with it perhaps a thread.

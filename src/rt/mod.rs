@@ -115,13 +115,13 @@ impl Runtime {
         F: Future + 'static,
         F::Output: 'static,
     {
-        let handle = self.enter(|| spawn(future));
-        self.core.remote().rouse();
-        handle
+        self.enter(|| spawn(future))
     }
 
-    /// Calls `f` with this runtime as the thread's own, so that it can [`spawn`] and make what needs a runtime.
+    /// Calls `f` with this runtime as the thread's own, so that it can [`spawn`] and make what needs a runtime. Whoever
+    /// waits at the runtime's descriptor finds it readable afterwards.
     pub fn enter<R>(&self, f: impl FnOnce() -> R) -> R {
+        let _rouse = Rouse(&self.core);
         let _enter = current::enter(&self.core);
         f()
     }
@@ -185,6 +185,15 @@ impl Runtime {
     pub fn shut_down(self) -> Metrics {
         self.core.shut_down(self.deadline);
         self.core.metrics()
+    }
+}
+
+/// Tells a runtime that sleeps in somebody else's loop that there may be something to do.
+struct Rouse<'a>(&'a Core);
+
+impl Drop for Rouse<'_> {
+    fn drop(&mut self) {
+        self.0.remote().rouse();
     }
 }
 

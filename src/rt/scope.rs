@@ -176,6 +176,7 @@ impl<'scope> Scope<'scope> {
         let entry = children.vacant_entry();
         let key = entry.key() + 1;
         entry.insert(Some(Child { future: child, waker: self.0.ready.waker(key) }));
+        drop(children);
         self.0.ready.push(key);
         handle(key)
     }
@@ -213,7 +214,12 @@ impl Drop for Closing<'_> {
         let inner = &*self.0.0;
         inner.closed.set(true);
         let children = mem::take(&mut *inner.children.borrow_mut());
-        drop(children);
+        for (_, child) in children {
+            // Two panics at once would end the process.
+            if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(child))) {
+                inner.keep(JoinError::panicked(payload));
+            }
+        }
         if let Some(payload) = inner.panic.take() {
             inner.keep(JoinError::panicked(payload));
         }
@@ -399,6 +405,41 @@ mod tests {
         })
         .await;
         assert_eq!((output, count, list, text.as_str()), (6, 2, vec![10, 20, 30], "shared"));
+    }
+
+    /// Red when the children are dropped all at once: the process ends then.
+    #[test]
+    fn children_whose_ends_panic_end_one_after_the_other() {
+        struct Loud(Rc<Cell<u32>>);
+        impl Drop for Loud {
+            fn drop(&mut self) {
+                self.0.set(self.0.get() + 1);
+                panic!("on purpose");
+            }
+        }
+        let dropped = Rc::new(Cell::new(0));
+        let louds = [(); 3].map(|()| Loud(dropped.clone()));
+        let given_up = async move {
+            scope(async move |s| {
+                for loud in louds {
+                    s.spawn(async move {
+                        let _loud = loud;
+                        pending::<()>().await;
+                    });
+                }
+                pending::<()>().await;
+            })
+            .await;
+        };
+        let runtime = Runtime::new().unwrap();
+        runtime.block_on(async {
+            let given_up = crate::rt::spawn(given_up);
+            yield_now().await;
+            yield_now().await;
+            given_up.abort();
+            assert!(given_up.await.is_err());
+        });
+        assert_eq!((dropped.get(), runtime.shut_down().unawaited_panics), (3, 3));
     }
 
     /// Red when the children of children are not waited for, or not polled.

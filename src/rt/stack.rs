@@ -96,7 +96,11 @@ pub(super) fn prepare() {
         // SAFETY: Plain bytes: an action without flags, mask and handler.
         let (mut action, mut before): (libc::sigaction, libc::sigaction) = unsafe { mem::zeroed() };
         action.sa_sigaction = on_signal as Handler as libc::sighandler_t;
-        action.sa_flags = libc::SA_SIGINFO | libc::SA_RESTART;
+        // SAFETY: Kernel's word: the former action is only asked for.
+        unsafe { libc::sigaction(libc::SIGURG, ptr::null(), &raw mut before) };
+        // Who took the signal before may need it on a stack of its own, and with others kept away.
+        action.sa_mask = before.sa_mask;
+        action.sa_flags = libc::SA_SIGINFO | libc::SA_RESTART | (before.sa_flags & libc::SA_ONSTACK);
         // SAFETY: Kernel's word: both structures live through the call, and the handler does what a handler may.
         unsafe { libc::sigaction(libc::SIGURG, &raw const action, &raw mut before) };
         before
@@ -111,8 +115,10 @@ pub(super) struct Stack(Vec<usize>);
 pub(super) fn ask(thread: Thread, alive: impl FnOnce(&dyn Fn())) -> Option<Stack> {
     static ONE: Mutex<()> = Mutex::new(());
     let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
-    if STATE.load(Ordering::Relaxed) != NONE {
-        // A thread began to answer, and never came to the end of it.
+    // Acquire: pairs with the Release of the handler. An answer that came too late is nobody's.
+    let free = STATE.load(Ordering::Acquire);
+    if free != NONE && free != ANSWERED {
+        // A thread began to answer, and has not come to the end of it.
         return None;
     }
     THREAD.store(thread.0, Ordering::Relaxed);

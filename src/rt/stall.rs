@@ -18,6 +18,7 @@ use crate::{driver::quietly, trace};
 use std::{
     fmt,
     io::{self, Write},
+    mem, process,
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
         mpsc::{self, Receiver, Sender},
@@ -184,9 +185,12 @@ struct Report {
 /// Tells what the watchdog found, as long as there is one.
 fn report(reports: Receiver<Report>) {
     for Report { stall, stack, tell } in reports {
-        let stall = Stall { backtrace: stack.map(|stack| stack.describe()), ..stall };
-        trace::warning(&stall);
-        quietly(|| tell(&stall));
+        // The hook's own drop may be here, when its runtime has ended meanwhile.
+        quietly(move || {
+            let stall = Stall { backtrace: stack.map(|stack| stack.describe()), ..stall };
+            trace::warning(&stall);
+            tell(&stall);
+        });
     }
 }
 
@@ -194,9 +198,11 @@ fn report(reports: Receiver<Report>) {
 struct Kennel {
     new: Vec<Arc<Watched>>,
     is_out: bool,
+    /// The process that it is of: a forked child has no watchdog.
+    process: u32,
 }
 
-static KENNEL: Mutex<Kennel> = Mutex::new(Kennel { new: Vec::new(), is_out: false });
+static KENNEL: Mutex<Kennel> = Mutex::new(Kennel { new: Vec::new(), is_out: false, process: 0 });
 /// There is a new runtime.
 static WHISTLE: Condvar = Condvar::new();
 
@@ -213,6 +219,11 @@ pub(super) fn watch(remote: Arc<Remote>, name: Option<String>, watch: Watch) -> 
     stack::prepare();
     let watched = Arc::new(Watched { remote, name, watch, inside: Mutex::new(None) });
     let mut kennel = kennel();
+    if kennel.process != process::id() {
+        // What is there is the parent's, and its threads are not here to drop it.
+        mem::forget(mem::take(&mut kennel.new));
+        (kennel.is_out, kennel.process) = (false, process::id());
+    }
     if !kennel.is_out {
         let (reports, told) = mpsc::channel();
         thread::Builder::new().name("annulus-stalls".into()).spawn(|| report(told))?;
@@ -246,6 +257,10 @@ fn run(reports: Sender<Report>) {
         looked = Instant::now();
         // Nobody knows who ran while the watchdog did not.
         charges.iter_mut().for_each(|charge| charge.look(passed.min(2 * pace), &reports));
-        charges.retain(Charge::lives);
+        let (alive, gone) = charges.into_iter().partition(Charge::lives);
+        charges = alive;
+        // With the last one, the hook goes that the user gave.
+        let gone: Vec<Charge> = gone;
+        gone.into_iter().for_each(|charge| quietly(|| drop(charge)));
     }
 }

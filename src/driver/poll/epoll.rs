@@ -63,8 +63,8 @@ impl Selector {
     }
 
     /// How long there is nothing to do, unless the descriptor is readable.
-    pub(super) fn rests(&self) -> Option<Wait> {
-        Some(Wait::Forever)
+    pub(super) fn rests(&mut self) -> Option<Wait> {
+        Some(Wait::Forever.at_most(self.watch_bell()))
     }
 
     /// What is readable when there are events.
@@ -97,7 +97,7 @@ impl Selector {
         Ok(fd)
     }
 
-    /// Has the bell watched before the first sleep, and says how long to sleep at most. Whoever rings before that finds
+    /// Has the bell watched before the first sleep, here or at the descriptor, and says how long to sleep at most. Whoever rings before that finds
     /// or makes what will be watched.
     fn watch_bell(&mut self) -> Option<Duration> {
         if self.bell_is_watched {

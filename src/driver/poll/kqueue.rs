@@ -43,7 +43,7 @@ impl Selector {
     }
 
     /// How long there is nothing to do, unless the descriptor is readable. `None`: there is something now.
-    pub(super) fn rests(&self) -> Option<Wait> {
+    pub(super) fn rests(&mut self) -> Option<Wait> {
         let alarm = self.alarm.map(|at| Wait::For(at.saturating_duration_since(Instant::now())));
         self.early.is_empty().then(|| alarm.unwrap_or(Wait::Forever))
     }

@@ -133,7 +133,7 @@ impl Poll {
     }
 
     /// How long there is nothing to do, unless the selector's descriptor is readable. `None`: there is something now.
-    pub(super) fn rests(&self) -> Option<Wait> {
+    pub(super) fn rests(&mut self) -> Option<Wait> {
         if self.overdue.is_empty() { self.selector.rests() } else { None }
     }
 
