@@ -111,6 +111,20 @@ async fn a_sleeping_runtime_is_woken() {
 }
 
 /// Red when a ring wakes only whoever armed the wait.
+/// Red when a cancelled wait is taken for the runtime's end.
+#[annulus::test]
+async fn cancelling_all_operations_ends_no_listening() {
+    let _alone = alone();
+    let mut heard = signal(SignalKind::user_defined2()).unwrap();
+    assert!(!is_heard_now(&mut heard).await);
+    for _ in 0..3 {
+        annulus::op::cancel_all();
+        assert!(timeout(Duration::from_millis(5), heard.recv()).await.is_err());
+    }
+    send(SignalKind::user_defined2());
+    hears(&mut heard).await;
+}
+
 #[annulus::test]
 async fn all_listeners_of_a_runtime_hear_each_signal() {
     let _alone = alone();

@@ -574,6 +574,11 @@ impl Core {
         self.start(key, threads);
     }
 
+    /// Whether the teardown has begun.
+    pub(super) fn is_closed(&self) -> bool {
+        !self.open
+    }
+
     /// No new entries from now on.
     pub(super) fn close(&mut self) {
         self.open = false;

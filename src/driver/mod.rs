@@ -358,6 +358,11 @@ impl Driver {
         self.core.borrow_mut().close();
     }
 
+    /// Whether the teardown has begun.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.core.borrow().is_closed()
+    }
+
     /// Teardown, last: cancels everything, and waits until no final completion is owed, `limit` long at most. What is
     /// left then is leaked on purpose, since the kernel may still write to it; returns how many operations that is, and
     /// how many closures still run on the pool.

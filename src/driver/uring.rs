@@ -209,8 +209,8 @@ impl Uring {
         result
     }
 
-    /// How long there is nothing to do, unless the ring's descriptor is readable. `None`: there is something now, if only
-    /// to have the bell watched.
+    /// How long there is nothing to do, unless the ring's descriptor is readable. `None`: there is something now, if
+    /// only to have the bell watched.
     pub(super) fn rests(&mut self, counters: &mut Counters) -> Option<Wait> {
         let limit = self.watch_bell(counters);
         let idle = self.backlog.is_empty() && self.ring.ready() == 0 && !self.ring.needs_enter();

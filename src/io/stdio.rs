@@ -20,7 +20,8 @@ use std::{
 /// What the process reads.
 ///
 /// A read from a terminal waits until there is something before it asks for it: given up until then it has taken
-/// nothing, and neither a thread of the pool nor the runtime's end is kept waiting for a line that nobody types.
+/// nothing, and neither a thread of the pool nor the runtime's end is kept waiting for a line that nobody types (unless
+/// somebody else reads the same terminal, and takes the line in between).
 #[derive(Debug)]
 pub struct Stdin {
     fd: Fd,

@@ -18,8 +18,9 @@
 //! those end when they like. A child that `std` has started in [`spawn_blocking`](crate::spawn_blocking) can be taken
 //! over by [`Child::from_std`].
 //!
-//! Children inherit no descriptor but those that they are given, no blocked signals, and of the ignored ones only those
-//! that the program itself ignores. The ends of pipes that they get are blocking ones.
+//! Children inherit no descriptor but those that they are given, the signals that are blocked on the thread that starts
+//! them (annulus blocks none), and of the ignored ones only those that the program itself ignores. The ends of pipes
+//! that they get are blocking ones.
 //!
 //! # Waiting
 //! On Linux a child is waited for by a descriptor of its own (a pidfd), so no number can have become another process's;

@@ -4,7 +4,7 @@
 //! runtime of its own, and a task in it for each child.
 
 use super::watched::Watched;
-use crate::{driver::DriverKind, rt};
+use crate::{driver::DriverKind, rt, time};
 use std::{
     cell::Cell,
     future::poll_fn,
@@ -14,6 +14,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
     task::{Poll, Waker},
     thread,
+    time::Duration,
 };
 
 static ORPHANS: Mutex<Orphans> = Mutex::new(Orphans { new: Vec::new(), is_reaped: false, waker: None, process: 0 });
@@ -61,11 +62,42 @@ fn wake() {
     waker.into_iter().for_each(Waker::wake);
 }
 
+/// How often children are asked after that cannot be waited for.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Should the thread fail, the next orphan gets another one.
+struct Gone;
+
+impl Drop for Gone {
+    fn drop(&mut self) {
+        let mut orphans = orphans();
+        let waker = orphans.waker.take();
+        orphans.is_reaped &= !thread::panicking();
+        drop(orphans);
+        drop(waker);
+    }
+}
+
 /// The thread's life: until there are no orphans any more.
 fn reap() {
+    let _gone = Gone;
     match rt::Builder::new().driver(DriverKind::Poll).build() {
         Ok(runtime) => runtime.block_on(reap_all()),
-        Err(_) => reap_in_turn(),
+        Err(_) => reap_by_asking(),
+    }
+}
+
+/// Waits for one. Whatever keeps us from that (no descriptors are left), it is asked after instead.
+async fn reap_one(mut child: Watched) {
+    loop {
+        match child.wait().await {
+            Err(error) if error.raw_os_error() != Some(libc::ECHILD) => time::sleep(PAUSE).await,
+            // Somebody else may have reaped it, and that is over as well.
+            _ => return,
+        }
+        if !matches!(child.try_wait(), Ok(None)) {
+            return;
+        }
     }
 }
 
@@ -83,8 +115,7 @@ async fn reap_all() {
             alive.set(alive.get() + 1);
             let alive = alive.clone();
             rt::spawn(async move {
-                // An error means that somebody else has reaped it, and that this is over as well.
-                let _ = Watched::new(child).wait().await;
+                reap_one(Watched::new(child)).await;
                 alive.set(alive.get() - 1);
                 wake();
             });
@@ -94,19 +125,19 @@ async fn reap_all() {
     .await;
 }
 
-/// Where no runtime can be had (no descriptors are left): one after the other.
-fn reap_in_turn() {
+/// Where no runtime can be had (no descriptors are left): by asking, again and again.
+fn reap_by_asking() {
+    let mut alive = Vec::new();
     loop {
-        let new = {
-            let mut orphans = orphans();
-            orphans.is_reaped = !orphans.new.is_empty();
-            mem::take(&mut orphans.new)
-        };
-        if new.is_empty() {
+        let mut orphans = orphans();
+        alive.append(&mut orphans.new);
+        orphans.is_reaped = !alive.is_empty();
+        drop(orphans);
+        if alive.is_empty() {
             return;
         }
-        for mut child in new {
-            let _ = child.wait();
-        }
+        thread::sleep(PAUSE);
+        // An error means that it is no child any more.
+        alive.retain_mut(|child| matches!(child.try_wait(), Ok(None)));
     }
 }

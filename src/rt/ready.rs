@@ -190,8 +190,8 @@ mod tests {
         assert_eq!(count.0.load(SeqCst), 0);
     }
 
-    /// Wakes from other threads, while the parent goes to sleep and wakes: none is lost. Seldom red when `poll_next` does
-    /// not look again after it has let go of the lock: that window is small.
+    /// Wakes from other threads, while the parent goes to sleep and wakes: none is lost. Seldom red when `poll_next`
+    /// does not look again after it has let go of the lock: that window is small.
     #[test]
     fn no_wake_is_lost_between_threads() {
         struct Unpark(thread::Thread);

@@ -5,7 +5,10 @@
 //! bound, and nobody has to race for a place that became free. No code of others (wakers, messages' drops) runs under
 //! the lock.
 
-use crate::sync::mpsc::error::{SendError, TrySendError};
+use crate::{
+    driver::quietly,
+    sync::mpsc::error::{SendError, TrySendError},
+};
 use std::{
     collections::VecDeque,
     mem,
@@ -164,7 +167,7 @@ impl<M> Mailbox<M> {
         let senders: Vec<Waker> = inside.line.iter_mut().filter_map(|in_line| in_line.sender.take()).collect();
         drop(inside);
         drop(reader);
-        senders.into_iter().for_each(Waker::wake);
+        senders.into_iter().for_each(|waker| quietly(|| waker.wake()));
         drop(queued);
     }
 

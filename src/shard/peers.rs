@@ -164,7 +164,8 @@ impl<M> Peers<M> {
 
     /// Puts a message into the mailbox of shard `to`; waits for room if it is full. Who waits is served in turn, so the
     /// messages of one sender arrive in the order of their sends. To send to oneself is fine, but a shard that waits
-    /// for room in its own mailbox has to read it meanwhile.
+    /// for room in its own mailbox has to read it meanwhile; and so has each of two that wait for room in the other's,
+    /// or they wait for ever, also after they were asked to end.
     ///
     /// A sleeping shard is woken once, however many messages come before it runs.
     ///

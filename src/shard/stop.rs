@@ -1,5 +1,6 @@
 //! The request to end, seen by every shard.
 
+use crate::driver::quietly;
 use slab::Slab;
 use std::{
     fmt,
@@ -33,7 +34,7 @@ impl ShutdownToken {
     pub fn request(&self) {
         if self.0.requested.set(()).is_ok() {
             let waiting = std::mem::take(&mut *self.0.waiting());
-            waiting.into_iter().for_each(|(_, waker)| waker.wake());
+            waiting.into_iter().for_each(|(_, waker)| quietly(|| waker.wake()));
         }
     }
 

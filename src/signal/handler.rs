@@ -57,6 +57,9 @@ pub(super) fn listen(signal: i32) -> io::Result<(&'static Line, &'static Bell)> 
     let line = usize::try_from(signal).ok().and_then(|signal| LINES.get(signal)).ok_or_else(none)?;
     // What is guarded is whole at any time, so a poisoned lock is as good as another.
     let mut installed = line.installed.lock().unwrap_or_else(PoisonError::into_inner);
+    // First the bell: a signal that is taken from the process, and that nobody hears, would be lost.
+    let idle = line.bells().find(|bell| !bell.taken.load(Ordering::Relaxed));
+    let made = if idle.is_none() { Some(Bell::new(line.bells().next())?) } else { None };
     if !*installed {
         let explain = |error: io::Error| if error.raw_os_error() == Some(libc::EINVAL) { none() } else { error };
         // Kept before the handler can be called, which will want it.
@@ -65,15 +68,12 @@ pub(super) fn listen(signal: i32) -> io::Result<(&'static Line, &'static Bell)> 
         unsafe { unix::handle_signal(signal, handle) }.map_err(explain)?;
         *installed = true;
     }
-    let bell = match line.bells().find(|bell| !bell.taken.load(Ordering::Relaxed)) {
-        Some(bell) => bell,
-        None => {
-            let bell: &'static Bell = Box::leak(Box::new(Bell::new(line.bells().next())?));
-            // Pairs with the walk: whoever finds the bell finds it made.
-            line.bells.store(std::ptr::from_ref(bell).cast_mut(), Ordering::Release);
-            bell
-        }
-    };
+    let bell = idle.unwrap_or_else(|| {
+        let bell: &'static Bell = Box::leak(Box::new(made.expect("made, as there was none")));
+        // Pairs with the walk: whoever finds the bell finds it made.
+        line.bells.store(std::ptr::from_ref(bell).cast_mut(), Ordering::Release);
+        bell
+    });
     // Before the caller looks at the counter. The handler counts before it looks at this: so it rings the bell, or the
     // caller has seen the signal (SeqCst on both sides).
     bell.taken.store(true, Ordering::SeqCst);

@@ -2,7 +2,7 @@
 
 use super::handler::{self, Bell, Line};
 use crate::{
-    driver::{Driver, Fd},
+    driver::{Driver, Fd, quietly},
     entry::Interest,
     op::{self, Submit},
 };
@@ -79,6 +79,9 @@ impl Hub {
             }
             match self.poll_bell() {
                 Poll::Ready(Ok(())) => self.bell.hush(),
+                Poll::Ready(Err(_)) if self.driver.is_closed() => return Poll::Ready(None),
+                // `op::cancel_all` is not about this: it is waited for again.
+                Poll::Ready(Err(error)) if error.raw_os_error() == Some(libc::ECANCELED) => continue,
                 Poll::Ready(Err(_)) => return Poll::Ready(None),
                 Poll::Pending => break,
             }
@@ -127,7 +130,7 @@ impl Listeners {
 
     fn wake_all(&self) {
         let wakers: Vec<Waker> = self.lock().iter_mut().filter_map(|(_, waker)| mem::take(waker)).collect();
-        wakers.into_iter().for_each(Waker::wake);
+        wakers.into_iter().for_each(|waker| quietly(|| waker.wake()));
     }
 }
 

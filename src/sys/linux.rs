@@ -97,6 +97,9 @@ pub(crate) const WAIT_PEEK: u32 = (libc::WEXITED | libc::WNOWAIT) as u32;
 /// # Safety
 /// `info` is writable (Lent).
 pub(crate) unsafe fn wait_pidfd(pidfd: RawFd, info: *mut libc::siginfo_t, options: u32) -> i32 {
+    if info.is_null() {
+        return -libc::EFAULT;
+    }
     let options = options as i32 | libc::WNOHANG;
     // SAFETY: Lent, by this function's contract: there is room for what is told.
     let res = ret(unsafe { libc::waitid(WAIT_PIDFD, pidfd as libc::id_t, info, options) } as isize);

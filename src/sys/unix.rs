@@ -80,6 +80,12 @@ pub(crate) unsafe fn handle_signal(signal: i32, handler: Handler) -> io::Result<
     let mut action = unsafe { MaybeUninit::<libc::sigaction>::zeroed().assume_init() };
     action.sa_sigaction = handler as libc::sighandler_t;
     action.sa_flags = libc::SA_SIGINFO | libc::SA_RESTART;
+    // What the former action promises others stays: that children leave no zombies, and a stack of its own.
+    let former = signal_action(signal)?;
+    action.sa_flags |= former.sa_flags & (libc::SA_NOCLDWAIT | libc::SA_NOCLDSTOP | libc::SA_ONSTACK);
+    if signal == libc::SIGCHLD && former.sa_sigaction == libc::SIG_IGN {
+        action.sa_flags |= libc::SA_NOCLDWAIT;
+    }
     // SAFETY: Kernel's word: the action is read before the call returns. The handler is harmless by this contract.
     check(unsafe { libc::sigaction(signal, &action, std::ptr::null_mut()) }).map(drop)
 }

@@ -97,8 +97,8 @@ impl Selector {
         Ok(fd)
     }
 
-    /// Has the bell watched before the first sleep, here or at the descriptor, and says how long to sleep at most. Whoever rings before that finds
-    /// or makes what will be watched.
+    /// Has the bell watched before the first sleep, here or at the descriptor, and says how long to sleep at most.
+    /// Whoever rings before that finds or makes what will be watched.
     fn watch_bell(&mut self) -> Option<Duration> {
         if self.bell_is_watched {
             return None;
