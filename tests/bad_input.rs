@@ -110,6 +110,7 @@ async fn all_operations_say_ebadf() {
     let (nobody, _peer) = UnixStream::pair().unwrap();
     let nothing = op::poll(&Fd::new(nobody.into()), annulus::entry::Interest::Read);
     annulus::time::timeout(std::time::Duration::from_millis(1), nothing).await.unwrap_err();
+    annulus::time::sleep(std::time::Duration::from_millis(100)).await;
     settle().await;
     let (socket, _peer) = UnixStream::pair().unwrap();
     let (socket, file) = (Fd::new(socket.into()), Fd::new(std::fs::File::open("Cargo.toml").unwrap().into()));

@@ -75,6 +75,8 @@ async fn warm_up() {
     let (socket, _peer) = std::os::unix::net::UnixStream::pair().unwrap();
     let nothing = op::poll(&Fd::new(socket.into()), annulus::entry::Interest::Read);
     timeout(Duration::from_millis(5), nothing).await.unwrap_err();
+    // So long that it does sleep, however slow the machine is.
+    sleep(Duration::from_millis(100)).await;
     settle().await;
 }
 

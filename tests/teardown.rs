@@ -204,7 +204,7 @@ fn closes_that_teardown_cancels_are_made() {
     let _alone = alone();
     let a = impatient(1);
     // What the driver opens at its first sleep must not get a number that was just closed.
-    a.block_on(annulus::time::sleep(Duration::from_millis(1)));
+    a.block_on(annulus::time::sleep(Duration::from_millis(100)));
     let (mut keyboard, fd) = terminal();
     // Files: a socket's close has no need of the pool.
     let files: Vec<Fd> = (0..50).map(|_| Fd::new(File::open("Cargo.toml").unwrap().into())).collect();

@@ -62,6 +62,8 @@ mod tests {
     #[test]
     fn what_is_no_ring_gets_no_message() {
         let error = send_message(File::open("Cargo.toml").unwrap().as_fd(), 1).unwrap_err();
-        assert!(matches!(error.raw_os_error(), Some(libc::EBADFD | libc::EBADF | libc::EINVAL)), "{error}");
+        // The last two where there are no rings at all.
+        let no = [libc::EBADFD, libc::EBADF, libc::EINVAL, libc::ENOSYS, libc::EPERM];
+        assert!(error.raw_os_error().is_some_and(|errno| no.contains(&errno)), "{error}");
     }
 }
