@@ -308,25 +308,8 @@ impl<T> fmt::Debug for Receiver<T> {
 
 /// What can go wrong.
 pub mod error {
+    pub use crate::sync::mpsc::error::SendError;
     use std::fmt;
-
-    /// There is no receiver; here is the value.
-    #[derive(Clone, Copy, PartialEq, Eq)]
-    pub struct SendError<T>(pub T);
-
-    impl<T> fmt::Debug for SendError<T> {
-        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.debug_struct("SendError").finish_non_exhaustive()
-        }
-    }
-
-    impl<T> fmt::Display for SendError<T> {
-        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("the channel has no receiver")
-        }
-    }
-
-    impl<T> std::error::Error for SendError<T> {}
 
     /// Why no value was received.
     #[derive(Clone, Debug, PartialEq, Eq)]

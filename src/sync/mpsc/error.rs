@@ -2,7 +2,7 @@
 
 use std::{error::Error, fmt};
 
-/// The receiver was dropped or closed; here is the value.
+/// Nobody will receive any more: the receivers were dropped or closed. Here is the value.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct SendError<T>(pub T);
 
