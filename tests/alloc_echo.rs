@@ -2,14 +2,16 @@
 //! stated few. Prints what a round trip costs in turns, enters and entries.
 #![cfg(not(annulus_kqueue = "emulated"))] // the emulation of kqueue allocates where a kernel would not
 
+#[path = "outside/counting.rs"]
+mod counting;
+
 use annulus::{
     Metrics,
     io::{AsyncReadRent, AsyncWriteRentExt},
     net::{TcpListener, TcpStream},
 };
+use counting::ALLOCATIONS;
 use std::{
-    alloc::{GlobalAlloc, Layout, System},
-    cell::Cell,
     future::poll_fn,
     sync::{
         Arc, Mutex,
@@ -19,37 +21,6 @@ use std::{
     thread,
     time::Duration,
 };
-
-struct Counting;
-// Each thread counts its own: the harness allocates when it likes.
-thread_local!(static ALLOCATIONS: Cell<usize> = const { Cell::new(0) });
-
-fn count() {
-    let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + 1));
-}
-
-// SAFETY: counts, and leaves the work to the system's allocator.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count();
-        // SAFETY: by the caller's contract.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn realloc(&self, ptr: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count();
-        // SAFETY: by the caller's contract.
-        unsafe { System.realloc(ptr, layout, size) }
-    }
-
-    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
-        // SAFETY: by the caller's contract.
-        unsafe { System.dealloc(ptr, layout) }
-    }
-}
-
-#[global_allocator]
-static COUNTING: Counting = Counting;
 
 const ROUNDS: usize = 10_000;
 

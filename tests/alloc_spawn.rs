@@ -1,36 +1,10 @@
 //! What spawning costs in allocations: one, for the task, of so many bytes.
 
-use std::{
-    alloc::{GlobalAlloc, Layout, System},
-    cell::Cell,
-    hint::black_box,
-};
+#[path = "outside/counting.rs"]
+mod counting;
 
-struct Counting;
-
-thread_local! {
-    static COUNT: Cell<usize> = const { Cell::new(0) };
-    static BYTES: Cell<usize> = const { Cell::new(0) };
-}
-
-// SAFETY: every call is passed on to the system's allocator; the counts are plain thread-local numbers.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        COUNT.set(COUNT.get() + 1);
-        BYTES.set(BYTES.get().wrapping_add(layout.size()));
-        // SAFETY: the caller's promise is passed on.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
-        BYTES.set(BYTES.get().wrapping_sub(layout.size()));
-        // SAFETY: the pointer came from `alloc` above, with this layout.
-        unsafe { System.dealloc(ptr, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
+use counting::{ALLOCATIONS, BYTES};
+use std::hint::black_box;
 
 /// How many bytes more are in use after `f` than before; what `f` gives lives on.
 fn bytes<T>(f: impl FnOnce() -> T) -> (usize, T) {
@@ -40,9 +14,9 @@ fn bytes<T>(f: impl FnOnce() -> T) -> (usize, T) {
 }
 
 fn count(f: impl FnOnce()) -> usize {
-    let before = COUNT.get();
+    let before = ALLOCATIONS.get();
     f();
-    COUNT.get() - before
+    ALLOCATIONS.get() - before
 }
 
 #[test]

@@ -1,41 +1,18 @@
 //! What the primitives cost in allocations: a channel for one value is one, and nothing else is any once it has grown.
 
+#[path = "outside/counting.rs"]
+mod counting;
+
 use annulus::sync::{Mutex, Notify, RwLock, Semaphore, mpsc, oneshot, watch};
-use std::{
-    alloc::{GlobalAlloc, Layout, System},
-    cell::Cell,
-    rc::Rc,
-};
-
-struct Counting;
-
-thread_local! {
-    static COUNT: Cell<usize> = const { Cell::new(0) };
-}
-
-// SAFETY: every call is passed on to the system's allocator; the count is a plain thread-local number.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        COUNT.set(COUNT.get() + 1);
-        // SAFETY: the caller's promise is passed on.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
-        // SAFETY: the pointer came from `alloc` above, with this layout.
-        unsafe { System.dealloc(ptr, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
+use counting::ALLOCATIONS;
+use std::{cell::Cell, rc::Rc};
 
 /// The allocations of the second of two rounds: the first is for what grows once.
 async fn steady(mut round: impl AsyncFnMut()) -> usize {
     round().await;
-    let before = COUNT.get();
+    let before = ALLOCATIONS.get();
     round().await;
-    COUNT.get() - before
+    ALLOCATIONS.get() - before
 }
 
 /// Red when a channel has a second part, or when waiting costs one.
@@ -84,7 +61,7 @@ async fn a_message_is_no_allocation() {
 
 #[annulus::test]
 async fn what_nobody_else_wants_is_no_allocation_from_the_first_time_on() {
-    let before = COUNT.get();
+    let before = ALLOCATIONS.get();
     let (mutex, lock, semaphore, notify) = (Mutex::new(1), RwLock::new(1), Semaphore::new(3), Notify::new());
     for _ in 0..100 {
         *mutex.lock().await += 1;
@@ -94,7 +71,7 @@ async fn what_nobody_else_wants_is_no_allocation_from_the_first_time_on() {
         notify.notify_one();
         notify.notified().await;
     }
-    assert_eq!(COUNT.get() - before, 0);
+    assert_eq!(ALLOCATIONS.get() - before, 0);
 }
 
 /// Red when a place in a line is not used again.

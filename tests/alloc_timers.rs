@@ -1,34 +1,15 @@
 //! What timers cost in allocations: none, once the wheel has grown to those that are pending at the same time.
 
+#[path = "outside/counting.rs"]
+mod counting;
+
 use annulus::time::{Duration, Instant, Sleep, sleep};
+use counting::ALLOCATIONS;
 use std::{
-    alloc::{GlobalAlloc, Layout, System},
-    cell::Cell,
     future::Future,
     pin::Pin,
     task::{Context, Waker},
 };
-
-struct Counting;
-
-thread_local!(static COUNT: Cell<usize> = const { Cell::new(0) });
-
-// SAFETY: every call is passed on to the system's allocator; the count is a plain thread-local number.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        COUNT.set(COUNT.get() + 1);
-        // SAFETY: the caller's promise is passed on.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
-        // SAFETY: the pointer came from `alloc` above, with this layout.
-        unsafe { System.dealloc(ptr, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 fn start(mut sleep: Sleep) -> Sleep {
     let pending = Pin::new(&mut sleep).poll(&mut Context::from_waker(Waker::noop())).is_pending();
@@ -44,20 +25,20 @@ async fn a_million_cancelled_sleeps_allocate_nothing() {
     let time = |n: u64| Duration::from_nanos(1 + (n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 28));
     let mut pending: [Option<Sleep>; 64] = std::array::from_fn(|n| Some(start(sleep(time(n as u64)))));
     drop(start(sleep(Duration::from_secs(3600))));
-    let before = COUNT.get();
+    let before = ALLOCATIONS.get();
     for n in 0..MANY {
         pending[n as usize % 64] = None;
         pending[n as usize % 64] = Some(start(sleep(time(n))));
     }
-    assert_eq!(COUNT.get() - before, 0);
+    assert_eq!(ALLOCATIONS.get() - before, 0);
 }
 
 #[annulus::test]
 async fn a_storm_of_resets_allocates_nothing() {
     let mut moved = start(sleep(Duration::from_secs(3600)));
-    let (now, before) = (Instant::now(), COUNT.get());
+    let (now, before) = (Instant::now(), ALLOCATIONS.get());
     for n in 0..100_000_u64 {
         Pin::new(&mut moved).reset(now + Duration::from_micros(n * 7919 % 3_600_000_000));
     }
-    assert_eq!(COUNT.get() - before, 0);
+    assert_eq!(ALLOCATIONS.get() - before, 0);
 }

@@ -1,36 +1,17 @@
 //! What can only be counted while nothing else runs in the process: allocations, descriptors, maps.
 #![cfg(not(annulus_kqueue))] // there is no ring
 
+#[path = "outside/counting.rs"]
+mod counting;
+
 use annulus::ring::{Ring, Sqe};
+use counting::ALLOCATIONS;
 use std::{
-    alloc::{GlobalAlloc, Layout, System},
-    cell::Cell,
     fs,
     io::{self, Write},
     thread,
     time::Duration,
 };
-
-struct Counting;
-// Each thread counts its own: the harness allocates when it likes.
-thread_local!(static ALLOCATIONS: Cell<usize> = const { Cell::new(0) });
-
-// SAFETY: counts, and leaves the work to the system's allocator.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
-        // SAFETY: by the caller's contract.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
-        // SAFETY: by the caller's contract.
-        unsafe { System.dealloc(ptr, layout) }
-    }
-}
-
-#[global_allocator]
-static COUNTING: Counting = Counting;
 
 /// A ring; closed ones are credited late.
 fn ring() -> io::Result<Ring> {
