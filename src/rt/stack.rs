@@ -8,9 +8,10 @@
 //! A thread that blocks the signal, or comes to it too late, answers nobody: a question that is withdrawn is not there
 //! any more when the handler looks.
 
+use crate::sys::unix;
 use std::{
     fmt::Write,
-    mem, ptr,
+    io, ptr,
     sync::{
         Mutex, OnceLock, PoisonError,
         atomic::{AtomicU8, AtomicUsize, Ordering},
@@ -49,18 +50,23 @@ impl Thread {
     }
 }
 
-type Handler = extern "C" fn(i32, *mut libc::siginfo_t, *mut libc::c_void);
-
 /// Whom the signal went to before: it may be somebody's.
 static BEFORE: OnceLock<libc::sigaction> = OnceLock::new();
 
 extern "C" fn on_signal(signal: i32, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
+    unix::keep_errno(|| if is_meant() { write_down() } else { pass_on(signal, info, context) });
+}
+
+/// Whether this thread was asked, and nobody has answered for it. Then it has to.
+fn is_meant() -> bool {
     // Relaxed: only compared; the exchange is what takes the question.
-    let meant = THREAD.load(Ordering::Relaxed) == Thread::here().0;
-    // Acquire: pairs with the Release of `ask`, so that the frames are ours.
-    if !meant || STATE.compare_exchange(ASKED, WRITING, Ordering::Acquire, Ordering::Relaxed).is_err() {
-        return pass_on(signal, info, context);
-    }
+    THREAD.load(Ordering::Relaxed) == Thread::here().0
+        // Acquire: pairs with the Release of `ask`, so that the frames are ours.
+        && STATE.compare_exchange(ASKED, WRITING, Ordering::Acquire, Ordering::Relaxed).is_ok()
+}
+
+/// Writes down where this thread is.
+fn write_down() {
     let mut length = 0;
     // SAFETY: Asked once: the crate's lock, which is not taken here, keeps symbols from being looked up at the same
     // time; none are looked up in this closure, and the walk itself has no state to share.
@@ -79,32 +85,29 @@ extern "C" fn on_signal(signal: i32, info: *mut libc::siginfo_t, context: *mut l
 
 /// The signal was not ours.
 fn pass_on(signal: i32, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
-    let Some(before) = BEFORE.get() else { return };
-    if [libc::SIG_DFL, libc::SIG_IGN].contains(&before.sa_sigaction) {
-        return;
+    if let Some(before) = BEFORE.get() {
+        // SAFETY: Kernel's word: what it said of this signal, and the arguments that it has just made.
+        unsafe { unix::pass_on(before, signal, info, context) };
     }
-    // SAFETY: Kernel's word: what was registered as a handler is a function; one without SA_SIGINFO ignores the further
-    // arguments, which the C calling convention allows.
-    let handler = unsafe { mem::transmute::<libc::sighandler_t, Handler>(before.sa_sigaction) };
-    handler(signal, info, context);
 }
 
 /// Makes ready for questions: takes the signal, and uses the unwinder once, because its first use may allocate.
-pub(super) fn prepare() {
-    backtrace::trace(|_| true);
-    BEFORE.get_or_init(|| {
-        // SAFETY: Plain bytes: an action without flags, mask and handler.
-        let (mut action, mut before): (libc::sigaction, libc::sigaction) = unsafe { mem::zeroed() };
-        action.sa_sigaction = on_signal as Handler as libc::sighandler_t;
-        // SAFETY: Kernel's word: the former action is only asked for.
-        unsafe { libc::sigaction(libc::SIGURG, ptr::null(), &raw mut before) };
-        // Who took the signal before may need it on a stack of its own, and with others kept away.
-        action.sa_mask = before.sa_mask;
-        action.sa_flags = libc::SA_SIGINFO | libc::SA_RESTART | (before.sa_flags & libc::SA_ONSTACK);
-        // SAFETY: Kernel's word: both structures live through the call, and the handler does what a handler may.
-        unsafe { libc::sigaction(libc::SIGURG, &raw const action, &raw mut before) };
-        before
-    });
+///
+/// # Errors
+/// Those of `sigaction(2)`.
+pub(super) fn prepare() -> io::Result<()> {
+    static TAKEN: Mutex<bool> = Mutex::new(false);
+    let mut taken = TAKEN.lock().unwrap_or_else(PoisonError::into_inner);
+    if !*taken {
+        backtrace::trace(|_| true);
+        // Kept before the handler can be called, which will want it.
+        let _ = BEFORE.set(unix::signal_action(libc::SIGURG)?);
+        // SAFETY: Asked once: the handler answers a question, into memory that is there for ever, or calls the one that
+        // was there before.
+        unsafe { unix::handle_signal(libc::SIGURG, on_signal)? };
+        *taken = true;
+    }
+    Ok(())
 }
 
 /// A stack: addresses of code, innermost first.

@@ -1,5 +1,7 @@
 //! Where another thread is, without the feature `backtrace`: nobody knows.
 
+use std::io;
+
 /// A thread that cannot be asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Thread(());
@@ -10,7 +12,9 @@ impl Thread {
     }
 }
 
-pub(super) fn prepare() {}
+pub(super) fn prepare() -> io::Result<()> {
+    Ok(())
+}
 
 /// A stack that nobody has.
 #[derive(Debug)]

@@ -216,7 +216,7 @@ fn kennel() -> MutexGuard<'static, Kennel> {
 /// # Errors
 /// If there can be no thread for it.
 pub(super) fn watch(remote: Arc<Remote>, name: Option<String>, watch: Watch) -> io::Result<Arc<Watched>> {
-    stack::prepare();
+    stack::prepare()?;
     let watched = Arc::new(Watched { remote, name, watch, inside: Mutex::new(None) });
     let mut kennel = kennel();
     if kennel.process != process::id() {
