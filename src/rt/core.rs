@@ -242,10 +242,7 @@ impl Core {
         let pulse = self.remote.pulse();
         match task.begin() {
             Begin::Spent => return task.release(),
-            Begin::Abort => {
-                pulse.turn_to(task.about());
-                self.cancel(task);
-            }
+            Begin::Abort => self.cancel(task),
             Begin::Poll => {
                 pulse.poll(task.about());
                 if task.about().class == Class::Background {
@@ -314,6 +311,7 @@ impl Core {
 
     /// Drops a task's future, which may ask whose it is.
     fn cancel(&self, task: RawTask) {
+        self.remote.pulse().turn_to(task.about());
         self.current.set(Some(task));
         task.cancel();
         self.current.set(None);
