@@ -154,14 +154,20 @@ fn a_look_from_afar_does_not_make_it_deaf() {
     for _ in 0..10 {
         each("a_look_from_afar_does_not_make_it_deaf", |runtime| {
             let observer = runtime.observer();
-            let looker = thread::spawn(move || observer.look(Duration::from_secs(20)));
-            thread::sleep(Duration::from_millis(5));
+            // It asks while a task is polled, so that the turn answers instead of sleeping.
+            let looks = runtime.spawn(async move {
+                let looker = thread::spawn(move || drop(observer.look(Duration::from_secs(20))));
+                thread::sleep(Duration::from_millis(20));
+                looker
+            });
             let (tell, told) = futures_channel::oneshot::channel();
             let task = runtime.spawn(async { told.await.unwrap() });
             while runtime.turn(Duration::ZERO).unwrap() == Next::Now {}
             thread::spawn(move || tell.send(7).unwrap());
+            // Without another turn, which would make up for it.
+            assert!(readable(&runtime, None), "nobody hears the wake");
             drive(&runtime, || task.is_finished());
-            looker.join().unwrap();
+            runtime.block_on(looks).unwrap().join().unwrap();
         });
     }
 }

@@ -4,6 +4,8 @@
 
 #[path = "outside/again.rs"]
 mod again;
+#[path = "outside/limits.rs"]
+mod limits;
 
 use again::{again, passes, role};
 use annulus::{
@@ -282,6 +284,57 @@ fn no_zombie_is_left_by_a_runtime() {
         let reapers = threads().map(|all| all.filter(|name| name.starts_with("annulus-reaper")).count());
         assert!(reapers.is_err() || reapers.is_ok_and(|n| n <= 2), "one thread reaps all");
     }
+}
+
+/// Red when an error of the wait counts as the child's end, and when one orphan is waited for after the other: then the
+/// one that stays keeps those that end.
+#[test]
+fn orphans_outlast_a_lack_of_descriptors() {
+    const NAME: &str = "orphans_outlast_a_lack_of_descriptors";
+    if role().is_none() {
+        passes(&mut again(NAME, "alone"));
+        return;
+    }
+    annulus::run(async {
+        // Whoever stays when this fails must not hold what the test's output is read from.
+        let lasting = || {
+            let mut command = lasting();
+            command.stdout(Stdio::null()).stderr(Stdio::null());
+            command
+        };
+        let [stays, before] = [lasting(), sh("sleep 0.3")].map(|mut command| command.spawn().unwrap());
+        let meanwhile: Vec<Child> = (0..3).map(|_| sh("sleep 0.3").spawn().unwrap()).collect();
+        let after = sh("sleep 0.6").spawn().unwrap();
+        let pid = |child: &Child| child.id().unwrap();
+        let short: Vec<u32> = meanwhile.iter().chain([&before, &after]).map(pid).collect();
+        let long = pid(&stays);
+        // With a runtime of its own, which then lacks descriptors for the others.
+        drop(before);
+        thread::sleep(Duration::from_millis(50));
+        let limit = limits::set_soft(libc::RLIMIT_NOFILE, 3);
+        drop((stays, meanwhile));
+        thread::sleep(Duration::from_millis(500));
+        limits::set_soft(libc::RLIMIT_NOFILE, limit);
+        drop(after);
+        all_are_gone(&short);
+        assert!(exists(long));
+        // SAFETY: Plain call: the child is ours, and whoever reaps it does so after its end.
+        assert_eq!(unsafe { libc::kill(long as i32, libc::SIGTERM) }, 0);
+        all_are_gone(&[long]);
+        // And with a thread that could make no runtime.
+        let limit = limits::set_soft(libc::RLIMIT_NOFILE, 64);
+        let [stays, ends] = [lasting(), sh("sleep 0.1")].map(|mut command| command.spawn().unwrap());
+        let pids = [&stays, &ends].map(pid);
+        limits::set_soft(libc::RLIMIT_NOFILE, 3);
+        drop(stays);
+        thread::sleep(Duration::from_millis(100));
+        drop(ends);
+        all_are_gone(&pids[1..]);
+        limits::set_soft(libc::RLIMIT_NOFILE, limit);
+        // SAFETY: Plain call: likewise.
+        assert_eq!(unsafe { libc::kill(pids[0] as i32, libc::SIGTERM) }, 0);
+        all_are_gone(&pids[..1]);
+    });
 }
 
 /// On the ring the kernel waits, and without its opcode the twin does, at the child's descriptor.

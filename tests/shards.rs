@@ -380,6 +380,32 @@ async fn hand_on(shard: &Shard<(u32, Detached)>, hop: u32, stream: TcpStream) {
     shard.send(next, (hop, stream.detach().expect("nothing is in flight"))).await.unwrap();
 }
 
+/// Red when somebody else's waker keeps others from being woken, or a shard from telling that it has ended.
+#[test]
+fn a_waker_that_panics_keeps_nobody_waiting() {
+    struct Loud;
+    impl std::task::Wake for Loud {
+        fn wake(self: Arc<Self>) {
+            panic!("a waker that panics, on purpose");
+        }
+    }
+    both("a_waker_that_panics_keeps_nobody_waiting", |kind| {
+        let all = shards(kind, 2).grace(LONG).start(async |shard: Shard| {
+            // The first to end asks the other, by way of the waker.
+            assert!(shard.index() == 1, "a shard that panics, on purpose");
+            shard.shutdown_requested().await;
+        });
+        let all = all.unwrap();
+        let token = all.token();
+        let mut asked = std::pin::pin!(token.requested());
+        let waker = std::task::Waker::from(Arc::new(Loud));
+        // It may have come too late, and then there is nothing to see.
+        let _ = asked.as_mut().poll(&mut std::task::Context::from_waker(&waker));
+        let ends: Vec<bool> = all.join().iter().map(Result::is_ok).collect();
+        assert_eq!(ends, [false, true]);
+    });
+}
+
 #[test]
 fn a_stream_with_an_operation_in_flight_stays() {
     both("a_stream_with_an_operation_in_flight_stays", |kind| {

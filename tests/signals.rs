@@ -288,6 +288,25 @@ fn a_process_of_its_own() {
     assert_eq!(BEFORE.load(Ordering::Relaxed), libc::SIGUSR1 as usize);
 }
 
+/// Red when the signal is taken from the process before it is known that somebody can hear it.
+#[test]
+fn a_signal_that_nobody_can_hear_stays_the_processes() {
+    const NAME: &str = "a_signal_that_nobody_can_hear_stays_the_processes";
+    if role().is_none() {
+        let status = again(NAME, "alone").stdout(process::Stdio::null()).status().unwrap();
+        assert_eq!(status.signal(), Some(libc::SIGTERM), "{status}");
+        return;
+    }
+    annulus::run(async {
+        let limit = limits::set_soft(libc::RLIMIT_NOFILE, 3);
+        let error = signal(SignalKind::terminate()).unwrap_err();
+        limits::set_soft(libc::RLIMIT_NOFILE, limit);
+        assert_eq!(error.raw_os_error(), Some(libc::EMFILE));
+        send(SignalKind::terminate());
+        sleep(LONG).await;
+    });
+}
+
 /// A child neither ignores nor blocks what its parent listens for.
 fn child_dies_of(kind: SignalKind) -> Option<i32> {
     let command = format!("kill -{} $$; exit 3", kind.as_raw_value());

@@ -132,3 +132,26 @@ fn a_call_that_blocks_goes_on_when_its_thread_was_asked() {
         assert!(seen.lock().unwrap().as_ref().is_some_and(|stall| !stall.over), "nobody told");
     });
 }
+
+/// Red when the watchdog drops what the user gave it, and does not survive that.
+#[test]
+fn a_hook_that_ends_loudly_is_not_the_end_of_the_watch() {
+    struct Loud;
+    impl Drop for Loud {
+        fn drop(&mut self) {
+            panic!("a hook whose end panics, on purpose");
+        }
+    }
+    on_both_drivers("a_hook_that_ends_loudly_is_not_the_end_of_the_watch", |runtime, told| {
+        let loud = Loud;
+        let hook = move |_: &Stall| assert!(std::mem::size_of_val(&loud) == 0);
+        let other =
+            Builder::new().driver(runtime.driver().kind()).stall_detector(LIMIT).on_stall(hook).build().unwrap();
+        other.block_on(async {});
+        let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(other)));
+        // Long enough for the watchdog to see that it has gone.
+        thread::sleep(LIMIT * 4);
+        runtime.block_on(async { dig_a_hole(LIMIT * 4) });
+        told.recv_timeout(Duration::from_secs(20)).expect("nobody watches any more");
+    });
+}

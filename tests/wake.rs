@@ -4,6 +4,8 @@
 
 #[path = "outside/again.rs"]
 mod again;
+#[path = "outside/limits.rs"]
+mod limits;
 
 use again::{again, passes, role};
 use annulus::{Builder, DriverKind, Metrics, Runtime, time::timeout, yield_now};
@@ -125,6 +127,33 @@ fn who_may_not_send_messages_wakes_all_the_same() {
     let after = ping_pong(&runtime, ROUNDS, forbid_messages).driver;
     assert_eq!((after.woken_by_message, after.strays), (before.woken_by_message, 0), "{after:?}");
     assert!(after.woken_by_counter > ROUNDS / 10, "{after:?}");
+}
+
+/// Red when a runtime that could not make what rings it sleeps as if it had.
+#[test]
+fn without_descriptors_a_wake_comes_all_the_same() {
+    const NAME: &str = "without_descriptors_a_wake_comes_all_the_same";
+    let Some(driver) = role() else {
+        passes(&mut again(NAME, "poll"));
+        match build(DriverKind::Uring) {
+            Ok(_) => drop(passes(&mut again(NAME, "uring"))),
+            Err(e) => drop(writeln!(io::stderr(), "SKIP {NAME}: {e}")),
+        }
+        return;
+    };
+    let runtime = build(if driver == "poll" { DriverKind::Poll } else { DriverKind::Uring }).unwrap();
+    let (tell, told) = futures_channel::oneshot::channel();
+    let teller = thread::spawn(move || {
+        thread::sleep(Duration::from_millis(50));
+        tell.send(7).unwrap();
+    });
+    let limit = limits::set_soft(libc::RLIMIT_NOFILE, 3);
+    let begun = Instant::now();
+    let heard = runtime.block_on(async { timeout(LONG, told).await });
+    limits::set_soft(libc::RLIMIT_NOFILE, limit);
+    assert_eq!(heard.expect("a wake was lost"), Ok(7));
+    assert!(begun.elapsed() < LONG / 2, "the timeout made up for a wake that was lost");
+    teller.join().unwrap();
 }
 
 /// `io_uring_register(2)` is answered with EPERM on this thread from now on.

@@ -146,6 +146,48 @@ fn t21_a_forked_child_may_drop_what_it_inherited() {
     });
 }
 
+/// T21. A child has none of its parent's threads: what needs one makes its own. Red when the child takes the watchdog
+/// or the reaper that it knows of for its own.
+#[cfg(not(annulus_kqueue))]
+#[test]
+fn t21_a_forked_child_has_threads_of_its_own() {
+    alone_on_both("processes::t21_a_forked_child_has_threads_of_its_own", |kind| {
+        let stalls = || std::sync::Arc::new(AtomicUsize::new(0));
+        let watched = |told: std::sync::Arc<AtomicUsize>| {
+            let builder = Builder::new().driver(kind).entries(8).stall_detector(Duration::from_millis(50));
+            let count = move |_: &annulus::rt::Stall| _ = told.fetch_add(1, SeqCst);
+            builder.on_stall(count).build().unwrap()
+        };
+        let blocks = |runtime: &Runtime| runtime.block_on(async { std::thread::sleep(Duration::from_millis(400)) });
+        let orphan = || {
+            let child = annulus::process::Command::new("sleep").arg("0.2").spawn().unwrap();
+            child.id().unwrap()
+        };
+        let gone = |pid: u32| {
+            let begun = Instant::now();
+            // SAFETY: Plain call: no signal is sent.
+            while unsafe { libc::kill(pid as i32, 0) } == 0 {
+                assert!(begun.elapsed() < Duration::from_secs(10), "{pid} is left");
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        };
+        let told = stalls();
+        let first = watched(told.clone());
+        blocks(&first);
+        let mine = first.block_on(async { orphan() });
+        assert!(in_child(|| {
+            let told = stalls();
+            let runtime = watched(told.clone());
+            blocks(&runtime);
+            std::thread::sleep(Duration::from_millis(200));
+            assert!(told.load(SeqCst) > 0, "nobody watches a child");
+            gone(runtime.block_on(async { orphan() }));
+        }));
+        gone(mine);
+        assert!(told.load(SeqCst) > 0);
+    });
+}
+
 static CHILDREN: AtomicUsize = AtomicUsize::new(0);
 
 extern "C" fn count(_: libc::c_int) {

@@ -140,6 +140,24 @@ mod tests {
     use crate::driver::{Batch, Choice, Config, Driver, DriverKind, Wait};
     use std::thread;
 
+    /// Red when nobody looks for the note of whoever had no descriptor to ring with.
+    #[test]
+    fn who_could_not_ring_is_not_forgotten() {
+        for kind in [DriverKind::Uring, DriverKind::Poll] {
+            let config = Config { choice: Choice::Named(kind), entries: 8, ..Config::default() };
+            let driver = match Driver::new(&config) {
+                Ok(driver) => driver,
+                Err(e) => {
+                    let _ = writeln!(io::stderr(), "SKIP who_could_not_ring_is_not_forgotten::{kind}: {e}");
+                    continue;
+                }
+            };
+            driver.wake_handle().0.lock().missed = true;
+            driver.turn(Wait::Forever, &mut Batch::default()).unwrap();
+            assert!(!driver.wake_handle().was_missed(), "the note is taken");
+        }
+    }
+
     /// Red when the number of a ring outlives it: its next owner gets the messages then.
     #[test]
     fn who_is_gone_is_not_rung_and_neither_is_who_came_after() {
