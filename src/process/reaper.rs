@@ -65,16 +65,19 @@ fn wake() {
 /// How often children are asked after that cannot be waited for.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Should the thread fail, the next orphan gets another one.
+/// Should the thread fail, the next orphan gets another one. One that ends in peace has left its place before, and what
+/// is there may be the next one's.
 struct Gone;
 
 impl Drop for Gone {
     fn drop(&mut self) {
-        let mut orphans = orphans();
-        let waker = orphans.waker.take();
-        orphans.is_reaped &= !thread::panicking();
-        drop(orphans);
-        drop(waker);
+        if thread::panicking() {
+            let mut orphans = orphans();
+            orphans.is_reaped = false;
+            let waker = orphans.waker.take();
+            drop(orphans);
+            drop(waker);
+        }
     }
 }
 
@@ -106,8 +109,8 @@ async fn reap_all() {
     poll_fn(|cx| {
         let new = {
             let mut orphans = orphans();
-            orphans.waker = Some(cx.waker().clone());
             orphans.is_reaped = alive.get() > 0 || !orphans.new.is_empty();
+            orphans.waker = orphans.is_reaped.then(|| cx.waker().clone());
             mem::take(&mut orphans.new)
         };
         let none = new.is_empty() && alive.get() == 0;
@@ -139,5 +142,41 @@ fn reap_by_asking() {
         thread::sleep(PAUSE);
         // An error means that it is no child any more.
         alive.retain_mut(|child| matches!(child.try_wait(), Ok(None)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Gone, adopt, orphans};
+    use std::{
+        process::{Command, Stdio},
+        thread,
+        time::{Duration, Instant},
+    };
+
+    fn until(what: impl Fn() -> bool) {
+        let begun = Instant::now();
+        while !what() {
+            assert!(begun.elapsed() < Duration::from_secs(20), "it does not come");
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// Red when a thread that ends takes the waker of the next one, which has come already: that one hears of no orphan
+    /// any more.
+    #[test]
+    fn one_that_ends_leaves_the_next_one_its_waker() {
+        let lasting = || Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
+        let (mut first, mut second) = (lasting(), lasting());
+        let held = first.stdin.take();
+        adopt(first);
+        until(|| orphans().waker.is_some());
+        drop(Gone);
+        let (pid, input) = (second.id() as i32, second.stdin.take());
+        adopt(second);
+        drop(input);
+        // SAFETY: Plain call: no signal is sent.
+        until(|| unsafe { libc::kill(pid, 0) } != 0);
+        drop(held);
     }
 }
