@@ -43,6 +43,7 @@ mod future;
 pub mod io;
 pub mod net;
 pub mod op;
+pub mod pool;
 pub mod process;
 pub mod report;
 #[cfg(not(annulus_kqueue))]
@@ -69,7 +70,7 @@ mod trace;
 #[cfg(feature = "macros")]
 pub use annulus_macros::{main, test};
 pub use buf::BufResult;
-pub use driver::{BufRing, Counters, DriverInfo, DriverKind, Fd, Histogram, PoolCounts, ProvidedBuf};
+pub use driver::{Counters, DriverInfo, DriverKind, Fd, Histogram, PoolCounts};
 pub use report::{Report, probe};
 pub use rt::{
     Builder, JoinError, JoinHandle, Metrics, Runtime, driver, metrics, run, scope, spawn, spawn_blocking, yield_now,

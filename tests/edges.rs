@@ -351,7 +351,7 @@ async fn a_receive_that_did_not_wait_was_short_as_well() {
         a_moment().await;
         let before = calls();
         if stream {
-            let bufs = annulus::BufRing::new(4, 16).unwrap();
+            let bufs = annulus::pool::RecvPool::new(4, 16).unwrap();
             let mut stream = op::recv_multi(&fd, &bufs);
             assert_eq!(&soon(stream.next()).await.unwrap().unwrap()[..], b"here");
             assert!(timeout(Duration::from_millis(2), stream.next()).await.is_err());
@@ -367,7 +367,7 @@ async fn a_receive_that_did_not_wait_was_short_as_well() {
 #[annulus::test(driver = "poll")]
 async fn a_stream_of_buffers_costs_one_call_each() {
     let (fd, mut peer) = drained().await;
-    let bufs = annulus::BufRing::new(4, 16).unwrap();
+    let bufs = annulus::pool::RecvPool::new(4, 16).unwrap();
     let mut stream = op::recv_multi(&fd, &bufs);
     peer.write_all(b"0").unwrap();
     drop(soon(stream.next()).await.unwrap().unwrap());

@@ -6,10 +6,11 @@ mod again;
 
 use again::{again, passes, role};
 use annulus::{
-    BufRing, Builder, DriverKind, Fd,
+    Builder, DriverKind, Fd,
     buf::VecBuf,
     entry::Interest,
     op::{self, OpenHow},
+    pool::RecvPool,
     time::timeout,
 };
 use std::{
@@ -147,7 +148,7 @@ async fn streams() {
         clients.push(std::net::TcpStream::connect(addr).unwrap());
         servers.push(Fd::new(accepting.next().await.unwrap().unwrap()));
     }
-    let bufs = BufRing::new(2, 4).unwrap();
+    let bufs = RecvPool::new(2, 4).unwrap();
     let mut changes = op::poll_multi(&servers[0], Interest::Read);
     let mut receiving = op::recv_multi(&servers[0], &bufs);
     clients[0].write_all(b"0123456789").unwrap();

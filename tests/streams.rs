@@ -7,9 +7,10 @@ mod again;
 
 use again::{again, passes, role};
 use annulus::{
-    BufRing, Builder, Counters, DriverKind, Fd, Runtime,
+    Builder, Counters, DriverKind, Fd, Runtime,
     entry::Interest,
     op,
+    pool::RecvPool,
     time::{sleep, timeout},
 };
 use std::{
@@ -93,7 +94,7 @@ macro_rules! ask {
 fn a_runtime_ends_with_streams_in_every_state() {
     on_each("a_runtime_ends_with_streams", 64, async || {
         let (listener, addr) = listener();
-        let bufs = BufRing::new(2, 16).unwrap();
+        let bufs = RecvPool::new(2, 16).unwrap();
         let (a, mut b) = pair();
         let (c, _c) = pair();
         let fresh = op::accept_multi(&listener);
@@ -127,7 +128,7 @@ fn a_forgotten_stream_is_no_danger() {
         let Ok(runtime) = Builder::new().driver(kind).build() else { continue };
         let (a, mut b) = pair();
         let kept = runtime.block_on(async {
-            let bufs = BufRing::new(4, 16).unwrap();
+            let bufs = RecvPool::new(4, 16).unwrap();
             let mut stream = op::recv_multi(&a, &bufs);
             b.write_all(b"first").unwrap();
             let kept = stream.next().await.unwrap().unwrap();
@@ -155,7 +156,7 @@ fn a_buffer_outlives_everything() {
         let mut kept = runtime.block_on(async {
             let (a, mut b) = pair();
             b.write_all(b"hello").unwrap();
-            let bufs = BufRing::new(1, 16).unwrap();
+            let bufs = RecvPool::new(1, 16).unwrap();
             op::recv_provided(&a, &bufs).await.unwrap().unwrap()
         });
         drop(runtime);
@@ -170,7 +171,7 @@ fn groups_come_and_go() {
     on_each("groups_come_and_go", 64, async || {
         let (a, mut b) = pair();
         for round in 0..200u8 {
-            let (one, two) = (BufRing::new(1, 8).unwrap(), BufRing::new(1, 16).unwrap());
+            let (one, two) = (RecvPool::new(1, 8).unwrap(), RecvPool::new(1, 16).unwrap());
             b.write_all(&[round; 20]).unwrap();
             let first = op::recv_provided(&a, &one).await.unwrap().unwrap();
             let second = op::recv_provided(&a, &two).await.unwrap().unwrap();
@@ -188,7 +189,7 @@ fn a_tiny_ring_loses_nothing() {
     on_each("a_tiny_ring_loses_nothing", 1, async || {
         let (listener, addr) = listener();
         let (a, mut b) = pair();
-        let bufs = BufRing::new(64, 4).unwrap();
+        let bufs = RecvPool::new(64, 4).unwrap();
         let mut accepting = op::accept_multi(&listener);
         let mut receiving = op::recv_multi(&a, &bufs);
         assert!(ask!(accepting).is_err() && ask!(receiving).is_err());

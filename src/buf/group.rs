@@ -26,8 +26,8 @@ pub(crate) struct Group {
     memory: MmapRaw,
     /// Bytes in each buffer.
     size: u32,
-    /// By number: whether the buffer is with its user, and not on offer.
-    out: Box<[Cell<bool>]>,
+    /// By number: in how many parts the buffer is with its user; in none, it is on offer.
+    out: Box<[Cell<u32>]>,
     out_count: Cell<u32>,
     /// The next position to offer a buffer at, and the next to take one from. Both run on for ever (**Counters
     /// wrap**): they are only masked, and compared for equality.
@@ -55,7 +55,7 @@ impl Group {
         };
         let ring = MmapRaw::from(MmapOptions::new().len(count as usize * size_of::<io_uring_buf>()).map_anon()?);
         let memory = MmapRaw::from(MmapOptions::new().len(bytes).map_anon()?);
-        let out = (0..count).map(|_| Cell::new(true)).collect();
+        let out = (0..count).map(|_| Cell::new(1)).collect();
         let (out_count, tail, head, starved) = (Cell::new(count), Cell::new(0), Cell::new(0), Cell::new(false));
         let group = Group { ring, memory, size, out, out_count, tail, head, starved };
         for bid in 0..count as u16 {
@@ -99,10 +99,21 @@ impl Group {
         self.starved.set(true);
     }
 
-    /// Offers a buffer that is with its user. Does nothing with one that is on offer already. `true`: somebody waits
-    /// for it, and is to be told.
+    /// Notes that a buffer is with its user in one part more.
+    pub(crate) fn share(&self, bid: u16) {
+        let out = &self.out[usize::from(bid)];
+        assert!(out.get() > 0, "annulus: a part of a buffer that is on offer");
+        out.set(out.get().checked_add(1).expect("annulus: a buffer in 2^32 parts"));
+    }
+
+    /// Takes a part of a buffer back from its user, and offers the buffer if that was the last. Does nothing with one
+    /// that is on offer already. `true`: somebody waits for it, and is to be told.
     pub(crate) fn give(&self, bid: u16) -> bool {
-        let Some(true) = self.out.get(usize::from(bid)).map(|out| out.replace(false)) else { return false };
+        let Some(out) = self.out.get(usize::from(bid)).filter(|out| out.get() > 0) else { return false };
+        out.set(out.get() - 1);
+        if out.get() > 0 {
+            return false;
+        }
         self.out_count.set(self.out_count.get() - 1);
         let tail = self.tail.get();
         let entry = self.entry(tail);
@@ -129,7 +140,8 @@ impl Group {
     /// Notes that a completion brought buffer `bid` back. `false` when it cannot have: the group has no such buffer, or
     /// it is with its user already.
     pub(crate) fn take(&self, bid: u16) -> bool {
-        let Some(false) = self.out.get(usize::from(bid)).map(|out| out.replace(true)) else { return false };
+        let Some(out) = self.out.get(usize::from(bid)).filter(|out| out.get() == 0) else { return false };
+        out.set(1);
         self.out_count.set(self.out_count.get() + 1);
         true
     }
@@ -204,6 +216,18 @@ mod tests {
         group.give(1);
         group.give(7);
         assert_eq!(group.offered(), 1, "what is on offer is not offered again");
+    }
+
+    #[test]
+    fn a_buffer_in_parts_is_on_offer_after_the_last() {
+        let group = Group::new(1, 8).unwrap();
+        assert!(group.take(0));
+        group.share(0);
+        group.give(0);
+        assert!(!group.take(0), "a part is still out");
+        assert_eq!(group.offered(), 0);
+        group.give(0);
+        assert_eq!((group.offered(), group.take(0)), (1, true));
     }
 
     #[test]

@@ -7,7 +7,6 @@
 
 mod backend;
 mod batch;
-mod buf_ring;
 mod calls;
 mod choice;
 mod close;
@@ -43,7 +42,6 @@ use crate::{
 };
 use backend::Core;
 pub(crate) use batch::{Batch, quietly};
-pub use buf_ring::{BufRing, ProvidedBuf};
 pub use calls::Call;
 pub(crate) use choice::{Choice, Config};
 pub use choice::{DriverInfo, DriverKind};

@@ -189,7 +189,7 @@ async fn who_waits_for_an_open_number_is_never_ended() {
     fill(&a);
     let mut bare = submit(Bare(a.as_raw_fd()));
     testing::poll_once(&mut bare).await;
-    let bufs = crate::BufRing::new(4, 8).unwrap();
+    let bufs = crate::pool::RecvPool::new(4, 8).unwrap();
     let mut stream = crate::op::recv_multi(&a, &bufs);
     for _ in 0..3 {
         b.write_all(b"x").unwrap();

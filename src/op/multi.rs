@@ -168,7 +168,8 @@ impl<T: MultiOp> fmt::Debug for Multi<T> {
 #[cfg(test)]
 mod tests {
     use crate::{
-        BufRing, Fd, op,
+        Fd, op,
+        pool::RecvPool,
         testing::{settle, socket_pair},
         time::{sleep, timeout},
     };
@@ -206,7 +207,7 @@ mod tests {
     }
 
     /// Receives by streams that are cancelled, starved and started again, and by single receives, until the end.
-    async fn listen(fd: Fd, bufs: BufRing, mut dice: Dice) -> usize {
+    async fn listen(fd: Fd, bufs: RecvPool, mut dice: Dice) -> usize {
         let (mut got, mut held) = (0, Vec::new());
         loop {
             let (mut stream, mut left, mut cancelled) = (op::recv_multi(&fd, &bufs), dice.roll(20), false);
@@ -250,7 +251,7 @@ mod tests {
     #[crate::test]
     async fn a_storm_of_streams_over_few_buffers_loses_nothing() {
         const TOTAL: usize = 20_000;
-        let bufs = BufRing::new(4, 40).unwrap();
+        let bufs = RecvPool::new(4, 40).unwrap();
         let mut listeners = Vec::new();
         for n in 0..8 {
             let (a, b) = socket_pair();

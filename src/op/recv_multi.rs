@@ -1,9 +1,10 @@
 //! `recv(2)`: `IORING_OP_RECV`, since Linux 5.6. Many times: as a multishot since 6.0.
 
 use crate::{
-    driver::{BufRing, Fd, ProvidedBuf},
+    driver::Fd,
     entry::{After, Cqe, Flag, Multishot, Sqe, Twin},
     op::{Multi, MultiOp, Op, multi, recv},
+    pool::{PoolBuf, RecvPool},
     sys,
 };
 use std::{io, os::fd::AsRawFd, ptr};
@@ -20,12 +21,12 @@ pub(super) static MULTISHOT: Multishot = Multishot {
 #[derive(Debug)]
 pub struct RecvMulti {
     fd: Fd,
-    bufs: BufRing,
+    pool: RecvPool,
 }
 
-// SAFETY: Lent: the entry names no memory but a group of buffers, which `bufs` keeps.
+// SAFETY: Lent: the entry names no memory but the buffers of a pool, which `pool` keeps.
 unsafe impl Op for RecvMulti {
-    type Output = Option<io::Result<ProvidedBuf>>;
+    type Output = Option<io::Result<PoolBuf>>;
 
     fn twin(&self) -> &'static Twin {
         &recv::TWIN
@@ -35,12 +36,12 @@ unsafe impl Op for RecvMulti {
         Some(&self.fd)
     }
 
-    fn buf_ring(&self) -> Option<&BufRing> {
-        Some(&self.bufs)
+    fn pool(&self) -> Option<&RecvPool> {
+        Some(&self.pool)
     }
 
     fn encode(&mut self) -> Sqe {
-        self.bufs.select(Sqe::recv(self.fd.as_raw_fd(), ptr::null_mut(), 0, 0))
+        self.pool.select(Sqe::recv(self.fd.as_raw_fd(), ptr::null_mut(), 0, 0))
     }
 
     fn finish(mut self, cqe: Cqe) -> Self::Output {
@@ -48,7 +49,7 @@ unsafe impl Op for RecvMulti {
             end if end == -libc::ECANCELED => None,
             0 => {
                 // A kernel may have chosen a buffer for nothing.
-                drop(self.bufs.filled(cqe));
+                drop(self.pool.filled(cqe));
                 None
             }
             _ => Some(self.each(cqe)),
@@ -58,14 +59,14 @@ unsafe impl Op for RecvMulti {
 
 // SAFETY: Lent: the buffers lie in maps of their own, and `each` touches none but the one that was given back.
 unsafe impl MultiOp for RecvMulti {
-    type Item = io::Result<ProvidedBuf>;
+    type Item = io::Result<PoolBuf>;
 
     fn multishot(&self) -> &'static Multishot {
         &MULTISHOT
     }
 
     fn each(&mut self, cqe: Cqe) -> Self::Item {
-        let filled = self.bufs.filled(cqe);
+        let filled = self.pool.filled(cqe);
         cqe.result()?;
         filled.ok_or_else(|| io::Error::other("annulus: the kernel received into no buffer"))
     }
@@ -73,13 +74,13 @@ unsafe impl MultiOp for RecvMulti {
 
 /// Receives from a socket, one buffer after the other, by one request where the kernel can (since Linux 6.0).
 ///
-/// Each item is a buffer of `bufs` with the bytes that were received, at least one. The stream ends when the peer has
+/// Each item is a buffer of `pool` with the bytes that were received, at least one. The stream ends when the peer has
 /// shut down, or with an error as its last item. While no buffer is on offer it waits for one to come back, and loses
 /// nothing: what the peer sends waits in the socket. It is made for streams: the first empty datagram would end it.
 ///
-/// A stream whose `bufs` belong to another runtime than the one that polls it answers `EXDEV`.
-pub fn recv_multi(fd: &Fd, bufs: &BufRing) -> Multi<RecvMulti> {
-    multi(RecvMulti { fd: fd.clone(), bufs: bufs.clone() })
+/// A stream whose `pool` belong to another runtime than the one that polls it answers `EXDEV`.
+pub fn recv_multi(fd: &Fd, pool: &RecvPool) -> Multi<RecvMulti> {
+    multi(RecvMulti { fd: fd.clone(), pool: pool.clone() })
 }
 
 #[cfg(test)]
@@ -92,11 +93,11 @@ mod tests {
     #[crate::test]
     async fn everything_comes_through_two_buffers() {
         let (a, mut b) = socket_pair();
-        let bufs = BufRing::new(2, 1000).unwrap();
+        let pool = RecvPool::new(2, 1000).unwrap();
         let sent: Vec<u8> = (0..300_000u32).map(|n| (n % 251) as u8).collect();
         let expected = sent.clone();
         let writer = std::thread::spawn(move || b.write_all(&sent).unwrap());
-        let mut stream = recv_multi(&a, &bufs);
+        let mut stream = recv_multi(&a, &pool);
         let (mut got, mut kept) = (Vec::new(), Vec::new());
         let soon = Duration::from_secs(10);
         while let Some(buf) = crate::time::timeout(soon, stream.next()).await.expect("the stream hangs") {
@@ -105,7 +106,7 @@ mod tests {
             got.extend_from_slice(&buf);
             kept.push(buf);
             if kept.len() == 2 {
-                assert_eq!(bufs.offered(), 0);
+                assert_eq!(pool.offered(), 0);
                 if got.len() <= 2000 {
                     crate::time::sleep(Duration::from_millis(5)).await;
                 }
@@ -117,19 +118,19 @@ mod tests {
         writer.join().unwrap();
         drop(stream);
         settle().await;
-        assert_eq!(bufs.offered(), 2, "a buffer is lost");
+        assert_eq!(pool.offered(), 2, "a buffer is lost");
         assert!(crate::metrics().driver.starved > 0);
     }
 
     #[crate::test]
     async fn streams_share_a_group() {
-        let bufs = BufRing::new(4, 64).unwrap();
+        let pool = RecvPool::new(4, 64).unwrap();
         let mut tasks = Vec::new();
         for n in 0..20u8 {
             let (a, mut b) = socket_pair();
-            let bufs = bufs.clone();
+            let pool = pool.clone();
             tasks.push(crate::spawn(async move {
-                let mut stream = recv_multi(&a, &bufs);
+                let mut stream = recv_multi(&a, &pool);
                 let mut got = Vec::new();
                 for _ in 0..50 {
                     b.write_all(&[n; 10]).unwrap();
@@ -147,30 +148,30 @@ mod tests {
             task.await.unwrap();
         }
         settle().await;
-        assert_eq!(bufs.offered(), 4);
+        assert_eq!(pool.offered(), 4);
     }
 
     #[crate::test]
     async fn a_dropped_stream_gives_its_buffers_back() {
-        let bufs = BufRing::new(8, 16).unwrap();
+        let pool = RecvPool::new(8, 16).unwrap();
         let (a, mut b) = socket_pair();
-        let mut stream = recv_multi(&a, &bufs);
+        let mut stream = recv_multi(&a, &pool);
         b.write_all(&[1; 64]).unwrap();
         let first = stream.next().await.unwrap().unwrap();
         crate::time::sleep(Duration::from_millis(5)).await;
         drop(stream);
         settle().await;
-        assert_eq!(bufs.offered(), 7, "what nobody took");
+        assert_eq!(pool.offered(), 7, "what nobody took");
         assert_eq!(&first[..], [1; 16]);
-        drop(bufs);
+        drop(pool);
         assert_eq!(&first[..], [1; 16], "a buffer keeps its group");
     }
 
     #[crate::test]
     async fn a_cancelled_stream_ends_while_it_starves() {
-        let bufs = BufRing::new(1, 16).unwrap();
+        let pool = RecvPool::new(1, 16).unwrap();
         let (a, mut b) = socket_pair();
-        let mut stream = recv_multi(&a, &bufs);
+        let mut stream = recv_multi(&a, &pool);
         b.write_all(&[1; 64]).unwrap();
         let first = stream.next().await.unwrap().unwrap();
         assert!(crate::time::timeout(Duration::from_millis(5), stream.next()).await.is_err());
@@ -186,12 +187,12 @@ mod tests {
     fn a_group_serves_its_own_runtime_only() {
         let make = || crate::Builder::new().build().unwrap();
         let (one, two) = (make(), make());
-        let bufs = one.block_on(async { BufRing::new(1, 16).unwrap() });
+        let pool = one.block_on(async { RecvPool::new(1, 16).unwrap() });
         let (a, mut b) = socket_pair();
         b.write_all(b"x").unwrap();
-        let answer = two.block_on(async { recv_multi(&a, &bufs).next().await.unwrap() });
+        let answer = two.block_on(async { recv_multi(&a, &pool).next().await.unwrap() });
         assert_eq!(answer.unwrap_err().raw_os_error(), Some(libc::EXDEV));
         drop((one, two));
-        drop(bufs);
+        drop(pool);
     }
 }

@@ -1,8 +1,9 @@
 //! What an operation is, and the future that performs one.
 
 use crate::{
-    driver::{BufRing, Driver, Fd, Key, Orphan},
+    driver::{Driver, Fd, Key, Orphan},
     entry::{Cqe, CqeFlags, Sqe, Twin},
+    pool::RecvPool,
 };
 use std::{
     collections::VecDeque,
@@ -36,7 +37,7 @@ pub unsafe trait Op: Unpin + 'static {
     }
 
     /// The buffers that the entry selects from, if it does: they belong to one driver.
-    fn buf_ring(&self) -> Option<&BufRing> {
+    fn pool(&self) -> Option<&RecvPool> {
         None
     }
 
@@ -80,7 +81,7 @@ pub(super) const ELSEWHERE: Cqe = Cqe { user_data: 0, res: -libc::EXDEV, flags: 
 /// The driver for an operation: the current one. `None` if its buffers belong to another.
 pub(super) fn driver_of<T: Op>(op: &T) -> Option<Rc<Driver>> {
     let driver = Driver::current().expect("an annulus operation was polled outside of an annulus runtime");
-    op.buf_ring().is_none_or(|ring| Rc::ptr_eq(ring.driver(), &driver)).then_some(driver)
+    op.pool().is_none_or(|pool| Rc::ptr_eq(pool.driver(), &driver)).then_some(driver)
 }
 
 impl<T: Op> Submit<T> {
