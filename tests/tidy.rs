@@ -14,8 +14,13 @@ use source::{Fault, Source};
 use std::{collections::HashMap, fs, path::Path, sync::LazyLock};
 
 /// The room that brings a dependency.
-const ROOMS: &[(&str, &str)] =
-    &[("slab", "src/driver"), ("memmap2", "src/ring"), ("bytes", "src/buf"), ("annulus-macros", "src/rt")];
+const ROOMS: &[(&str, &str)] = &[
+    ("slab", "src/driver"),
+    ("memmap2", "src/ring"),
+    ("bytes", "src/buf"),
+    ("annulus-macros", "src/rt"),
+    ("socket2", "src/net"),
+];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

@@ -1,8 +1,8 @@
 //! Making a TCP connection.
 
-use super::{TcpConnectOpts, TcpStream, ToSocketAddrs, domain, nothing, set};
+use super::{TcpConnectOpts, TcpStream, ToSocketAddrs, domain, nothing, prepare, set};
 use crate::{driver::Fd, op, sys::unix};
-use std::{io, net::SocketAddr};
+use std::{io, net::SocketAddr, os::fd::AsRawFd};
 
 impl TcpStream {
     /// Connects to `addr`; of several addresses, to the first that answers. A name is looked up on the pool.
@@ -47,9 +47,21 @@ impl TcpStream {
         if opts.tcp_fast_open {
             set(&fd, libc::IPPROTO_TCP, unix::TCP_FASTOPEN_CONNECT, 1)?;
         }
+        prepare(&fd, opts.send_buf_size, opts.recv_buf_size, opts.device, opts.mark)?;
+        if let Some(local) = opts.local_addr {
+            bind(&fd, local)?;
+        }
         op::connect(&fd, addr).await?;
         Ok(TcpStream::from_fd(fd))
     }
+}
+
+/// Gives this end its address. Without a port, one is found with the peer's address in mind, where the system can wait.
+fn bind(fd: &Fd, local: SocketAddr) -> io::Result<()> {
+    if let Some(late) = unix::IP_BIND_ADDRESS_NO_PORT.filter(|_| local.port() == 0) {
+        set(fd, libc::IPPROTO_IP, late, 1)?;
+    }
+    unix::bind(fd.as_raw_fd(), &local.into())
 }
 
 #[cfg(test)]

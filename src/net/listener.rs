@@ -1,15 +1,17 @@
 //! A TCP socket that takes connections.
 
-use super::{ListenerOpts, TcpStream, domain, first, set};
+use super::{ListenerOpts, TcpStream, domain, first, prepare, set};
 use crate::{
     driver::{Driver, Fd},
-    op::Accept,
+    entry::Interest,
+    op::{self, Accept},
     sys::{
         self,
         sockaddr::SockAddr,
         unix::{self, End},
     },
 };
+use socket2::SockRef;
 use std::{
     cell::RefCell,
     io,
@@ -63,10 +65,10 @@ impl TcpListener {
         for (_, name) in switches.into_iter().filter(|&(on, _)| on) {
             set(&socket, libc::SOL_SOCKET, name, 1)?;
         }
-        let sizes = [(opts.send_buf_size, libc::SO_SNDBUF), (opts.recv_buf_size, libc::SO_RCVBUF)];
-        for (bytes, name) in sizes.into_iter().filter_map(|(bytes, name)| Some((bytes?, name))) {
-            set(&socket, libc::SOL_SOCKET, name, i32::try_from(bytes).unwrap_or(i32::MAX))?;
+        if let Some(only) = opts.only_v6.filter(|_| addr.is_ipv6()) {
+            SockRef::from(&socket).set_only_v6(only)?;
         }
+        prepare(&socket, opts.send_buf_size, opts.recv_buf_size, opts.device, opts.mark)?;
         unix::bind(socket.as_raw_fd(), &addr.into())?;
         unix::listen(socket.as_raw_fd(), opts.backlog)?;
         if opts.tcp_fast_open {
@@ -94,6 +96,61 @@ impl TcpListener {
         Ok(TcpListener { fd: Fd::socket(fd), room: RefCell::new(None) })
     }
 
+    /// The listener's descriptor, for operations of [`op`](crate::op).
+    #[must_use]
+    pub fn fd(&self) -> &Fd {
+        &self.fd
+    }
+
+    /// Whether it takes connections of IPv6 only (`IPV6_V6ONLY`).
+    ///
+    /// # Errors
+    /// Those of `getsockopt(2)`, for a listener at an address of IPv4.
+    pub fn only_v6(&self) -> io::Result<bool> {
+        SockRef::from(self).only_v6()
+    }
+
+    /// The error that waits for the next accept, if there is one; it does not meet it any more then (`SO_ERROR`).
+    ///
+    /// # Errors
+    /// Those of `getsockopt(2)`.
+    pub fn take_error(&self) -> io::Result<Option<io::Error>> {
+        SockRef::from(self).take_error()
+    }
+
+    /// The descriptor itself.
+    ///
+    /// # Errors
+    /// Gives the listener back while operations on it are in flight.
+    pub fn try_into_owned(self) -> Result<OwnedFd, TcpListener> {
+        let TcpListener { fd, room } = self;
+        fd.try_into_owned().map_err(|fd| TcpListener { fd, room })
+    }
+
+    /// The listener for `std`, whose calls wait: it blocks, as `std`'s own do.
+    ///
+    /// # Errors
+    /// Gives the listener back while operations on it are in flight.
+    pub fn into_std(self) -> Result<std::net::TcpListener, TcpListener> {
+        let fd = self.try_into_owned()?;
+        // The flags of an open socket can be set.
+        let _ = unix::set_nonblocking(fd.as_raw_fd(), false);
+        Ok(fd.into())
+    }
+
+    /// Waits until a connection waits to be accepted. `relaxed` is there for monoio's programs: the answer is always a
+    /// true one.
+    ///
+    /// # Errors
+    /// Those of `poll(2)`.
+    ///
+    /// # Cancellation
+    /// **Clean**: waiting takes nothing.
+    pub async fn readable(&self, relaxed: bool) -> io::Result<()> {
+        let _ = relaxed;
+        op::poll(&self.fd, Interest::Read).await
+    }
+
     /// Takes the next connection, and tells who it is from.
     ///
     /// # Errors
@@ -115,6 +172,24 @@ impl TcpListener {
     /// Those of `getsockname(2)`.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         unix::socket_addr(self.fd.as_raw_fd(), End::Local)?.to_std()
+    }
+}
+
+impl TryFrom<OwnedFd> for TcpListener {
+    type Error = io::Error;
+
+    /// Takes over a listener from anywhere, as [`TcpListener::from_std`] does.
+    fn try_from(fd: OwnedFd) -> io::Result<TcpListener> {
+        TcpListener::from_owned(fd)
+    }
+}
+
+impl TryFrom<TcpListener> for OwnedFd {
+    type Error = TcpListener;
+
+    /// See [`TcpListener::try_into_owned`].
+    fn try_from(listener: TcpListener) -> Result<OwnedFd, TcpListener> {
+        listener.try_into_owned()
     }
 }
 
@@ -160,5 +235,51 @@ mod tests {
             let (_, peer) = listener.accept().await.unwrap();
             assert_eq!(peer, client.join().unwrap().local_addr().unwrap());
         }
+    }
+
+    /// Red when an option is not set, or set too late to mean anything.
+    #[crate::test]
+    async fn a_listener_is_as_it_was_asked_to_be() {
+        for only in [true, false] {
+            let opts = ListenerOpts::new().only_v6(only).recv_buf_size(32 << 10).send_buf_size(16 << 10);
+            let listener = TcpListener::bind_with_config("[::]:0", &opts).unwrap();
+            assert_eq!(listener.only_v6().unwrap(), only);
+            let there = ("127.0.0.1", listener.local_addr().unwrap().port());
+            assert_eq!(TcpStream::connect(there).await.is_err(), only);
+            let _client = TcpStream::connect(("::1", there.1)).await.unwrap();
+            if !only {
+                listener.accept().await.unwrap();
+            }
+            listener.readable(false).await.unwrap();
+            let (stream, _) = listener.accept().await.unwrap();
+            let sizes = (stream.recv_buffer_size().unwrap(), stream.send_buffer_size().unwrap());
+            assert!([(32 << 10, 16 << 10), (64 << 10, 32 << 10)].contains(&sizes), "{sizes:?}");
+            assert!(listener.take_error().unwrap().is_none());
+        }
+        TcpListener::bind_with_config("127.0.0.1:0", &ListenerOpts::new().only_v6(true))
+            .expect("it means nothing here");
+        let lo = ListenerOpts::new().device("lo".parse().unwrap());
+        if let Err(e) = TcpListener::bind_with_config("127.0.0.1:0", &lo) {
+            assert_eq!(e.kind(), io::ErrorKind::Unsupported);
+        }
+        let nowhere = ListenerOpts::new().device("no-such-device".parse().unwrap());
+        TcpListener::bind_with_config("127.0.0.1:0", &nowhere).unwrap_err();
+    }
+
+    /// Red when a listener that std gets does not block, or one that is in use is given away.
+    #[crate::test]
+    async fn a_listener_goes_to_std_and_comes_back() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut accepting = Box::pin(op::accept(listener.fd()));
+        crate::testing::poll_once(&mut accepting).await;
+        let listener = listener.into_std().expect_err("an accept is in flight");
+        drop(accepting);
+        crate::testing::settle().await;
+        let listener = listener.into_std().unwrap();
+        assert!(!unix::is_nonblocking(listener.as_raw_fd()));
+        let listener = TcpListener::try_from(OwnedFd::from(listener)).unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        assert_eq!(listener.accept().await.unwrap().1, client.local_addr().unwrap());
+        OwnedFd::try_from(listener).unwrap();
     }
 }

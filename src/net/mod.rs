@@ -2,19 +2,23 @@
 
 mod connect;
 mod detached;
+mod device;
 mod listener;
 mod lookup;
 mod opts;
+mod sockopt;
 mod tcp;
 
 pub use detached::Detached;
+pub use device::Device;
 pub use listener::TcpListener;
 pub use lookup::{ToSocketAddrs, lookup_host};
 pub use opts::{ListenerOpts, TcpConnectOpts};
 pub use tcp::TcpStream;
 
 use crate::sys::unix;
-use std::{io, net::SocketAddr};
+use socket2::SockRef;
+use std::{io, net::SocketAddr, os::fd::AsFd};
 
 /// The `AF_*` of an address.
 fn domain(addr: SocketAddr) -> i32 {
@@ -43,4 +47,28 @@ fn nothing() -> io::Error {
 /// A switch or a number among a socket's options.
 fn set(fd: &impl std::os::fd::AsRawFd, level: i32, name: i32, value: i32) -> io::Result<()> {
     unix::set_option(fd.as_raw_fd(), level, name, value)
+}
+
+/// What listeners and connections are given before they have an address.
+fn prepare(
+    fd: &impl AsFd,
+    send_buf_size: Option<usize>,
+    recv_buf_size: Option<usize>,
+    device: Option<Device>,
+    mark: Option<u32>,
+) -> io::Result<()> {
+    let socket = SockRef::from(fd);
+    if let Some(bytes) = send_buf_size {
+        socket.set_send_buffer_size(bytes.min(i32::MAX as usize))?;
+    }
+    if let Some(bytes) = recv_buf_size {
+        socket.set_recv_buffer_size(bytes.min(i32::MAX as usize))?;
+    }
+    if let Some(device) = device {
+        unix::bind_device(&socket, Some(device.as_bytes()))?;
+    }
+    if let Some(mark) = mark {
+        unix::set_mark(&socket, mark)?;
+    }
+    Ok(())
 }

@@ -1,6 +1,5 @@
 //! A TCP connection.
 
-use super::set;
 use crate::{
     buf::{BufResult, IoBuf, IoBufMut, IoVecBuf, IoVecBufMut},
     driver::Fd,
@@ -57,22 +56,6 @@ impl TcpStream {
         unix::socket_addr(self.fd.as_raw_fd(), End::Peer)?.to_std()
     }
 
-    /// Whether small writes are sent at once (`TCP_NODELAY`).
-    ///
-    /// # Errors
-    /// Those of `getsockopt(2)`.
-    pub fn nodelay(&self) -> io::Result<bool> {
-        Ok(unix::option(self.fd.as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_NODELAY)? != 0)
-    }
-
-    /// Sends small writes at once, or else waits a moment for more (`TCP_NODELAY`).
-    ///
-    /// # Errors
-    /// Those of `setsockopt(2)`.
-    pub fn set_nodelay(&self, on: bool) -> io::Result<()> {
-        set(&self.fd, libc::IPPROTO_TCP, libc::TCP_NODELAY, on.into())
-    }
-
     /// Waits until there is something to read, or the peer has gone. `relaxed` is there for monoio's programs: the
     /// answer is always a true one.
     ///
@@ -104,6 +87,17 @@ impl TcpStream {
     /// Gives the stream back while operations on it are in flight.
     pub fn try_into_owned(self) -> Result<OwnedFd, TcpStream> {
         self.fd.try_into_owned().map_err(TcpStream::from_fd)
+    }
+
+    /// The connection for `std`, whose calls wait: it blocks, as `std`'s own do.
+    ///
+    /// # Errors
+    /// Gives the stream back while operations on it are in flight.
+    pub fn into_std(self) -> Result<std::net::TcpStream, TcpStream> {
+        let fd = self.try_into_owned()?;
+        // The flags of an open socket can be set.
+        let _ = unix::set_nonblocking(fd.as_raw_fd(), false);
+        Ok(fd.into())
     }
 }
 
@@ -161,6 +155,22 @@ impl IntoRawFd for TcpStream {
     }
 }
 
+impl From<OwnedFd> for TcpStream {
+    /// Takes over a connection from anywhere; whether it blocks does not matter.
+    fn from(fd: OwnedFd) -> TcpStream {
+        TcpStream { fd: Fd::socket(fd) }
+    }
+}
+
+impl TryFrom<TcpStream> for OwnedFd {
+    type Error = TcpStream;
+
+    /// See [`TcpStream::try_into_owned`].
+    fn try_from(stream: TcpStream) -> Result<OwnedFd, TcpStream> {
+        stream.try_into_owned()
+    }
+}
+
 impl FromRawFd for TcpStream {
     unsafe fn from_raw_fd(fd: RawFd) -> TcpStream {
         // SAFETY: Fresh descriptor: the caller hands over the only claim to it.
@@ -198,16 +208,6 @@ mod tests {
     }
 
     #[crate::test]
-    async fn options_are_kept() {
-        let (a, _b) = pair().await;
-        for on in [true, false] {
-            a.set_nodelay(on).unwrap();
-            assert_eq!(a.nodelay().unwrap(), on);
-        }
-        assert_eq!(a.peer_addr().unwrap(), _b.local_addr().unwrap());
-    }
-
-    #[crate::test]
     async fn the_descriptor_can_be_taken_out() {
         let (mut a, mut b) = pair().await;
         a.write_all("x").await.0.unwrap();
@@ -221,5 +221,25 @@ mod tests {
         drop(std);
         again.write_all("y").await.0.unwrap();
         assert_eq!(a.read(Vec::with_capacity(8)).await.1, b"y");
+    }
+
+    /// Red when a connection that std gets does not block, or one that is in use is given away.
+    #[crate::test]
+    async fn a_connection_goes_to_std_and_comes_back() {
+        let (a, mut b) = pair().await;
+        let mut reading = Box::pin(op::recv(a.fd(), vec![0; 8]));
+        crate::testing::poll_once(&mut reading).await;
+        let a = a.into_std().expect_err("a read is in flight");
+        b.write_all("late").await.0.unwrap();
+        assert_eq!(reading.await.0.unwrap(), 4);
+        let mut a = a.into_std().unwrap();
+        assert!(!unix::is_nonblocking(a.as_raw_fd()));
+        std::io::Write::write_all(&mut a, b"std").unwrap();
+        assert_eq!(b.read(vec![0; 3]).await.1, b"std");
+        let mut a = TcpStream::from(OwnedFd::from(a));
+        a.write_all("again").await.0.unwrap();
+        assert_eq!(b.read(Vec::with_capacity(8)).await.1, b"again");
+        OwnedFd::try_from(a).unwrap();
+        assert_eq!(b.read(Vec::with_capacity(8)).await.0.unwrap(), 0);
     }
 }

@@ -5,11 +5,43 @@
 //! then the call blocks until there is more; a pipe with several readers wants a descriptor that does not block by
 //! itself, which is left as it is and called at once.
 
-use crate::sys::unix::{is_nonblocking, ret};
+use crate::sys::unix::{is_nonblocking, no_option, ret};
+use socket2::SockRef;
 use std::{
     io,
     os::fd::{OwnedFd, RawFd},
+    time::Duration,
 };
+
+/// Packets have no marks here.
+pub(crate) fn mark(_: &SockRef<'_>) -> io::Result<u32> {
+    Err(no_option("SO_MARK"))
+}
+
+/// Likewise.
+pub(crate) fn set_mark(_: &SockRef<'_>, _mark: u32) -> io::Result<()> {
+    Err(no_option("SO_MARK"))
+}
+
+/// A socket is bound to no interface by its name here.
+pub(crate) fn device(_: &SockRef<'_>) -> io::Result<Option<Vec<u8>>> {
+    Err(no_option("SO_BINDTODEVICE"))
+}
+
+/// Likewise.
+pub(crate) fn bind_device(_: &SockRef<'_>, _name: Option<&[u8]>) -> io::Result<()> {
+    Err(no_option("SO_BINDTODEVICE"))
+}
+
+/// The system decides here.
+pub(crate) fn user_timeout(_: &SockRef<'_>) -> io::Result<Option<Duration>> {
+    Err(no_option("TCP_USER_TIMEOUT"))
+}
+
+/// Likewise.
+pub(crate) fn set_user_timeout(_: &SockRef<'_>, _limit: Option<Duration>) -> io::Result<()> {
+    Err(no_option("TCP_USER_TIMEOUT"))
+}
 
 /// As much as a pipe takes without blocking when it can be written to at all: `PIPE_BUF`, which is this everywhere.
 const AT_ONCE: usize = 512;

@@ -1,13 +1,46 @@
-//! What only Linux has: eventfd, epoll to the nanosecond, and reads and writes that promise not to block.
+//! What only Linux has: eventfd, epoll to the nanosecond, reads and writes that promise not to block, and options of
+//! sockets.
 
 use crate::sys::{
     __kernel_timespec,
     unix::{check, is_nonblocking, ret},
 };
+use socket2::SockRef;
 use std::{
     io,
     os::fd::{FromRawFd, OwnedFd, RawFd},
+    time::Duration,
 };
+
+/// The mark of a socket's packets, for rules of routing and filtering.
+pub(crate) fn mark(socket: &SockRef<'_>) -> io::Result<u32> {
+    socket.mark()
+}
+
+/// Marks a socket's packets.
+pub(crate) fn set_mark(socket: &SockRef<'_>, mark: u32) -> io::Result<()> {
+    socket.set_mark(mark)
+}
+
+/// The interface that a socket is bound to.
+pub(crate) fn device(socket: &SockRef<'_>) -> io::Result<Option<Vec<u8>>> {
+    socket.device()
+}
+
+/// Binds a socket to an interface.
+pub(crate) fn bind_device(socket: &SockRef<'_>, name: Option<&[u8]>) -> io::Result<()> {
+    socket.bind_device(name)
+}
+
+/// How long sent data may go without an answer.
+pub(crate) fn user_timeout(socket: &SockRef<'_>) -> io::Result<Option<Duration>> {
+    socket.tcp_user_timeout()
+}
+
+/// Sets how long sent data may go without an answer.
+pub(crate) fn set_user_timeout(socket: &SockRef<'_>, limit: Option<Duration>) -> io::Result<()> {
+    socket.set_tcp_user_timeout(limit)
+}
 
 /// A counter that wakes whoever waits for it: the remote end of a driver's sleep.
 pub(crate) fn eventfd() -> io::Result<OwnedFd> {

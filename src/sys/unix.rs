@@ -2,16 +2,19 @@
 
 #[cfg(annulus_kqueue)]
 pub(crate) use crate::sys::bsd::{
-    WAIT_PEEK, WAIT_PIDFD, affinity, pidfd_open, pidfd_signal, pin, readv_nowait, wait_pidfd, wait_status,
-    writev_nowait,
+    WAIT_PEEK, WAIT_PIDFD, affinity, bind_device, device, mark, pidfd_open, pidfd_signal, pin, readv_nowait, set_mark,
+    set_user_timeout, user_timeout, wait_pidfd, wait_status, writev_nowait,
 };
 #[cfg(not(annulus_kqueue))]
 pub(crate) use crate::sys::linux::{
-    WAIT_PEEK, WAIT_PIDFD, affinity, pidfd_open, pidfd_signal, pin, readv_nowait, wait_pidfd, wait_status,
-    writev_nowait,
+    WAIT_PEEK, WAIT_PIDFD, affinity, bind_device, device, mark, pidfd_open, pidfd_signal, pin, readv_nowait, set_mark,
+    set_user_timeout, user_timeout, wait_pidfd, wait_status, writev_nowait,
 };
 
 use crate::sys::sockaddr::SockAddr;
+use socket2::SockRef;
+#[cfg(not(target_os = "openbsd"))]
+use socket2::TcpKeepalive;
 use std::{
     io,
     mem::MaybeUninit,
@@ -272,6 +275,87 @@ pub(crate) const TCP_FASTOPEN_CONNECT: i32 = libc::TCP_FASTOPEN_CONNECT;
 /// There is none outside of Linux, as the system will say.
 #[cfg(not(target_os = "linux"))]
 pub(crate) const TCP_FASTOPEN_CONNECT: i32 = -1;
+
+/// The option by which a local address without a port gets one when it connects, and not before: then many connections
+/// to different peers may have the same.
+#[cfg(target_os = "linux")]
+pub(crate) const IP_BIND_ADDRESS_NO_PORT: Option<i32> = Some(libc::IP_BIND_ADDRESS_NO_PORT);
+/// Without it, a port is taken early.
+#[cfg(not(target_os = "linux"))]
+pub(crate) const IP_BIND_ADDRESS_NO_PORT: Option<i32> = None;
+
+/// Has the kernel look after a silent connection: after how long, how often then, and how many answers may be missing.
+#[cfg(not(target_os = "openbsd"))]
+pub(crate) fn keep_alive(
+    socket: &SockRef<'_>,
+    time: Option<Duration>,
+    interval: Option<Duration>,
+    retries: Option<u32>,
+) -> io::Result<()> {
+    let mut wanted = TcpKeepalive::new();
+    if let Some(time) = time {
+        wanted = wanted.with_time(time);
+    }
+    if let Some(interval) = interval {
+        wanted = wanted.with_interval(interval);
+    }
+    if let Some(retries) = retries {
+        wanted = wanted.with_retries(retries);
+    }
+    socket.set_tcp_keepalive(&wanted)
+}
+
+/// Has the kernel look after a silent connection. The times are the system's here, and not a socket's.
+#[cfg(target_os = "openbsd")]
+pub(crate) fn keep_alive(
+    socket: &SockRef<'_>,
+    time: Option<Duration>,
+    interval: Option<Duration>,
+    retries: Option<u32>,
+) -> io::Result<()> {
+    match (time, interval, retries) {
+        (None, None, None) => socket.set_keepalive(true),
+        _ => Err(no_option("TCP_KEEPIDLE")),
+    }
+}
+
+pub(crate) use only_some::{congestion, set_congestion};
+
+/// Which algorithm a connection's rate goes by.
+#[cfg(any(target_os = "linux", target_os = "freebsd"))]
+mod only_some {
+    use super::SockRef;
+    use std::io;
+
+    pub(crate) fn congestion(socket: &SockRef<'_>) -> io::Result<Vec<u8>> {
+        socket.tcp_congestion()
+    }
+
+    pub(crate) fn set_congestion(socket: &SockRef<'_>, name: &[u8]) -> io::Result<()> {
+        socket.set_tcp_congestion(name)
+    }
+}
+
+/// There is one for all connections.
+#[cfg(not(any(target_os = "linux", target_os = "freebsd")))]
+mod only_some {
+    use super::{SockRef, no_option};
+    use std::io;
+
+    pub(crate) fn congestion(_: &SockRef<'_>) -> io::Result<Vec<u8>> {
+        Err(no_option("TCP_CONGESTION"))
+    }
+
+    pub(crate) fn set_congestion(_: &SockRef<'_>, _: &[u8]) -> io::Result<()> {
+        Err(no_option("TCP_CONGESTION"))
+    }
+}
+
+/// The answer to an option that this system does not have.
+#[cfg(annulus_kqueue)]
+pub(crate) fn no_option(name: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::Unsupported, format!("sockets have no option {name} on this system"))
+}
 
 /// The bytes of a `kevent`.
 #[cfg(target_os = "freebsd")]
