@@ -1,6 +1,11 @@
-//! Replays every file of the fuzz corpora through the hooks that the fuzz targets call.
-#![cfg(not(annulus_kqueue))] // there is no ring
+//! Replays every file of the fuzz corpora through what the fuzz targets call.
 
+#[path = "../fuzz/checks/http.rs"]
+mod http;
+#[path = "../fuzz/checks/resp.rs"]
+mod resp;
+
+#[cfg(not(annulus_kqueue))] // elsewhere there is no ring
 use annulus::ring::fake;
 use std::{fs, path::Path};
 
@@ -11,12 +16,24 @@ fn replay(target: &str, hook: fn(&[u8])) -> usize {
     files.map(|file| hook(&fs::read(file.unwrap().path()).unwrap())).count()
 }
 
+#[cfg(not(annulus_kqueue))]
 #[test]
 fn layout() {
     assert!(replay("layout", fake::layout) >= 5);
 }
 
+#[cfg(not(annulus_kqueue))]
 #[test]
 fn cq_walk() {
     assert!(replay("cq_walk", fake::cq_walk) >= 5);
+}
+
+#[test]
+fn resp() {
+    assert!(replay("resp", resp::check) >= 5);
+}
+
+#[test]
+fn http() {
+    assert!(replay("http", http::check) >= 5);
 }

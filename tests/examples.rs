@@ -4,6 +4,12 @@
 #[cfg(not(annulus_kqueue))]
 #[path = "examples/forbidden.rs"]
 mod forbidden;
+#[path = "examples/http.rs"]
+mod http;
+#[path = "examples/resp.rs"]
+mod resp;
+#[path = "examples/server.rs"]
+mod server;
 #[path = "examples/shards.rs"]
 mod shards;
 #[path = "examples/top.rs"]
