@@ -149,9 +149,12 @@ fn a_hook_that_ends_loudly_is_not_the_end_of_the_watch() {
             Builder::new().driver(runtime.driver().kind()).stall_detector(LIMIT).on_stall(hook).build().unwrap();
         other.block_on(async {});
         let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(other)));
-        // Long enough for the watchdog to see that it has gone.
-        thread::sleep(LIMIT * 4);
-        runtime.block_on(async { dig_a_hole(LIMIT * 4) });
-        told.recv_timeout(Duration::from_secs(20)).expect("nobody watches any more");
+        // The watchdog sees that it has gone, and may take long to print the panic.
+        let is_told = (0..100).any(|_| {
+            thread::sleep(LIMIT * 2);
+            runtime.block_on(async { dig_a_hole(LIMIT * 4) });
+            told.try_recv().is_ok()
+        });
+        assert!(is_told, "nobody watches any more");
     });
 }

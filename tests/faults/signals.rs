@@ -270,7 +270,7 @@ fn signals_interrupt_nothing() {
         let handled = HANDLED.load(Ordering::Relaxed) - before;
         println!("{kind}: {handled} signals; rounds: {rounds:?}");
         assert!(handled > 500, "{kind}: only {handled} signals came");
-        assert!(rounds.iter().all(|&(_, n)| n >= 10), "{kind}: {rounds:?}");
+        assert!(rounds.iter().all(|&(_, n)| n >= 3), "{kind}: {rounds:?}");
     });
 }
 
