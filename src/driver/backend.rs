@@ -6,6 +6,7 @@ use crate::{
     driver::{
         Batch, Config, Counters, DriverInfo, Threads, Wait, WakeHandle, choice,
         close::CLOSE,
+        direct::{self, RING_ONLY},
         groups::Groups,
         later::{Later, pause, time},
         poll::{Poll, SourceId},
@@ -138,9 +139,12 @@ impl Core {
         None
     }
 
-    /// Takes in an entry and starts it. Returns its name, and where the poll driver watches its descriptor.
-    pub(super) fn push(&mut self, slot: Slot, threads: &Threads) -> (Key, Option<SourceId>) {
+    /// Takes in an entry and starts it; if its descriptor is a `direct` one, at that place. Returns its name, and where
+    /// the poll driver watches its descriptor.
+    pub(super) fn push(&mut self, slot: Slot, direct: Option<u32>, threads: &Threads) -> (Key, Option<SourceId>) {
         let refused = slot.sqe.flags.intersects(REFUSED);
+        let twin = if direct.is_some() { &RING_ONLY } else { slot.twin };
+        let slot = Slot { sqe: direct::aimed(slot.sqe, direct), twin, ..slot };
         let key = self.slots.insert(slot);
         if refused {
             self.done.push(Cqe::new(key.user_data(), -libc::EINVAL));
@@ -265,8 +269,24 @@ impl Core {
             Backend::Poll(_) if kind() != FdKind::File => return false,
             _ => {}
         }
-        self.push(Slot::new(Sqe::close(fd), &CLOSE, Owner::Close(fd)), threads);
+        self.push(Slot::new(Sqe::close(fd), &CLOSE, Owner::Close(Some(fd))), None, threads);
         true
+    }
+
+    /// Frees a place in the ring's table. After the teardown has begun it is left to the ring's end.
+    pub(super) fn push_close_direct(&mut self, slot: u32, threads: &Threads) {
+        if self.open {
+            self.push(Slot::new(Sqe::close_slot(slot), &RING_ONLY, Owner::Close(None)), None, threads);
+        }
+    }
+
+    /// Whether there is a table of direct descriptors that entries of this opcode can open into. The first time it is
+    /// made.
+    pub(super) fn has_table(&mut self, opcode: u8) -> bool {
+        match &mut self.backend {
+            Backend::Uring(uring) => uring.knows(opcode) && uring.has_table(),
+            Backend::Poll(_) | Backend::Gone => false,
+        }
     }
 
     /// Whether the kernel's ring carries out this opcode.
@@ -351,10 +371,12 @@ impl Core {
         }
     }
 
-    /// Cancels what is in flight on the `Fd` with the number `fd`, or everything: all but closes. Returns how much.
-    pub(super) fn cancel_where(&mut self, fd: Option<RawFd>, threads: &Threads) -> usize {
+    /// Cancels what is in flight on the descriptor that `target` is aimed at, or everything: all but closes. Returns
+    /// how much.
+    pub(super) fn cancel_where(&mut self, target: Option<Sqe>, threads: &Threads) -> usize {
+        let name = |sqe: &Sqe| (sqe.fd, sqe.flags.contains(SqeFlags::FIXED_FILE));
         // Only of an operation that holds an `Fd` is it certain that the entry's number is a descriptor, and which.
-        let on = |slot: &Slot| fd.is_none_or(|fd| slot.owned && slot.sqe.fd == fd);
+        let on = |slot: &Slot| target.is_none_or(|target| slot.owned && name(&slot.sqe) == name(&target));
         let meant = |slot: &Slot| !matches!(slot.owner, Owner::Close(_)) && on(slot);
         let keys = self.slots.in_flight(meant);
         keys.iter().for_each(|&key| self.cancel(key, threads));

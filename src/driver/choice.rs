@@ -116,6 +116,8 @@ pub(crate) struct Config {
     pub(crate) max_blocking_threads: usize,
     /// Somebody else's loop will wait for the driver's descriptor.
     pub(crate) pollable: bool,
+    /// Places for direct descriptors, at most.
+    pub(crate) direct_descriptors: u32,
 }
 
 /// The most entries that a submission queue can have.
@@ -123,7 +125,13 @@ pub(crate) const MAX_ENTRIES: u32 = 32768;
 
 impl Default for Config {
     fn default() -> Config {
-        Config { choice: Choice::Auto, entries: 1024, max_blocking_threads: MAX_THREADS, pollable: false }
+        Config {
+            choice: Choice::Auto,
+            entries: 1024,
+            max_blocking_threads: MAX_THREADS,
+            pollable: false,
+            direct_descriptors: 1024,
+        }
     }
 }
 

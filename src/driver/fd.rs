@@ -1,7 +1,7 @@
 //! A descriptor that outlives the operations on it.
 
 use crate::{
-    driver::{Driver, poll::SourceId},
+    driver::{Driver, direct::Direct, poll::SourceId},
     sys::unix::{self, Kind},
 };
 use std::{
@@ -19,6 +19,12 @@ use std::{
 ///
 /// Dropped inside a runtime, the last clone is closed by the driver (`IORING_OP_CLOSE`, or `close(2)`, which for a file
 /// runs on the pool); dropped outside of any, it is closed at once.
+///
+/// One that is [direct](Fd::is_direct) has no number: it is in the table of its runtime's ring, which operations there
+/// find faster, and which the process's other threads and children know nothing of. It is the operations' alone: as a
+/// raw descriptor it is -1, and borrowing it as a descriptor panics. [`op::install`](crate::op::install()) gives it a
+/// number. In another runtime than its own an operation on it answers `EXDEV`; where the kernel lacks an operation,
+/// `EOPNOTSUPP`.
 #[derive(Clone)]
 pub struct Fd(Rc<Inner>);
 
@@ -27,6 +33,8 @@ struct Inner {
     /// Not closed: it is the process's own for as long as that lives.
     lasting: bool,
     kind: Cell<Option<Kind>>,
+    /// There, if it is direct.
+    direct: Option<Direct>,
     /// One for each driver that watches it: an operation may wait at each.
     registrations: RefCell<Vec<Registration>>,
 }
@@ -49,16 +57,39 @@ impl Fd {
         Fd::of(fd, Some(Kind::Socket))
     }
 
-    fn of(fd: OwnedFd, kind: Option<Kind>) -> Fd {
-        let (raw, kind, registrations) = (fd.into_raw_fd(), Cell::new(kind), RefCell::default());
-        Fd(Rc::new(Inner { raw, lasting: false, kind, registrations }))
+    pub(super) fn of(fd: OwnedFd, kind: Option<Kind>) -> Fd {
+        Fd(Rc::new(Inner::new(fd.into_raw_fd(), kind)))
+    }
+
+    /// A place in a ring's table, which nobody else has.
+    pub(super) fn direct(direct: Direct, kind: Kind) -> Fd {
+        let mut inner = Inner::new(-1, Some(kind));
+        inner.direct = Some(direct);
+        Fd(Rc::new(inner))
+    }
+
+    /// Whether it is in a ring's table instead of having a number. `install` gives it one.
+    #[must_use]
+    pub fn is_direct(&self) -> bool {
+        self.0.direct.is_some()
+    }
+
+    /// Whether `driver` can find it.
+    pub(crate) fn is_known_to(&self, driver: &Rc<Driver>) -> bool {
+        self.0.direct.as_ref().is_none_or(|direct| direct.is_at(driver))
+    }
+
+    /// Its place in the ring's table, if it is there.
+    pub(super) fn slot(&self) -> Option<u32> {
+        self.0.direct.as_ref().map(Direct::slot)
     }
 
     /// A number that stays open as long as the process lives, whoever else uses it: it is never closed from here, and
     /// not given away.
     pub(crate) fn lasting(raw: RawFd) -> Fd {
-        let (kind, registrations) = (Cell::new(None), RefCell::default());
-        Fd(Rc::new(Inner { raw, lasting: true, kind, registrations }))
+        let mut inner = Inner::new(raw, None);
+        inner.lasting = true;
+        Fd(Rc::new(inner))
     }
 
     /// What the descriptor is; asked of the kernel once.
@@ -86,9 +117,9 @@ impl Fd {
     ///
     /// # Errors
     /// Gives the `Fd` back while operations on it are in flight, or clones of it are alive. A standard stream of the
-    /// process is nobody's to take.
+    /// process is nobody's to take, and a direct one has no number.
     pub fn try_into_owned(self) -> Result<OwnedFd, Fd> {
-        if self.0.lasting {
+        if self.0.lasting || self.is_direct() {
             return Err(self);
         }
         match Rc::try_unwrap(self.0) {
@@ -100,11 +131,18 @@ impl Fd {
     /// A second descriptor for the same open file, made with `fcntl(F_DUPFD_CLOEXEC)`.
     ///
     /// # Errors
-    /// `EMFILE` when the process may have no more descriptors.
+    /// `EMFILE` when the process may have no more descriptors; `Unsupported` for a direct one, which
+    /// [`op::install`](crate::op::install()) makes a number for.
     pub fn duplicate(&self) -> io::Result<OwnedFd> {
+        if self.is_direct() {
+            return Err(io::Error::new(io::ErrorKind::Unsupported, NUMBERLESS));
+        }
         self.as_fd().try_clone_to_owned()
     }
 }
+
+/// What to say to whoever wants the number of a direct descriptor.
+const NUMBERLESS: &str = "a direct descriptor has no number; annulus::op::install makes one for it";
 
 impl Registration {
     fn is_at(&self, driver: &Rc<Driver>) -> bool {
@@ -119,6 +157,10 @@ impl Registration {
 }
 
 impl Inner {
+    fn new(raw: RawFd, kind: Option<Kind>) -> Inner {
+        Inner { raw, lasting: false, kind: Cell::new(kind), direct: None, registrations: RefCell::default() }
+    }
+
     /// The descriptor, no longer watched by anybody.
     fn into_owned(self) -> OwnedFd {
         let this = std::mem::ManuallyDrop::new(self);
@@ -131,6 +173,9 @@ impl Inner {
 impl Drop for Inner {
     fn drop(&mut self) {
         self.registrations.take().into_iter().for_each(Registration::end);
+        if let Some(direct) = self.direct.take() {
+            return direct.close();
+        }
         if self.lasting {
             return;
         }
@@ -143,13 +188,17 @@ impl Drop for Inner {
 }
 
 impl AsRawFd for Fd {
+    /// The number; -1 for a direct descriptor.
     fn as_raw_fd(&self) -> RawFd {
         self.0.raw
     }
 }
 
 impl AsFd for Fd {
+    /// # Panics
+    /// For a direct descriptor, which has no number.
     fn as_fd(&self) -> BorrowedFd<'_> {
+        assert!(!self.is_direct(), "{NUMBERLESS}");
         // SAFETY: Close waits: the number stays open while `self` is borrowed.
         unsafe { BorrowedFd::borrow_raw(self.0.raw) }
     }
@@ -163,6 +212,9 @@ impl From<OwnedFd> for Fd {
 
 impl fmt::Debug for Fd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Fd").field(&self.0.raw).finish()
+        match &self.0.direct {
+            Some(direct) => f.debug_tuple("Fd").field(direct).finish(),
+            None => f.debug_tuple("Fd").field(&self.0.raw).finish(),
+        }
     }
 }

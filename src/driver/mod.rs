@@ -11,6 +11,7 @@ mod calls;
 mod choice;
 mod close;
 mod counters;
+mod direct;
 mod fd;
 mod groups;
 mod histogram;
@@ -47,6 +48,7 @@ pub(crate) use choice::{Choice, Config};
 pub use choice::{DriverInfo, DriverKind};
 pub(crate) use close::{CLOSE, close_never_began};
 pub use counters::Counters;
+pub(crate) use direct::{Opening, RING_ONLY};
 pub use fd::Fd;
 pub use histogram::Histogram;
 pub(crate) use slots::{Key, Orphan};
@@ -63,7 +65,7 @@ use std::{
     cell::{Cell, RefCell},
     fmt, io,
     mem::ManuallyDrop,
-    os::fd::RawFd,
+    os::fd::{AsRawFd, RawFd},
     ptr,
     rc::Rc,
     task::Waker,
@@ -235,7 +237,7 @@ impl Driver {
     fn push_slot(self: &Rc<Driver>, slot: Slot, fd: Option<&Fd>) -> Key {
         let source = fd.and_then(|fd| fd.source(self));
         let slot = Slot { owned: fd.is_some(), source, ..slot };
-        let (key, watched) = self.core.borrow_mut().push(slot, &self.threads);
+        let (key, watched) = self.core.borrow_mut().push(slot, fd.and_then(Fd::slot), &self.threads);
         if let (Some(fd), Some(id)) = (fd, watched.filter(|_| watched != source)) {
             fd.set_source(self, id);
         }
@@ -282,10 +284,11 @@ impl Driver {
         self.core.borrow_mut().cancel(key, &self.threads);
     }
 
-    /// Asks for an early end of all operations that hold the `Fd` with the number `fd`, or of all that there are.
+    /// Asks for an early end of all operations that hold `fd`'s descriptor, or of all that there are.
     /// Returns how many.
-    pub(crate) fn cancel_where(&self, fd: Option<RawFd>) -> usize {
-        self.core.borrow_mut().cancel_where(fd, &self.threads)
+    pub(crate) fn cancel_where(&self, fd: Option<&Fd>) -> usize {
+        let target = fd.map(|fd| direct::aimed(Sqe { fd: fd.as_raw_fd(), ..Sqe::default() }, fd.slot()));
+        self.core.borrow_mut().cancel_where(target, &self.threads)
     }
 
     /// Takes in a buffer group, and gives the id that entries name it by.

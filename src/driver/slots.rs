@@ -53,8 +53,8 @@ pub(crate) enum Owner {
     Awake,
     /// Nobody any more; the operation lies here, because its memory is lent.
     Orphan(Box<dyn Orphan>),
-    /// The last reference to a descriptor: this is its close.
-    Close(RawFd),
+    /// The last reference to a descriptor: this is its close. It has a number, or is a direct one.
+    Close(Option<RawFd>),
     /// A future that has its completion and has not fetched it.
     Done(Cqe),
     /// A future, at a driver that gave up waiting: the memory stays lent for ever.
@@ -290,7 +290,7 @@ impl Slots {
                 let earlier = slot.stream.take().map(|stream| stream.queue).unwrap_or_default();
                 Effect::Settle(op, earlier, cqe)
             }
-            Owner::Close(fd) if close_never_began(cqe.res) => Effect::Close(fd),
+            Owner::Close(Some(fd)) if close_never_began(cqe.res) => Effect::Close(fd),
             Owner::Close(_) | Owner::Lost | Owner::Done(_) => Effect::None,
         };
         self.all.remove(key.index as usize);
@@ -423,9 +423,9 @@ mod tests {
     #[test]
     fn a_cancelled_close_is_made_up_for() {
         let mut slots = Slots::new();
-        let key = slots.insert(Slot::new(Sqe::nop(), &TWIN, Owner::Close(9)));
+        let key = slots.insert(Slot::new(Sqe::nop(), &TWIN, Owner::Close(Some(9))));
         assert!(matches!(slots.complete(key, Cqe::new(0, -libc::ECANCELED)), Some(Effect::Close(9))));
-        let key = slots.insert(Slot::new(Sqe::nop(), &TWIN, Owner::Close(9)));
+        let key = slots.insert(Slot::new(Sqe::nop(), &TWIN, Owner::Close(Some(9))));
         assert!(matches!(slots.complete(key, Cqe::new(0, 0)), Some(Effect::None)));
     }
 }

@@ -10,7 +10,7 @@ use crate::{
     },
     entry::{Cqe, Interest, Sqe, SqeFlags},
     ring::{Enter, EnterFlags, Features, Ring, SetupFlags, send_message},
-    sys::{self, io_uring_buf_reg, names::OPCODES, uring as calls},
+    sys::{self, io_uring_buf_reg, io_uring_rsrc_register, names::OPCODES, uring as calls},
     trace,
 };
 use std::{
@@ -45,6 +45,9 @@ pub(super) struct Uring {
     bell_is_watched: bool,
     cancels_are_silent: bool,
     can_cancel_all: bool,
+    /// How many places the table of direct descriptors is to have, and whether it is there.
+    direct_descriptors: u32,
+    has_table: bool,
 }
 
 impl Uring {
@@ -71,6 +74,8 @@ impl Uring {
             bell_is_watched: false,
             cancels_are_silent,
             can_cancel_all: true,
+            direct_descriptors: config.direct_descriptors,
+            has_table: false,
         })
     }
 
@@ -123,6 +128,32 @@ impl Uring {
         let mut arg = io_uring_buf_reg { bgid: id, ..io_uring_buf_reg::default() };
         // SAFETY: Kernel's word: one structure, which is only read.
         let _ = unsafe { self.ring.register(sys::IORING_UNREGISTER_PBUF_RING, (&raw mut arg).cast(), 1) };
+    }
+
+    /// Whether there is a table of direct descriptors; the first time it is made. `false`: none is wanted, this kernel
+    /// cannot have one (before Linux 5.19) or could not give its descriptors numbers (before 6.8), or it has not the
+    /// memory.
+    pub(super) fn has_table(&mut self) -> bool {
+        let needed = [sys::IORING_OP_CLOSE, sys::IORING_OP_FIXED_FD_INSTALL];
+        if self.has_table || self.known.lacks(DIRECT) || !needed.iter().all(|&opcode| self.knows(opcode as u8)) {
+            return self.has_table;
+        }
+        let mut nr = self.direct_descriptors;
+        while nr > 0 && !self.has_table {
+            let flags = sys::IORING_RSRC_REGISTER_SPARSE;
+            let mut arg = io_uring_rsrc_register { nr, flags, ..io_uring_rsrc_register::default() };
+            let size = size_of_val(&arg) as u32;
+            // SAFETY: Kernel's word: one structure, which is only read and names no memory.
+            let made = unsafe { self.ring.register(sys::IORING_REGISTER_FILES2, (&raw mut arg).cast(), size) };
+            self.has_table = made.is_ok();
+            // A table may have no more places than the process may have descriptors.
+            let too_many = made.is_err_and(|e| e.raw_os_error() == Some(libc::EMFILE));
+            nr = if too_many { nr / 2 } else { 0 };
+        }
+        if !self.has_table {
+            self.lacks(DIRECT);
+        }
+        self.has_table
     }
 
     /// Queues an entry. A full queue is emptied into the kernel first; what the kernel will not take waits here.
@@ -280,6 +311,11 @@ impl Uring {
 
 impl Drop for Uring {
     fn drop(&mut self) {
+        if self.has_table {
+            // By itself the kernel lets the open files go some ten milliseconds later, and their peers wait for it.
+            // SAFETY: Kernel's word: there is no argument.
+            let _ = unsafe { self.ring.register(sys::IORING_UNREGISTER_FILES, ptr::null_mut(), 0) };
+        }
         self.bell.leave();
     }
 }
@@ -304,12 +340,15 @@ fn employ(ring: &Ring, blocking: usize) {
 /// The buffer rings, as `ANNULUS_HIDE_OPS` names them.
 const PBUF_RING: &str = "PBUF_RING";
 
+/// Direct descriptors, likewise.
+const DIRECT: &str = "DIRECT";
+
 /// Messages to a ring from whoever has none, likewise.
 const SEND_MSG_RING: &str = "SEND_MSG_RING";
 
 /// What may be hidden beside opcodes: abilities that came later than the opcode they belong to.
-pub(super) const ABILITIES: [&str; 5] =
-    ["ACCEPT_MULTISHOT", "POLL_ADD_MULTI", "RECV_MULTISHOT", PBUF_RING, SEND_MSG_RING];
+pub(super) const ABILITIES: [&str; 6] =
+    ["ACCEPT_MULTISHOT", DIRECT, "POLL_ADD_MULTI", "RECV_MULTISHOT", PBUF_RING, SEND_MSG_RING];
 
 impl Known {
     fn lacks(&self, ability: &str) -> bool {

@@ -39,6 +39,15 @@ pub struct Accept {
 }
 
 impl Accept {
+    pub(super) fn new(fd: &Fd) -> Accept {
+        Accept { fd: fd.clone(), addr: Box::new(SockAddr::room()) }
+    }
+
+    /// Whose connection it was.
+    pub(super) fn into_peer(self) -> Peer {
+        Peer(self.addr)
+    }
+
     /// As [`accept`], with room for the address that is used again: the output gives it back.
     pub(crate) fn with_room(fd: &Fd, mut addr: Box<SockAddr>) -> Submit<Accept> {
         *addr = SockAddr::room();
@@ -66,7 +75,7 @@ unsafe impl Op for Accept {
     fn finish(self, cqe: Cqe) -> Self::Output {
         // SAFETY: Fresh descriptor: an accept that succeeds gives one that nobody else has.
         let fd = cqe.result().map(|fd| unsafe { OwnedFd::from_raw_fd(fd as RawFd) });
-        (fd, Peer(self.addr))
+        (fd, self.into_peer())
     }
 }
 
@@ -101,7 +110,7 @@ impl Peer {
 /// # Cancellation
 /// **Lossy**: a connection that was accepted is closed.
 pub fn accept(fd: &Fd) -> Submit<Accept> {
-    Accept::with_room(fd, Box::new(SockAddr::room()))
+    submit(Accept::new(fd))
 }
 
 #[cfg(test)]

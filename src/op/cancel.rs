@@ -1,7 +1,6 @@
 //! `io_uring_prep_cancel(3)`: `IORING_OP_ASYNC_CANCEL`, since Linux 5.5. For many operations at once.
 
 use crate::driver::{Driver, Fd};
-use std::os::fd::AsRawFd;
 
 /// Asks for an early end of all operations that hold `fd` and are in flight in this runtime: each gives what it had
 /// done, or `ECANCELED`. Returns how many were asked. Closes go on.
@@ -12,7 +11,7 @@ use std::os::fd::AsRawFd;
 /// # Panics
 /// Outside of a runtime.
 pub fn cancel(fd: &Fd) -> usize {
-    driver().cancel_where(Some(fd.as_raw_fd()))
+    driver().cancel_where(Some(fd))
 }
 
 /// Asks for an early end of all operations that are in flight in this runtime, those of other tasks included. Returns
@@ -37,7 +36,11 @@ mod tests {
         testing::{settle, socket_pair},
         time::timeout,
     };
-    use std::{io::Write, os::fd::FromRawFd, time::Duration};
+    use std::{
+        io::Write,
+        os::fd::{AsRawFd, FromRawFd},
+        time::Duration,
+    };
 
     const SOON: Duration = Duration::from_secs(5);
 

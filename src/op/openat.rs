@@ -25,7 +25,7 @@ impl Sqe {
     }
 }
 
-static TWIN: Twin = Twin::pool(call);
+pub(super) static TWIN: Twin = Twin::pool(call);
 
 unsafe fn call(sqe: &Sqe, _attempt: u32) -> i32 {
     let (path, flags) = (sqe.addr as *const c_char, sqe.op_flags as i32);
@@ -54,6 +54,14 @@ impl Default for OpenHow {
 pub struct OpenAt {
     path: CString,
     how: OpenHow,
+}
+
+impl OpenAt {
+    pub(super) fn new(path: &Path, how: OpenHow) -> io::Result<OpenAt> {
+        let path = CString::new(path.as_os_str().as_bytes())
+            .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "a path cannot have a NUL byte in it"))?;
+        Ok(OpenAt { path, how })
+    }
 }
 
 // SAFETY: Lent: a `CString` keeps its bytes in place while it is moved.
@@ -86,9 +94,7 @@ unsafe impl Op for OpenAt {
 /// # Cancellation
 /// **Detached**: a file may be created or cut all the same; a descriptor that was opened is closed.
 pub fn openat(path: &Path, how: OpenHow) -> io::Result<Submit<OpenAt>> {
-    let path = CString::new(path.as_os_str().as_bytes())
-        .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "a path cannot have a NUL byte in it"))?;
-    Ok(submit(OpenAt { path, how }))
+    OpenAt::new(path, how).map(submit)
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ impl Sqe {
     }
 }
 
-static TWIN: Twin = Twin::here(call);
+pub(super) static TWIN: Twin = Twin::here(call);
 
 unsafe fn call(sqe: &Sqe, _attempt: u32) -> i32 {
     unix::new_socket(sqe.fd, sqe.off as i32, sqe.len as i32)
@@ -43,18 +43,21 @@ unsafe impl Op for Socket {
     }
 
     fn encode(&mut self) -> Sqe {
-        let by_twin = |opcode| Driver::current().is_some_and(|driver| !driver.on_ring(opcode as u8));
-        if by_twin(sys::IORING_OP_ACCEPT) || by_twin(sys::IORING_OP_CONNECT) {
-            // Those twins must not block.
-            self.kind |= unix::SOCK_NONBLOCK;
-        }
-        Sqe::socket(self.domain, self.kind, self.protocol)
+        spelled(self.domain, self.kind, self.protocol)
     }
 
     fn finish(self, cqe: Cqe) -> Self::Output {
         // SAFETY: Fresh descriptor: the kernel just made it and nobody else has it.
         cqe.result().map(|fd| unsafe { OwnedFd::from_raw_fd(fd as RawFd) })
     }
+}
+
+/// The entry, as the thread's driver needs the socket.
+pub(super) fn spelled(domain: i32, kind: i32, protocol: i32) -> Sqe {
+    let by_twin = |opcode| Driver::current().is_some_and(|driver| !driver.on_ring(opcode as u8));
+    // Those twins must not block.
+    let never_blocks = by_twin(sys::IORING_OP_ACCEPT) || by_twin(sys::IORING_OP_CONNECT);
+    Sqe::socket(domain, if never_blocks { kind | unix::SOCK_NONBLOCK } else { kind }, protocol)
 }
 
 /// Makes a socket that children do not inherit; the arguments are the `AF_*`, `SOCK_*` and `IPPROTO_*` of `socket(2)`.

@@ -75,13 +75,15 @@ pub fn submit<T: Op>(op: T) -> Submit<T> {
     Submit { state: State::Fresh, op: MaybeUninit::new(op) }
 }
 
-/// The answer to an operation whose buffers belong to another runtime.
+/// The answer to an operation whose buffers or direct descriptor belong to another runtime.
 pub(super) const ELSEWHERE: Cqe = Cqe { user_data: 0, res: -libc::EXDEV, flags: CqeFlags::empty() };
 
-/// The driver for an operation: the current one. `None` if its buffers belong to another.
+/// The driver for an operation: the current one. `None` if its buffers or its descriptor belong to another.
 pub(super) fn driver_of<T: Op>(op: &T) -> Option<Rc<Driver>> {
     let driver = Driver::current().expect("an annulus operation was polled outside of an annulus runtime");
-    op.pool().is_none_or(|pool| Rc::ptr_eq(pool.driver(), &driver)).then_some(driver)
+    let knows_buffers = op.pool().is_none_or(|pool| Rc::ptr_eq(pool.driver(), &driver));
+    let knows_descriptor = op.fd().is_none_or(|fd| fd.is_known_to(&driver));
+    (knows_buffers && knows_descriptor).then_some(driver)
 }
 
 impl<T: Op> Submit<T> {

@@ -65,6 +65,14 @@ impl Builder {
         self
     }
 
+    /// How many [direct](crate::Fd::is_direct) descriptors the runtime may have at once: 1024 unless it is said here,
+    /// and no more than the process may have descriptors. The table, eight bytes for each, is made with the first one.
+    /// With 0, and where there are none (on the poll driver, and before Linux 6.8), ordinary descriptors are used.
+    pub fn direct_descriptors(mut self, count: u32) -> Builder {
+        self.config.direct_descriptors = count;
+        self
+    }
+
     /// How many things that block may run at once, each on a thread of the runtime's pool: up to `threads` closures of
     /// [`spawn_blocking`](crate::spawn_blocking) and, apart from those, up to `threads` calls for operations that have
     /// no readiness (on the poll driver, those on files). 64 of each unless it is said here; any number above 0.

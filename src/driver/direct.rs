@@ -1,0 +1,109 @@
+//! Direct descriptors: open files without a number, in the ring's own table.
+
+use crate::{
+    driver::{Driver, Fd},
+    entry::{Sqe, SqeFlags, Twin},
+    sys::{self, unix::Kind},
+};
+use std::{
+    fmt,
+    os::fd::{FromRawFd, OwnedFd, RawFd},
+    rc::{Rc, Weak},
+};
+
+/// A place in the table of a driver's ring.
+///
+/// **Home**: the number means something to that ring alone, so it is never used without the driver that it came from.
+pub(super) struct Direct {
+    driver: Weak<Driver>,
+    slot: u32,
+}
+
+impl Direct {
+    /// Whether this is a place in `driver`'s table.
+    pub(super) fn is_at(&self, driver: &Rc<Driver>) -> bool {
+        std::ptr::eq(self.driver.as_ptr(), Rc::as_ptr(driver))
+    }
+
+    /// The place itself.
+    pub(super) fn slot(&self) -> u32 {
+        self.slot
+    }
+
+    /// Frees the place. At a driver that has ended there is none any more: its table went with its ring.
+    pub(super) fn close(self) {
+        if let Some(driver) = self.driver.upgrade() {
+            driver.core.borrow_mut().push_close_direct(self.slot, &driver.threads);
+        }
+    }
+}
+
+impl fmt::Debug for Direct {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "direct {}", self.slot)
+    }
+}
+
+/// What stands for the twin where the descriptor is a direct one: no system call takes such.
+pub(crate) static RING_ONLY: Twin = Twin::here(|_, _| -libc::EOPNOTSUPP);
+
+/// The entry, aimed at the descriptor at `slot` of the ring's table if there is one.
+pub(super) fn aimed(sqe: Sqe, slot: Option<u32>) -> Sqe {
+    slot.map_or(sqe, |slot| Sqe { fd: slot as i32, ..sqe.flags(SqeFlags::FIXED_FILE) })
+}
+
+impl Sqe {
+    /// Closes the descriptor at `slot` of the ring's table.
+    pub(super) fn close_slot(slot: u32) -> Sqe {
+        Sqe { file_index: slot + 1, ..Sqe::close(0) }
+    }
+
+    /// Gives the descriptor at `slot` of the ring's table a number, which children do not inherit. It stays in the
+    /// table as well. To be flagged [`FIXED_FILE`](SqeFlags::FIXED_FILE).
+    #[must_use]
+    pub fn fixed_fd_install(slot: i32) -> Sqe {
+        Sqe { opcode: sys::IORING_OP_FIXED_FD_INSTALL as u8, fd: slot, ..Sqe::default() }
+    }
+
+    /// The same, but what it opens gets no number: it goes to a free place of the ring's table. Not for an entry that
+    /// asks for close-on-exec, since there is nothing that a child could inherit.
+    fn into_table(self) -> Sqe {
+        Sqe { file_index: sys::IORING_FILE_INDEX_ALLOC as u32, ..self }
+    }
+}
+
+/// Where that goes which an operation opens: to the ring's table, if there is one, and otherwise it gets a number.
+#[derive(Debug, Default)]
+pub(crate) struct Opening(Option<Weak<Driver>>);
+
+impl Opening {
+    /// Decides for an entry of this opcode, which the thread's driver is about to perform.
+    pub(crate) fn decide(opcode: u8) -> Opening {
+        let with_table = Driver::current().filter(|driver| driver.core.borrow_mut().has_table(opcode));
+        Opening(with_table.map(|driver| Rc::downgrade(&driver)))
+    }
+
+    /// Whether it goes to the table.
+    pub(crate) fn is_direct(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// The entry for it: `plain`, or `bare`, which is the same without close-on-exec.
+    pub(crate) fn spell(&self, plain: Sqe, bare: Sqe) -> Sqe {
+        if self.is_direct() { bare.into_table() } else { plain }
+    }
+
+    /// The twin of that entry.
+    pub(crate) fn twin(&self, twin: &'static Twin) -> &'static Twin {
+        if self.is_direct() { &RING_ONLY } else { twin }
+    }
+
+    /// What was opened, by the entry's result; of a `kind`, if that is known.
+    pub(crate) fn opened(self, res: u32, kind: Option<Kind>) -> Fd {
+        match self.0 {
+            Some(driver) => Fd::direct(Direct { driver, slot: res }, kind.unwrap_or(Kind::File)),
+            // SAFETY: Fresh descriptor: the entry has just made it, and nobody else has it.
+            None => Fd::of(unsafe { OwnedFd::from_raw_fd(res as RawFd) }, kind),
+        }
+    }
+}

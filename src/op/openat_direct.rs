@@ -1,0 +1,67 @@
+//! `openat(2)`: `IORING_OP_OPENAT`, since Linux 5.6. Into the ring's table.
+
+use crate::{
+    driver::{Fd, Opening},
+    entry::{Cqe, Sqe, Twin},
+    op::{
+        Op, OpenHow, Submit,
+        openat::{self, OpenAt},
+        submit,
+    },
+    sys,
+};
+use std::{io, path::Path};
+
+/// An open into the ring's table, as an operation.
+#[derive(Debug)]
+pub struct OpenAtDirect {
+    open: OpenAt,
+    opening: Opening,
+}
+
+// SAFETY: Lent: that of `OpenAt`, whose memory this names.
+unsafe impl Op for OpenAtDirect {
+    type Output = io::Result<Fd>;
+
+    fn twin(&self) -> &'static Twin {
+        self.opening.twin(&openat::TWIN)
+    }
+
+    fn encode(&mut self) -> Sqe {
+        self.opening = Opening::decide(sys::IORING_OP_OPENAT as u8);
+        let plain = self.open.encode();
+        self.opening.spell(plain, Sqe { op_flags: plain.op_flags & !(libc::O_CLOEXEC as u32), ..plain })
+    }
+
+    fn finish(self, cqe: Cqe) -> Self::Output {
+        cqe.result().map(|res| self.opening.opened(res, None))
+    }
+}
+
+/// As [`openat`](crate::op::openat()), but the file is a [direct](Fd::is_direct) descriptor where the ring can have
+/// such (since Linux 6.8); elsewhere, and on the poll driver, an ordinary one.
+///
+/// # Errors
+/// `InvalidInput` for a path with a NUL byte; the future gives those of `openat(2)`, and `ENFILE` when the ring's table
+/// is [full](crate::Builder::direct_descriptors).
+///
+/// # Cancellation
+/// **Detached**: a file may be created or cut all the same; a descriptor that was opened is closed.
+pub fn openat_direct(path: &Path, how: OpenHow) -> io::Result<Submit<OpenAtDirect>> {
+    Ok(submit(OpenAtDirect { open: OpenAt::new(path, how)?, opening: Opening::default() }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::op;
+
+    #[crate::test]
+    async fn opens_what_is_there() {
+        let open = |path| openat_direct(Path::new(path), OpenHow::default());
+        let file = open("Cargo.toml").unwrap().await.unwrap();
+        assert_eq!(op::read_at(&file, Vec::with_capacity(4), 1).await.1, b"work");
+        assert_eq!(open("nowhere.toml").unwrap().await.unwrap_err().kind(), io::ErrorKind::NotFound);
+        assert_eq!(open("a\0b").unwrap_err().kind(), io::ErrorKind::InvalidInput);
+    }
+}
