@@ -9,6 +9,7 @@ use annulus::{
     Builder, DriverKind, Fd,
     buf::VecBuf,
     entry::Interest,
+    net::UdpSocket,
     op::{self, OpenHow},
     pool::RecvPool,
     time::timeout,
@@ -23,9 +24,9 @@ use std::{
 };
 
 /// Every opcode that an operation has.
-const OPCODES: [&str; 19] = [
+const OPCODES: [&str; 21] = [
     "ACCEPT", "BIND", "CLOSE", "CONNECT", "FSYNC", "LISTEN", "NOP", "OPENAT", "POLL_ADD", "READ", "READV", "RECV",
-    "SEND", "SHUTDOWN", "SOCKET", "TIMEOUT", "WAITID", "WRITE", "WRITEV",
+    "RECVMSG", "SEND", "SENDMSG", "SHUTDOWN", "SOCKET", "TIMEOUT", "WAITID", "WRITE", "WRITEV",
 ];
 
 /// What came later than the opcode it belongs to.
@@ -57,6 +58,7 @@ fn all_operations_without(hidden: &str) {
         op::nop().await.unwrap();
         files().await;
         sockets().await;
+        messages().await;
         waiting_ends().await;
         streams().await;
         children().await;
@@ -72,8 +74,21 @@ fn all_operations_without(hidden: &str) {
     let (here, ready, pool) = (driver.twins_here, driver.twins_ready, driver.twins_pool);
     assert_eq!(pool > 0, any(&["OPENAT", "READ", "READV", "WRITE", "WRITEV", "FSYNC", "CLOSE"]), "{driver:?}");
     // Who has to choose a buffer for the kernel receives by the twin.
-    let waiting =
-        ["ACCEPT", "CONNECT", "POLL_ADD", "READ", "READV", "RECV", "SEND", "WAITID", "WRITE", "WRITEV", "PBUF_RING"];
+    let waiting = [
+        "ACCEPT",
+        "CONNECT",
+        "POLL_ADD",
+        "READ",
+        "READV",
+        "RECV",
+        "RECVMSG",
+        "SEND",
+        "SENDMSG",
+        "WAITID",
+        "WRITE",
+        "WRITEV",
+        "PBUF_RING",
+    ];
     assert_eq!(ready > 0, any(&waiting), "{driver:?}");
     assert_eq!(here > 0, any(&["BIND", "LISTEN", "NOP", "SHUTDOWN", "SOCKET", "TIMEOUT"]), "{driver:?}");
 }
@@ -98,6 +113,16 @@ async fn files() {
 
 async fn open(path: &Path, flags: i32) -> Fd {
     Fd::new(op::openat(path, OpenHow { flags, mode: 0o600 }).unwrap().await.unwrap())
+}
+
+async fn messages() {
+    let [a, b] = [0; 2].map(|_| UdpSocket::bind("127.0.0.1:0").unwrap());
+    let to = b.local_addr().unwrap();
+    let receiving = annulus::spawn(async move { b.recv_from(Vec::with_capacity(16)).await });
+    annulus::yield_now().await;
+    assert_eq!(a.send_to("by hand", to).await.0.unwrap(), 7);
+    let (res, buf) = receiving.await.unwrap();
+    assert_eq!((res.unwrap(), &buf[..]), ((7, a.local_addr().unwrap()), &b"by hand"[..]));
 }
 
 async fn sockets() {

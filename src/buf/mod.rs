@@ -37,6 +37,7 @@
 //! Lengths are `usize` here; an operation clamps them to what its system call can take. A length of zero is fine
 //! everywhere, and then the pointer may be dangling or null.
 
+mod envelope;
 mod group;
 mod io_buf;
 mod io_buf_mut;
@@ -51,6 +52,7 @@ mod bytes;
 
 use std::io;
 
+pub use envelope::{ControlMessage, Envelope};
 pub(crate) use group::Group;
 #[doc(hidden)]
 pub use io_buf::Fixed;

@@ -7,17 +7,25 @@ mod listener;
 mod lookup;
 mod opts;
 mod sockopt;
+mod spare;
 mod tcp;
+pub mod udp;
 
+pub use crate::{
+    buf::{ControlMessage, Envelope},
+    sys::sockaddr::SockAddr,
+};
 pub use detached::Detached;
 pub use device::Device;
 pub use listener::TcpListener;
 pub use lookup::{ToSocketAddrs, lookup_host};
 pub use opts::{ListenerOpts, TcpConnectOpts};
 pub use tcp::TcpStream;
+pub use udp::UdpSocket;
 
 use crate::sys::unix;
 use socket2::SockRef;
+use spare::Spare;
 use std::{io, net::SocketAddr, os::fd::AsFd};
 
 /// The `AF_*` of an address.

@@ -30,7 +30,9 @@ mod readv;
 mod recv;
 mod recv_multi;
 mod recv_provided;
+mod recvmsg;
 mod send;
+mod sendmsg;
 mod shutdown;
 mod socket;
 mod socket_direct;
@@ -62,7 +64,9 @@ pub use readv::{Readv, readv, readv_at};
 pub use recv::{Recv, recv};
 pub use recv_multi::{RecvMulti, recv_multi};
 pub use recv_provided::{RecvProvided, recv_provided};
+pub use recvmsg::{RecvMsg, recvmsg};
 pub use send::{Send, send};
+pub use sendmsg::{SendMsg, sendmsg};
 pub use shutdown::{Shutdown, shutdown};
 pub use socket::{Socket, socket};
 pub use socket_direct::{SocketDirect, socket_direct};
@@ -73,7 +77,7 @@ pub use write::{Write, write, write_at};
 pub use writev::{Writev, writev, writev_at};
 
 /// The opcodes that have a twin: one for each file here.
-pub(crate) const TWINS: [u32; 19] = [
+pub(crate) const TWINS: [u32; 21] = [
     sys::IORING_OP_ACCEPT,
     sys::IORING_OP_BIND,
     sys::IORING_OP_CLOSE,
@@ -86,7 +90,9 @@ pub(crate) const TWINS: [u32; 19] = [
     sys::IORING_OP_READ,
     sys::IORING_OP_READV,
     sys::IORING_OP_RECV,
+    sys::IORING_OP_RECVMSG,
     sys::IORING_OP_SEND,
+    sys::IORING_OP_SENDMSG,
     sys::IORING_OP_SHUTDOWN,
     sys::IORING_OP_SOCKET,
     sys::IORING_OP_TIMEOUT,

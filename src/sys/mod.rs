@@ -7,6 +7,7 @@
 mod abi;
 #[cfg(annulus_kqueue)]
 pub(crate) mod bsd;
+pub(crate) mod control;
 #[cfg(annulus_kqueue)]
 pub(crate) mod kqueue;
 #[cfg(not(annulus_kqueue))]

@@ -2,22 +2,40 @@
 
 use crate::sys::unix;
 use std::{
+    ffi::OsStr,
     fmt, io,
     mem::{self, MaybeUninit},
     net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6},
     os::unix::ffi::OsStrExt,
     path::Path,
+    slice,
 };
 
-/// Room for any socket address, and how much of it is used.
+/// An address of a socket, of whatever family.
 ///
-/// Boxed by the operations that lend it: the kernel writes both the bytes and the length.
+/// ```
+/// use annulus::net::SockAddr;
+///
+/// let addr: std::net::SocketAddr = "127.0.0.1:80".parse().unwrap();
+/// assert_eq!(SockAddr::from(addr).to_std()?, addr);
+/// let named = SockAddr::unix("/run/app.sock".as_ref())?;
+/// assert_eq!(named.as_pathname(), Some("/run/app.sock".as_ref()));
+/// # std::io::Result::Ok(())
+/// ```
+// Boxed by the operations that lend it: the kernel writes both the bytes and the length.
 #[repr(C)]
 #[derive(Clone, Copy)]
-pub(crate) struct SockAddr {
+pub struct SockAddr {
     storage: libc::sockaddr_storage,
     len: libc::socklen_t,
 }
+
+/// Where the family of an address ends.
+const FAMILY_END: usize = mem::offset_of!(libc::sockaddr_storage, ss_family) + mem::size_of::<libc::sa_family_t>();
+
+/// Where the name of a Unix address begins, and how long it can be.
+const UNIX_START: usize = mem::offset_of!(libc::sockaddr_un, sun_path);
+const UNIX_ROOM: usize = mem::size_of::<libc::sockaddr_un>() - UNIX_START;
 
 impl SockAddr {
     /// All of the room, zeroed: for the kernel to write an address into.
@@ -27,12 +45,101 @@ impl SockAddr {
         SockAddr { storage, len: mem::size_of::<libc::sockaddr_storage>() as libc::socklen_t }
     }
 
+    /// No address at all.
+    pub(crate) fn none() -> SockAddr {
+        SockAddr { len: 0, ..SockAddr::room() }
+    }
+
+    /// The address of `bytes` as the system has it: an address structure, which begins with the family.
+    ///
+    /// # Errors
+    /// `InvalidInput` for bytes that are no family, or more than any address has.
+    pub fn from_bytes(bytes: &[u8]) -> io::Result<SockAddr> {
+        let room = mem::size_of::<libc::sockaddr_storage>();
+        if bytes.len() < FAMILY_END || bytes.len() > room {
+            let why = format!("{} bytes are no socket address: it has {FAMILY_END} to {room}", bytes.len());
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+        }
+        let mut addr = SockAddr::room();
+        // SAFETY: Plain bytes: just checked that they fit into the storage, a structure of integers.
+        unsafe { addr.room_ptrs().0.cast::<u8>().copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
+        addr.len = bytes.len() as libc::socklen_t;
+        unix::say_length(&mut addr.storage, addr.len);
+        Ok(addr)
+    }
+
+    /// The address as the system has it.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        // SAFETY: Plain bytes: as many as the storage has at most, all of which were zero or written.
+        unsafe { slice::from_raw_parts(self.as_ptr().cast::<u8>(), self.len() as usize) }
+    }
+
+    /// The `AF_*` of the address; 0 (`AF_UNSPEC`) when there is none.
+    #[must_use]
+    pub fn family(&self) -> i32 {
+        if (self.len as usize) < FAMILY_END { libc::AF_UNSPEC } else { self.storage.ss_family.into() }
+    }
+
+    /// An address in Linux's abstract namespace, where names are bytes and no files.
+    ///
+    /// # Errors
+    /// `InvalidInput` for a name that is too long, `Unsupported` where there is no such namespace.
+    pub fn unix_abstract(name: &[u8]) -> io::Result<SockAddr> {
+        if !unix::HAS_ABSTRACT_NAMES {
+            let why = "only Linux has Unix sockets with abstract names; use a path";
+            return Err(io::Error::new(io::ErrorKind::Unsupported, why));
+        }
+        if name.len() >= UNIX_ROOM {
+            let why = format!("an abstract name of {} bytes is too long: {} fit", name.len(), UNIX_ROOM - 1);
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+        }
+        // SAFETY: Plain bytes: a `sockaddr_un` may be all zero, and begins as an abstract address then.
+        let mut addr = unsafe { MaybeUninit::<libc::sockaddr_un>::zeroed().assume_init() };
+        addr.sun_family = libc::AF_UNIX as libc::sa_family_t;
+        addr.sun_path[1..].iter_mut().zip(name).for_each(|(room, &byte)| *room = byte as libc::c_char);
+        let mut addr = SockAddr::with(addr);
+        addr.len = (UNIX_START + 1 + name.len()) as libc::socklen_t;
+        Ok(addr)
+    }
+
+    /// What follows the family of a Unix address. `None` for other families.
+    fn unix_name(&self) -> Option<&[u8]> {
+        if self.family() == libc::AF_UNIX { self.as_bytes().get(UNIX_START..) } else { None }
+    }
+
+    /// Whether this is the address of a Unix socket that has none.
+    #[must_use]
+    pub fn is_unnamed(&self) -> bool {
+        let nameless = self.as_pathname().is_none() && self.as_abstract_namespace().is_none();
+        nameless && (self.family() == libc::AF_UNIX || self.len == 0)
+    }
+
+    /// The path of a Unix socket that has one.
+    #[must_use]
+    pub fn as_pathname(&self) -> Option<&Path> {
+        let name = self.unix_name()?.split(|&byte| byte == 0).next()?;
+        (!name.is_empty()).then(|| Path::new(OsStr::from_bytes(name)))
+    }
+
+    /// The name of a Unix socket in the abstract namespace.
+    #[must_use]
+    pub fn as_abstract_namespace(&self) -> Option<&[u8]> {
+        let name = self.unix_name().filter(|_| unix::HAS_ABSTRACT_NAMES)?;
+        name.strip_prefix(&[0])
+    }
+
+    /// Takes the length that the kernel wrote.
+    pub(crate) fn set_len(&mut self, len: libc::socklen_t) {
+        self.len = len;
+    }
+
     /// The address of a Unix socket that has a name in the file system.
     ///
     /// # Errors
     /// `InvalidInput` for a path that is empty, too long for an address, or has a zero byte in it.
-    pub(crate) fn unix(path: &Path) -> io::Result<SockAddr> {
-        const ROOM: usize = mem::size_of::<libc::sockaddr_un>() - mem::offset_of!(libc::sockaddr_un, sun_path);
+    pub fn unix(path: &Path) -> io::Result<SockAddr> {
+        const ROOM: usize = UNIX_ROOM;
         let bytes = path.as_os_str().as_bytes();
         if bytes.is_empty() || bytes.len() >= ROOM || bytes.contains(&0) {
             let why = format!("{path:?} names no Unix socket: it takes 1 to {} bytes without a zero", ROOM - 1);
@@ -55,9 +162,9 @@ impl SockAddr {
         ((&raw mut self.storage).cast(), &raw mut self.len)
     }
 
-    /// Bytes used.
+    /// Bytes used. **Kernel's word**: it may have written the length of an address that did not fit.
     pub(crate) fn len(&self) -> libc::socklen_t {
-        self.len
+        self.len.min(mem::size_of::<libc::sockaddr_storage>() as libc::socklen_t)
     }
 
     /// Whether an address of `T`'s size was written.
@@ -80,7 +187,7 @@ impl SockAddr {
     ///
     /// # Errors
     /// `InvalidInput` for a family other than IPv4 and IPv6, or when the kernel wrote too few bytes.
-    pub(crate) fn to_std(self) -> io::Result<SocketAddr> {
+    pub fn to_std(self) -> io::Result<SocketAddr> {
         match i32::from(self.storage.ss_family) {
             libc::AF_INET if self.holds::<libc::sockaddr_in>() => {
                 // SAFETY: Plain bytes: the family and the length say that a `sockaddr_in` was written here.
@@ -129,9 +236,10 @@ impl From<SocketAddr> for SockAddr {
 
 impl fmt::Debug for SockAddr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.to_std() {
-            Ok(addr) => addr.fmt(f),
-            Err(_) => write!(f, "SockAddr {{ family: {}, len: {} }}", self.storage.ss_family, self.len),
+        match (self.to_std(), self.as_pathname()) {
+            (Ok(addr), _) => addr.fmt(f),
+            (_, Some(path)) => path.fmt(f),
+            _ => write!(f, "SockAddr {{ family: {}, len: {} }}", self.storage.ss_family, self.len),
         }
     }
 }
@@ -156,6 +264,37 @@ mod tests {
             let error = SockAddr::unix(Path::new(bad)).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::InvalidInput, "{bad:?}");
         }
+    }
+
+    #[test]
+    fn names_of_unix_sockets_are_told_apart() {
+        let named = SockAddr::unix(Path::new("/tmp/x")).unwrap();
+        assert_eq!((named.as_pathname(), named.is_unnamed()), (Some(Path::new("/tmp/x")), false));
+        assert_eq!(named.as_abstract_namespace(), None);
+        let unnamed = SockAddr::from_bytes(&named.as_bytes()[..FAMILY_END]).unwrap();
+        assert!(unnamed.is_unnamed() && unnamed.as_pathname().is_none(), "{unnamed:?}");
+        assert!(SockAddr::none().is_unnamed());
+        assert!(!SockAddr::from("127.0.0.1:80".parse::<SocketAddr>().unwrap()).is_unnamed());
+        if unix::HAS_ABSTRACT_NAMES {
+            for name in [&b"a\0b"[..], b"", &[7; 107]] {
+                let addr = SockAddr::unix_abstract(name).unwrap();
+                assert_eq!((addr.as_abstract_namespace(), addr.as_pathname()), (Some(name), None));
+            }
+            assert_eq!(SockAddr::unix_abstract(&[7; 108]).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        } else {
+            assert_eq!(SockAddr::unix_abstract(b"x").unwrap_err().kind(), io::ErrorKind::Unsupported);
+        }
+        for bad in [&[][..], &[0], &[0; 129]] {
+            assert_eq!(SockAddr::from_bytes(bad).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        }
+    }
+
+    /// Red when the kernel's length is believed: it speaks of more than there is room for.
+    #[test]
+    fn a_length_that_lies_is_cut() {
+        let mut addr = SockAddr::room();
+        addr.set_len(u32::MAX);
+        assert_eq!(addr.as_bytes().len(), mem::size_of::<libc::sockaddr_storage>());
     }
 
     #[test]

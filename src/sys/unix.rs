@@ -357,6 +357,28 @@ pub(crate) fn no_option(name: &str) -> io::Error {
     io::Error::new(io::ErrorKind::Unsupported, format!("sockets have no option {name} on this system"))
 }
 
+/// Whether Unix sockets can have names that are no paths.
+pub(crate) const HAS_ABSTRACT_NAMES: bool = cfg!(all(target_os = "linux", not(annulus_kqueue = "emulated")));
+
+/// The flag of `recvmsg(2)` by which descriptors that arrive are kept from children.
+#[cfg(not(target_os = "macos"))]
+pub(crate) const MSG_CMSG_CLOEXEC: i32 = libc::MSG_CMSG_CLOEXEC;
+/// There is none; [`arrived`] does it afterwards.
+#[cfg(target_os = "macos")]
+pub(crate) const MSG_CMSG_CLOEXEC: i32 = 0;
+
+/// A descriptor that came with a message, and that children do not inherit.
+///
+/// # Safety
+/// The kernel just gave this number to the process, and nobody else has it.
+pub(crate) unsafe fn arrived(fd: RawFd) -> OwnedFd {
+    // SAFETY: Fresh descriptor, by this function's contract.
+    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+    #[cfg(target_os = "macos")]
+    let _ = keep_from_children(std::os::fd::AsRawFd::as_raw_fd(&fd));
+    fd
+}
+
 /// The bytes of a `kevent`.
 #[cfg(target_os = "freebsd")]
 pub(crate) const KEVENT_SIZE: usize = 64;

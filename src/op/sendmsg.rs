@@ -1,0 +1,117 @@
+//! `sendmsg(2)`: `IORING_OP_SENDMSG`, since Linux 5.3.
+
+use crate::{
+    buf::{BufResult, Envelope, IoBuf},
+    driver::Fd,
+    entry::{Cqe, Interest, Sqe, Twin},
+    op::{Op, Submit, clamp, submit},
+    sys::{self, unix::ret},
+};
+use std::os::fd::{AsRawFd, RawFd};
+
+impl Sqe {
+    /// Sends the message of the header at `header`; `flags` are `MSG_*`. No signal comes of a closed connection.
+    #[must_use]
+    pub fn sendmsg(fd: RawFd, header: *const libc::msghdr, flags: i32) -> Sqe {
+        let (addr, op_flags) = (header as u64, (flags | libc::MSG_NOSIGNAL) as u32);
+        Sqe { opcode: sys::IORING_OP_SENDMSG as u8, fd, addr, len: 1, op_flags, ..Sqe::default() }
+    }
+}
+
+static TWIN: Twin = Twin::ready(Interest::Write, call);
+
+unsafe fn call(sqe: &Sqe, _attempt: u32) -> i32 {
+    let (header, flags) = (sqe.addr as *const libc::msghdr, sqe.op_flags as i32 | libc::MSG_DONTWAIT);
+    // SAFETY: Lent: the header and everything that it names stay, unchanged, until completion.
+    ret(unsafe { libc::sendmsg(sqe.fd, header, flags) })
+}
+
+/// The sending of a message, as an operation.
+#[derive(Debug)]
+pub struct SendMsg<B> {
+    fd: Fd,
+    buf: B,
+    envelope: Envelope,
+}
+
+// SAFETY: Lent: `B: IoBuf` keeps its bytes in place while it is moved, and an envelope lies in a box of its own.
+unsafe impl<B: IoBuf> Op for SendMsg<B> {
+    type Output = BufResult<usize, (B, Envelope)>;
+
+    fn twin(&self) -> &'static Twin {
+        &TWIN
+    }
+
+    fn fd(&self) -> Option<&Fd> {
+        Some(&self.fd)
+    }
+
+    fn encode(&mut self) -> Sqe {
+        let len = clamp(self.buf.bytes_init()) as usize;
+        let header = self.envelope.lend_to_send(self.buf.read_ptr(), len);
+        Sqe::sendmsg(self.fd.as_raw_fd(), header, 0)
+    }
+
+    fn finish(self, cqe: Cqe) -> Self::Output {
+        (cqe.result().map(|n| n as usize), (self.buf, self.envelope))
+    }
+}
+
+/// Sends `buf` as a message, with what is in `envelope`. Gives the number of bytes; a datagram is sent whole or not at
+/// all.
+///
+/// # Errors
+/// Those of `sendmsg(2)`, with buffer and envelope: `EMSGSIZE` for a datagram that is too long.
+///
+/// # Cancellation
+/// **Lossy**: the message may have been sent, and nobody learns whether.
+pub fn sendmsg<B: IoBuf>(fd: &Fd, buf: B, envelope: Envelope) -> Submit<SendMsg<B>> {
+    submit(SendMsg { fd: fd.clone(), buf, envelope })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::socket_pair;
+    use std::{io::Read, net::UdpSocket};
+
+    #[crate::test]
+    async fn a_message_goes_where_its_envelope_says() {
+        let [a, b] = [0; 2].map(|_| UdpSocket::bind("127.0.0.1:0").unwrap());
+        let (from, to) = (a.local_addr().unwrap(), b.local_addr().unwrap());
+        let mut envelope = Envelope::new();
+        envelope.set_addr(to);
+        let (n, (_, envelope)) = sendmsg(&Fd::new(a.into()), b"hello", envelope).await;
+        assert_eq!((n.unwrap(), envelope.addr().to_std().unwrap()), (5, to));
+        let mut room = [0; 16];
+        assert_eq!(b.recv_from(&mut room).unwrap(), (5, from));
+        assert_eq!(&room[..5], b"hello");
+    }
+
+    /// Red when the twin does not wait for room.
+    #[crate::test]
+    async fn it_waits_for_room_and_tells_what_went() {
+        let (a, mut b) = socket_pair();
+        let reader = std::thread::spawn(move || {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            let mut all = vec![0; 1 << 20];
+            b.read_exact(&mut all).map(|()| all)
+        });
+        let (mut sent, text, mut envelope) = (0, vec![b'z'; 1 << 20], Envelope::new());
+        let (mut n, mut rest);
+        while sent < text.len() {
+            (n, (rest, envelope)) = sendmsg(&a, text[sent..].to_vec(), envelope).await;
+            drop(rest);
+            sent += n.unwrap();
+        }
+        assert_eq!(reader.join().unwrap().unwrap(), text);
+    }
+
+    #[crate::test]
+    async fn a_closed_connection_is_an_error_and_no_signal() {
+        let (a, b) = socket_pair();
+        drop(b);
+        let (res, (buf, _)) = sendmsg(&a, "gone", Envelope::new()).await;
+        assert_eq!((res.unwrap_err().raw_os_error(), buf), (Some(libc::EPIPE), "gone"));
+    }
+}
