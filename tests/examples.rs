@@ -6,6 +6,8 @@
 mod forbidden;
 #[path = "examples/http.rs"]
 mod http;
+#[path = "examples/proxy.rs"]
+mod proxy;
 #[path = "examples/resp.rs"]
 mod resp;
 #[path = "examples/server.rs"]
@@ -14,6 +16,8 @@ mod server;
 mod shards;
 #[path = "examples/top.rs"]
 mod top;
+#[path = "examples/udp_echo.rs"]
+mod udp_echo;
 
 use std::{
     fs,

@@ -64,6 +64,7 @@ pub(crate) fn number<T: FromStr<Err: Display> + PartialOrd + From<u8>>(args: &mu
 }
 
 /// The value of an option in seconds, which may have a point in it.
+#[allow(dead_code, reason = "not each of the examples has such an option")]
 pub(crate) fn seconds(args: &mut Args) -> Result<Duration, lexopt::Error> {
     let value = args.value()?.string()?;
     let seconds = value.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());

@@ -6,12 +6,16 @@
 //! `wrk -c 100 http://127.0.0.1:8080/plaintext`, and with Ctrl-C in between.
 
 mod answer;
+#[path = "../common/close.rs"]
+mod close;
 mod files;
 #[path = "../common/options.rs"]
 mod options;
 mod parse;
 #[path = "../common/serve.rs"]
 mod serve;
+#[path = "../common/stop.rs"]
+mod stop;
 
 use annulus::{
     Shards,
@@ -101,7 +105,13 @@ fn run(options: Options) -> io::Result<()> {
         shards = shards.count(count);
     }
     let (mut requests, mut cut) = (0, 0);
-    for done in shards.run(async move |shard: Shard| listen(options, address, &shard).await)? {
+    let main = async move |shard: Shard| {
+        let done = listen(options, address, &shard).await;
+        // If it was for an error, the others are not to go on without it.
+        shard.token().request();
+        done
+    };
+    for done in shards.run(main)? {
         let done = done.map_err(io::Error::other)??;
         (requests, cut) = (requests + done.0, cut + done.1);
     }
@@ -111,7 +121,7 @@ fn run(options: Options) -> io::Result<()> {
 
 /// Gives how many requests there were, and how many connections were cut off.
 async fn listen(options: Options, address: SocketAddr, shard: &Shard) -> io::Result<(u64, usize)> {
-    let stop = serve::stop_on_signal()?;
+    let stop = stop::on_signal(shard)?;
     // Ports are shared by default: the kernel deals the connections out.
     let listener = TcpListener::bind(address)?;
     if shard.index() == 0 {
@@ -171,7 +181,7 @@ impl Connection {
             };
             self.flush().await?;
             if ends {
-                serve::close_after_answer(self.stream).await;
+                close::after_answer(self.stream).await;
                 return Ok(());
             }
             input.drain(..start);

@@ -4,17 +4,23 @@
 //! for a key that is new. The keys belong to one shard, so that they need no lock. Try it with `redis-cli -p 6399`, or
 //! `redis-benchmark -p 6399 -t ping,set,get,incr -P 16 -q`. SIGINT and SIGTERM end it, with what it has done.
 
+#[path = "../common/close.rs"]
+mod close;
 #[path = "../common/options.rs"]
 mod options;
 mod parse;
 #[path = "../common/serve.rs"]
 mod serve;
+#[path = "../common/stop.rs"]
+mod stop;
 mod store;
 
 use annulus::{
+    Shards,
     buf::IoBufMut,
     io::{AsyncReadRent, AsyncWriteRentExt},
     net::{ListenerOpts, TcpListener, TcpStream},
+    shard::Shard,
     sync::CancellationToken,
     time::timeout,
 };
@@ -41,6 +47,7 @@ const KEPT: usize = 1024 * 1024;
 
 const LIMITS: Limits = Limits { inline: 64 << 10, bulk: 16 << 20, arguments: 64 << 10, request: 32 << 20 };
 
+#[derive(Clone)]
 struct Options {
     listen: String,
     connections: usize,
@@ -68,11 +75,16 @@ fn main() -> ExitCode {
         }
         Ok(true)
     };
-    options::main("resp", HELP, options, set, |options| annulus::run(listen(options)))
+    options::main("resp", HELP, options, set, run)
 }
 
-async fn listen(options: Options) -> io::Result<()> {
-    let stop = serve::stop_on_signal()?;
+fn run(options: Options) -> io::Result<()> {
+    let mut done = Shards::builder().count(1).run(async move |shard: Shard| listen(options, &shard).await)?;
+    done.remove(0).map_err(io::Error::other)?
+}
+
+async fn listen(options: Options, shard: &Shard) -> io::Result<()> {
+    let stop = stop::on_signal(shard)?;
     // The keys are this process's alone, so nobody else is to listen at the same port.
     let listener = TcpListener::bind_with_config(&*options.listen, &ListenerOpts::new().reuse_port(false))?;
     println!("listening on {}, driver {}", listener.local_addr()?, annulus::driver());
@@ -125,7 +137,7 @@ async fn connection(
         };
         output = write(&mut stream, output, store, idle).await?;
         if then == Then::Quit {
-            serve::close_after_answer(stream).await;
+            close::after_answer(stream).await;
             return Ok(());
         }
         input.drain(..start);

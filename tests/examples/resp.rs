@@ -2,7 +2,7 @@
 
 use super::{
     example, on_both_drivers, output,
-    server::{LONG, Server, exchange, expect, until_closed},
+    server::{LONG, Server, exchange, expect, until_closed, until_end},
 };
 use rustix::process::Signal;
 use std::{
@@ -137,7 +137,8 @@ fn resp_gives_large_values_back() {
     });
 }
 
-/// Red without a bound to any of them: the server would wait for more, or take what it cannot hold.
+/// Red without a bound to any of them: the server would wait for more, or take what it cannot hold; and with a close
+/// that resets what was not read.
 #[test]
 fn resp_refuses_what_it_cannot_understand_and_closes() {
     let many = "a".repeat(70_000);
@@ -160,7 +161,7 @@ fn resp_refuses_what_it_cannot_understand_and_closes() {
     on_both_drivers("resp_refuses_what_it_cannot_understand_and_closes", "resp", |driver, command| {
         let server = Server::start(driver, command, &[]);
         for (bytes, error) in cases {
-            let answer = until_closed(&server.connect(), &[b"PING\r\n", *bytes].concat());
+            let answer = until_end(&server.connect(), &[b"PING\r\n", *bytes].concat());
             let answer = String::from_utf8(answer).expect("UTF-8");
             let start = bytes[..bytes.len().min(40)].escape_ascii();
             assert_eq!(answer, format!("+PONG\r\n-ERR Protocol error: {error}\r\n"), "{driver}: {start}");

@@ -46,6 +46,13 @@ impl Server {
         kill_process(Pid::from_child(&self.child), signal).expect("a signal");
     }
 
+    /// The next line that it says.
+    pub(crate) fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.out.read_line(&mut line).expect("a line");
+        line
+    }
+
     /// Asks it to end, and gives what it said since.
     pub(crate) fn end(mut self) -> String {
         self.signal(Signal::TERM);
@@ -72,15 +79,28 @@ impl Drop for Server {
 }
 
 /// Sends `request` and gives all that comes until the server closes, which a reset does, too.
-pub(crate) fn until_closed(mut stream: &TcpStream, request: &[u8]) -> Vec<u8> {
+pub(crate) fn until_closed(stream: &TcpStream, request: &[u8]) -> Vec<u8> {
+    until_end_or_reset(stream, request).0
+}
+
+/// Sends `request` and gives all that comes until the server ends the connection in peace.
+#[track_caller]
+pub(crate) fn until_end(stream: &TcpStream, request: &[u8]) -> Vec<u8> {
+    let (answer, is_reset) = until_end_or_reset(stream, request);
+    assert!(!is_reset, "a reset after {}", answer.escape_ascii());
+    answer
+}
+
+/// Sends `request`, and gives all that comes and whether a reset ends it.
+pub(crate) fn until_end_or_reset(mut stream: &TcpStream, request: &[u8]) -> (Vec<u8>, bool) {
     // A server that has seen enough may close before it has read all.
     let _ = stream.write_all(request);
     let (mut answer, mut buf) = (Vec::new(), [0; 4096]);
     loop {
         match stream.read(&mut buf) {
-            Ok(0) => return answer,
+            Ok(0) => return (answer, false),
             Ok(n) => answer.extend_from_slice(&buf[..n]),
-            Err(error) if error.kind() == ErrorKind::ConnectionReset => return answer,
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => return (answer, true),
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(error) => panic!("{error}, after {}", answer.escape_ascii()),
         }
