@@ -34,11 +34,17 @@
 //! # Ok(()) }) }
 //! ```
 
+mod cancel;
+mod deadline;
 mod ext;
 mod memory;
+mod split;
 mod stdio;
 mod traits;
 
+pub use cancel::{CancelHandle, CancelableAsyncReadRent, CancelableAsyncWriteRent, Canceller, EarlyEnd};
+pub use deadline::WithDeadline;
 pub use ext::{AsyncReadRentExt, AsyncWriteRentExt};
+pub use split::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError, Split, Splitable, WriteHalf};
 pub use stdio::{Stderr, Stdin, Stdout, stderr, stdin, stdout};
 pub use traits::{AsyncReadRent, AsyncReadRentAt, AsyncWriteRent, AsyncWriteRentAt};

@@ -4,6 +4,7 @@ use super::{ListenerOpts, TcpStream, domain, first, prepare, set};
 use crate::{
     driver::{Driver, Fd},
     entry::Interest,
+    io::{CancelHandle, EarlyEnd},
     op::{self, Accept},
     sys::{
         self,
@@ -164,6 +165,17 @@ impl TcpListener {
         let accepted = fd.and_then(|fd| Ok((TcpStream::from_fd(Fd::socket(fd)), peer.ip()?)));
         self.room.replace(Some(peer.into_room()));
         accepted
+    }
+
+    /// [`accept`](TcpListener::accept), until `c` is cancelled.
+    ///
+    /// # Errors
+    /// Those of [`accept`](TcpListener::accept); `ECANCELED` when it was cancelled before a connection came.
+    ///
+    /// # Cancellation
+    /// **Lossy**: as [`accept`](TcpListener::accept), if it is dropped. By `c`, nothing is lost.
+    pub async fn cancelable_accept(&self, c: CancelHandle) -> io::Result<(TcpStream, SocketAddr)> {
+        self.accept().cancelable(c).await
     }
 
     /// The address that this listens at.

@@ -3,12 +3,13 @@
 mod connect;
 mod detached;
 mod device;
+mod incoming;
 mod listener;
 mod lookup;
 mod opts;
 mod sockopt;
 mod spare;
-mod tcp;
+pub mod tcp;
 pub mod udp;
 
 pub use crate::{
@@ -17,6 +18,7 @@ pub use crate::{
 };
 pub use detached::Detached;
 pub use device::Device;
+pub use incoming::Incoming;
 pub use listener::TcpListener;
 pub use lookup::{ToSocketAddrs, lookup_host};
 pub use opts::{ListenerOpts, TcpConnectOpts};

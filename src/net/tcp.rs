@@ -4,10 +4,14 @@ use crate::{
     buf::{BufResult, IoBuf, IoBufMut, IoVecBuf, IoVecBufMut},
     driver::Fd,
     entry::Interest,
-    io::{AsyncReadRent, AsyncWriteRent},
+    io::{
+        AsyncReadRent, AsyncWriteRent, CancelableAsyncReadRent, CancelableAsyncWriteRent, OwnedReadHalf,
+        OwnedWriteHalf, Split,
+    },
     op,
     sys::unix::{self, End},
 };
+use socket2::SockRef;
 use std::{
     future::{Future, ready},
     io,
@@ -81,6 +85,49 @@ impl TcpStream {
         op::poll(&self.fd, Interest::Write).await
     }
 
+    /// Copies what is there to be read into `buf`, and leaves it there; as [`op::peek`](crate::op::peek()).
+    ///
+    /// # Errors
+    /// Those of `recv(2)`, with the buffer.
+    ///
+    /// # Cancellation
+    /// **Clean**: looking takes nothing away.
+    pub fn peek<T: IoBufMut>(&self, buf: T) -> impl Future<Output = BufResult<usize, T>> {
+        op::peek(&self.fd, buf)
+    }
+
+    /// Reads what is there now. `Ok(0)` means the end, or that `buf` has no room.
+    ///
+    /// # Errors
+    /// `WouldBlock` when there is nothing; those of `recv(2)`. The buffer is as it was.
+    pub fn try_read<T: IoBufMut>(&self, buf: T) -> BufResult<usize, T> {
+        op::recv(&self.fd, buf).now()
+    }
+
+    /// [`try_read`](TcpStream::try_read) into several parts, one after the other, as if they were one.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn try_readv<T: IoVecBufMut>(&self, buf: T) -> BufResult<usize, T> {
+        op::readv(&self.fd, buf).now()
+    }
+
+    /// Writes as much as there is room for now. Operations that wait for room are overtaken.
+    ///
+    /// # Errors
+    /// `WouldBlock` when there is no room; those of `send(2)`. No byte was written then.
+    pub fn try_write<T: IoBuf>(&self, buf: T) -> BufResult<usize, T> {
+        op::send(&self.fd, buf).now()
+    }
+
+    /// [`try_write`](TcpStream::try_write) from several parts, one after the other, as if they were one.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn try_writev<T: IoVecBuf>(&self, buf_vec: T) -> BufResult<usize, T> {
+        op::writev(&self.fd, buf_vec).now()
+    }
+
     /// The descriptor itself.
     ///
     /// # Errors
@@ -101,33 +148,98 @@ impl TcpStream {
     }
 }
 
-impl AsyncReadRent for TcpStream {
-    fn read<T: IoBufMut>(&mut self, buf: T) -> impl Future<Output = BufResult<usize, T>> {
+impl Split for TcpStream {
+    fn shared_read<T: IoBufMut>(&self, buf: T) -> impl Future<Output = BufResult<usize, T>> {
         op::recv(&self.fd, buf)
     }
 
-    fn readv<T: IoVecBufMut>(&mut self, buf: T) -> impl Future<Output = BufResult<usize, T>> {
+    fn shared_readv<T: IoVecBufMut>(&self, buf: T) -> impl Future<Output = BufResult<usize, T>> {
         op::readv(&self.fd, buf)
+    }
+
+    fn shared_write<T: IoBuf>(&self, buf: T) -> impl Future<Output = BufResult<usize, T>> {
+        op::send(&self.fd, buf)
+    }
+
+    fn shared_writev<T: IoVecBuf>(&self, buf_vec: T) -> impl Future<Output = BufResult<usize, T>> {
+        op::writev(&self.fd, buf_vec)
+    }
+
+    fn shared_flush(&self) -> impl Future<Output = io::Result<()>> {
+        ready(Ok(()))
+    }
+
+    fn shared_shutdown(&self) -> impl Future<Output = io::Result<()>> {
+        op::shutdown(&self.fd, Shutdown::Write)
+    }
+
+    /// Shuts the connection down in this direction; what was written before is still delivered.
+    fn hang_up(&self) {
+        // One that is gone already has nobody to be told.
+        let _ = SockRef::from(self).shutdown(Shutdown::Write);
+    }
+}
+
+impl AsyncReadRent for TcpStream {
+    fn read<T: IoBufMut>(&mut self, buf: T) -> impl Future<Output = BufResult<usize, T>> {
+        self.shared_read(buf)
+    }
+
+    fn readv<T: IoVecBufMut>(&mut self, buf: T) -> impl Future<Output = BufResult<usize, T>> {
+        self.shared_readv(buf)
     }
 }
 
 impl AsyncWriteRent for TcpStream {
     fn write<T: IoBuf>(&mut self, buf: T) -> impl Future<Output = BufResult<usize, T>> {
-        op::send(&self.fd, buf)
+        self.shared_write(buf)
     }
 
     fn writev<T: IoVecBuf>(&mut self, buf_vec: T) -> impl Future<Output = BufResult<usize, T>> {
-        op::writev(&self.fd, buf_vec)
+        self.shared_writev(buf_vec)
     }
 
     fn flush(&mut self) -> impl Future<Output = io::Result<()>> {
-        ready(Ok(()))
+        self.shared_flush()
     }
 
     fn shutdown(&mut self) -> impl Future<Output = io::Result<()>> {
-        op::shutdown(&self.fd, Shutdown::Write)
+        self.shared_shutdown()
     }
 }
+
+impl CancelableAsyncReadRent for TcpStream {}
+impl CancelableAsyncWriteRent for TcpStream {}
+
+/// The half of a connection that is read.
+pub type TcpOwnedReadHalf = OwnedReadHalf<TcpStream>;
+/// The half of a connection that is written.
+pub type TcpOwnedWriteHalf = OwnedWriteHalf<TcpStream>;
+
+/// The addresses of a half are those of the connection.
+macro_rules! addresses {
+    ($($half:ident),*) => {$(
+        impl $half {
+            /// See [`TcpStream::local_addr`].
+            ///
+            /// # Errors
+            /// As there.
+            pub fn local_addr(&self) -> io::Result<SocketAddr> {
+                self.as_ref().local_addr()
+            }
+
+            /// See [`TcpStream::peer_addr`].
+            ///
+            /// # Errors
+            /// As there.
+            pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+                self.as_ref().peer_addr()
+            }
+        }
+    )*};
+}
+
+addresses!(TcpOwnedReadHalf, TcpOwnedWriteHalf);
 
 impl AsRawFd for TcpStream {
     fn as_raw_fd(&self) -> RawFd {
@@ -221,6 +333,36 @@ mod tests {
         drop(std);
         again.write_all("y").await.0.unwrap();
         assert_eq!(a.read(Vec::with_capacity(8)).await.1, b"y");
+    }
+
+    /// Red when one of them waits, or a look takes something away.
+    #[crate::test]
+    async fn what_can_be_done_now_is_done_now() {
+        let (mut a, mut b) = pair().await;
+        let (res, buf) = a.try_read(vec![7; 4]);
+        assert_eq!((res.unwrap_err().kind(), buf), (io::ErrorKind::WouldBlock, vec![7; 4]));
+        let (res, _) = a.try_readv(VecBuf::from(vec![vec![0; 4]]));
+        assert_eq!(res.unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        assert_eq!(b.try_write("one").0.unwrap(), 3);
+        assert_eq!(b.try_writev(VecBuf::from(vec![b"tw".to_vec(), b"o".to_vec()])).0.unwrap(), 3);
+        a.readable(false).await.unwrap();
+        assert_eq!(a.peek(vec![0; 3]).await.1, b"one");
+        assert_eq!(a.try_read(Vec::with_capacity(3)).1, b"one");
+        let (n, bufs) = a.try_readv(VecBuf::from(vec![vec![0; 2], vec![0; 8]]));
+        assert_eq!((n.unwrap(), &Vec::from(bufs)[0][..]), (3, &b"tw"[..]));
+        let mut sent = 0;
+        let full = loop {
+            match b.try_write(vec![1; 1 << 20]) {
+                (Ok(n), _) => sent += n,
+                (Err(e), _) => break e,
+            }
+        };
+        assert!(full.kind() == io::ErrorKind::WouldBlock && sent > 0);
+        // What was done by hand does not make the driver believe that there is nothing, or that there is no room.
+        let (n, _) = a.read_exact(Vec::with_capacity(sent)).await;
+        assert_eq!(n.unwrap(), sent);
+        b.write_all("on").await.0.unwrap();
+        assert_eq!(a.read(Vec::with_capacity(8)).await.1, b"on");
     }
 
     /// Red when a connection that std gets does not block, or one that is in use is given away.

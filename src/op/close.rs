@@ -29,6 +29,9 @@ pub struct Close {
 unsafe impl Op for Close {
     type Output = io::Result<()>;
 
+    /// Or else the number would stay open.
+    const GOES_ON: bool = true;
+
     fn twin(&self) -> &'static Twin {
         &CLOSE
     }

@@ -32,6 +32,13 @@ pub struct Recv<B> {
     fd: Fd,
     buf: B,
     len: u32,
+    flags: i32,
+}
+
+impl<B> Recv<B> {
+    pub(super) fn new(fd: &Fd, buf: B, flags: i32) -> Recv<B> {
+        Recv { fd: fd.clone(), buf, len: 0, flags }
+    }
 }
 
 // SAFETY: Lent: `B: IoBufMut` keeps its bytes in place while it is moved, and `len` of them are its own.
@@ -48,7 +55,7 @@ unsafe impl<B: IoBufMut> Op for Recv<B> {
 
     fn encode(&mut self) -> Sqe {
         self.len = clamp(self.buf.bytes_total());
-        Sqe::recv(self.fd.as_raw_fd(), self.buf.write_ptr(), self.len, 0)
+        Sqe::recv(self.fd.as_raw_fd(), self.buf.write_ptr(), self.len, self.flags)
     }
 
     fn finish(mut self, cqe: Cqe) -> Self::Output {
@@ -70,7 +77,7 @@ unsafe impl<B: IoBufMut> Op for Recv<B> {
 /// # Cancellation
 /// **Lossy**: bytes that were received go down with the buffer.
 pub fn recv<B: IoBufMut>(fd: &Fd, buf: B) -> Submit<Recv<B>> {
-    submit(Recv { fd: fd.clone(), buf, len: 0 })
+    submit(Recv::new(fd, buf, 0))
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use crate::{
     driver::{Driver, Fd, Key, Orphan},
     entry::{Cqe, CqeFlags, Sqe, Twin},
+    op::ending,
     pool::RecvPool,
 };
 use std::{
@@ -27,6 +28,9 @@ use std::{
 pub unsafe trait Op: Unpin + 'static {
     /// What the operation gives.
     type Output;
+
+    /// Whether it goes on where operations are to [end early](crate::io::EarlyEnd). A close does.
+    const GOES_ON: bool = false;
 
     /// The system call that does the same.
     fn twin(&self) -> &'static Twin;
@@ -59,6 +63,9 @@ pub unsafe trait Op: Unpin + 'static {
 pub struct Submit<T: Op> {
     state: State,
     op: MaybeUninit<T>,
+    /// Why it was asked for an early end by the place that it is polled in: the number that it answers with instead.
+    /// 0: it was not.
+    ended: i32,
 }
 
 enum State {
@@ -72,7 +79,7 @@ enum State {
 
 /// Makes an operation a future.
 pub fn submit<T: Op>(op: T) -> Submit<T> {
-    Submit { state: State::Fresh, op: MaybeUninit::new(op) }
+    Submit { state: State::Fresh, op: MaybeUninit::new(op), ended: 0 }
 }
 
 /// The answer to an operation whose buffers or direct descriptor belong to another runtime.
@@ -96,6 +103,18 @@ impl<T: Op> Submit<T> {
         }
     }
 
+    /// Does it by hand and now, if that can be done without waiting; otherwise it is as if it had answered `EAGAIN`.
+    /// For operations of which the twin waits for readiness, and that have not begun.
+    pub(crate) fn now(mut self) -> T::Output {
+        debug_assert!(matches!(self.state, State::Fresh), "it has begun");
+        // SAFETY: Fresh: `op` was put there by `submit`, and the operation has not begun.
+        let op = unsafe { self.op.assume_init_mut() };
+        let (sqe, twin) = (op.encode(), op.twin());
+        // SAFETY: Lent: until the call returns, which finishes the operation.
+        let res = unsafe { (twin.call)(&sqe, 0) };
+        self.finish(Cqe { user_data: 0, res, flags: CqeFlags::empty() })
+    }
+
     fn start(&mut self, cx: &mut Context<'_>) -> Poll<T::Output> {
         // SAFETY: Fresh: `op` was put there by `submit` and has not been moved out.
         let op = unsafe { self.op.assume_init_mut() };
@@ -109,6 +128,17 @@ impl<T: Op> Submit<T> {
         let key = driver.push(sqe, twin, attempt, op.fd(), waker);
         self.state = State::Flying(driver, key);
         Poll::Pending
+    }
+
+    /// An answer without any effect is one of an error.
+    fn failed(&mut self, errno: i32) -> T::Output {
+        self.finish(Cqe { user_data: 0, res: -errno, flags: CqeFlags::empty() })
+    }
+
+    /// The output, with the reason for an early end if nothing had been done.
+    fn done(&mut self, cqe: Cqe) -> T::Output {
+        let nothing = [-libc::ECANCELED, -libc::EINTR].contains(&cqe.res);
+        if self.ended != 0 && nothing { self.failed(self.ended) } else { self.finish(cqe) }
     }
 
     fn finish(&mut self, cqe: Cqe) -> T::Output {
@@ -126,11 +156,17 @@ impl<T: Op> Future for Submit<T> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T::Output> {
         let this = &mut *self;
         match &this.state {
+            State::Fresh if ending::meant::<T>() != 0 => Poll::Ready(this.failed(ending::meant::<T>())),
             State::Fresh => this.start(cx),
-            State::Flying(driver, key) => match driver.poll(*key, cx.waker()) {
-                Some(cqe) => Poll::Ready(this.finish(cqe)),
-                None => Poll::Pending,
-            },
+            State::Flying(driver, key) => {
+                let mut answer = driver.poll(*key, cx.waker());
+                if answer.is_none() && this.ended == 0 && ending::meant::<T>() != 0 {
+                    this.ended = ending::meant::<T>();
+                    driver.cancel(*key);
+                    answer = driver.poll(*key, cx.waker());
+                }
+                answer.map_or(Poll::Pending, |cqe| Poll::Ready(this.done(cqe)))
+            }
             State::Gone => panic!("an annulus operation was polled after it had given its output"),
         }
     }

@@ -4,7 +4,7 @@ use super::handler::{self, Bell, Line};
 use crate::{
     driver::{Driver, Fd, quietly},
     entry::Interest,
-    op::{self, Submit},
+    op::{self, Submit, ending},
 };
 use slab::Slab;
 use std::{
@@ -97,7 +97,8 @@ impl Hub {
     fn poll_bell(&self) -> Poll<io::Result<()>> {
         let waker = Waker::from(self.listeners.clone());
         let mut waiting = self.waiting.take().unwrap_or_else(|| op::poll(&self.fd, Interest::Read));
-        let polled = Pin::new(&mut waiting).poll(&mut Context::from_waker(&waker));
+        // One operation is for all listeners, and does not end with one of them.
+        let polled = ending::go_on(|| Pin::new(&mut waiting).poll(&mut Context::from_waker(&waker)));
         if polled.is_pending() {
             self.waiting.set(Some(waiting));
         }

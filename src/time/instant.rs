@@ -70,7 +70,7 @@ impl Instant {
     }
 
     /// The point `duration` later, or a century later if the clock cannot say that: a deadline that never comes.
-    pub(super) fn after(self, duration: Duration) -> Instant {
+    pub(crate) fn after(self, duration: Duration) -> Instant {
         const CENTURY: Duration = Duration::from_secs(100 * 365 * 86_400);
         self.checked_add(duration).or_else(|| self.checked_add(CENTURY)).unwrap_or(self)
     }

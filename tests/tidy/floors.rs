@@ -35,6 +35,9 @@ const ROOF: u8 = 8;
 /// Who may import from the same floor or above: importer, imported, why. One that nobody needs is a fault.
 pub(crate) const EXCEPTIONS: &[(&str, &str, &str)] = &[
     ("io/traits", "buf", "the traits speak of buffers"),
+    ("io/cancel", "sync", "a canceller is a token of cancellation"),
+    ("io/cancel", "time", "a deadline is a timer"),
+    ("io/deadline", "time", "likewise"),
     ("op", "pool", "operations receive into what pools hold"),
     ("process", "try_join", "a macro stands at the root"),
 ];
