@@ -4,7 +4,10 @@
 //! pool, as closures of [`spawn_blocking`](crate::spawn_blocking); what is an address already never leaves the thread.
 
 use super::nothing;
-use crate::rt::{self, JoinHandle};
+use crate::{
+    op::ending::or_end,
+    rt::{self, JoinHandle},
+};
 use sealed::{Ask, Query};
 use std::{
     borrow::Cow,
@@ -102,7 +105,7 @@ where
 {
     let name = host.to_owned();
     let mut lookup = Lookup(rt::spawn_blocking(move || resolve(&name, port)));
-    let found = (&mut lookup.0).await.map_err(io::Error::from).and_then(|answer| answer);
+    let found = or_end(&mut lookup.0).await.and_then(|answer| answer.map_err(io::Error::from)?);
     let found = found.and_then(|addrs| if addrs.is_empty() { Err(nothing()) } else { Ok(addrs) });
     found.map_err(|error| io::Error::new(error.kind(), format!("looking up {host:?}: {error}")))
 }
