@@ -50,7 +50,7 @@ const fn contender(name: &'static str, program: &'static str, args: &'static [&'
     Contender { name, program, args, driver: None }
 }
 
-const CONTENDERS: [Contender; 10] = [
+const CONTENDERS: [Contender; 13] = [
     contender("floor-epoll", "echo-epoll", &[]),
     contender("floor-uring", "echo-uring", &[]),
     contender(REFERENCE, "echo-uring-best", &[]),
@@ -60,6 +60,9 @@ const CONTENDERS: [Contender; 10] = [
     contender("monoio-legacy", "echo-monoio", &["--legacy"]),
     Contender { driver: Some("uring"), ..contender("annulus-uring", "echo-annulus", &[]) },
     Contender { driver: Some("poll"), ..contender("annulus-poll", "echo-annulus", &[]) },
+    Contender { driver: Some("uring"), ..contender("annulus-uring-pool", "echo-annulus", &["--how", "pool"]) },
+    Contender { driver: Some("poll"), ..contender("annulus-poll-pool", "echo-annulus", &["--how", "pool"]) },
+    Contender { driver: Some("uring"), ..contender("annulus-uring-direct", "echo-annulus", &["--how", "direct"]) },
     contender(CONTROL, "echo-uring-best", &[]),
 ];
 
