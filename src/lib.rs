@@ -1,8 +1,9 @@
 //! annulus: a completion-based IO kernel for Rust.
 //!
 //! io_uring by hand ([`ring`]), a ring in user space that behaves the same where io_uring is missing, buffers that are
-//! lent and given back ([`buf`]), operations ([`op`]), and a thread-per-core runtime ([`rt`], [`task`], [`sync`],
-//! [`shard`]) with monoio's traits and names ([`io`], [`net`], [`fs`], [`time`], [`process`], [`signal`]).
+//! lent and given back ([`buf`]) or shared by many connections ([`pool`]), operations ([`op`]), and a thread-per-core
+//! runtime ([`rt`], [`task`], [`sync`], [`shard`]) with monoio's traits and names ([`io`], [`net`], [`fs`], [`time`],
+//! [`process`], [`signal`]).
 //!
 //! ```
 //! use annulus::io::{AsyncReadRent, AsyncWriteRentExt};

@@ -30,7 +30,8 @@ const OPCODES: [&str; 21] = [
 ];
 
 /// What came later than the opcode it belongs to.
-const ABILITIES: [&str; 5] = ["ACCEPT_MULTISHOT", "POLL_ADD_MULTI", "RECV_MULTISHOT", "PBUF_RING", "SEND_MSG_RING"];
+const ABILITIES: [&str; 6] =
+    ["ACCEPT_MULTISHOT", "POLL_ADD_MULTI", "RECV_MULTISHOT", "RECVSEND_BUNDLE", "PBUF_RING", "SEND_MSG_RING"];
 
 #[test]
 fn every_operation_has_a_twin_that_does_it() {

@@ -95,6 +95,7 @@ fn a_runtime_ends_with_streams_in_every_state() {
     on_each("a_runtime_ends_with_streams", 64, async || {
         let (listener, addr) = listener();
         let bufs = RecvPool::new(2, 16).unwrap();
+        bufs.set_stream_limit(2);
         let (a, mut b) = pair();
         let (c, _c) = pair();
         let fresh = op::accept_multi(&listener);

@@ -53,7 +53,7 @@ mod bytes;
 use std::io;
 
 pub use envelope::{ControlMessage, Envelope};
-pub(crate) use group::Group;
+pub(crate) use group::{Given, Group};
 #[doc(hidden)]
 pub use io_buf::Fixed;
 pub use io_buf::IoBuf;

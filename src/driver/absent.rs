@@ -25,7 +25,7 @@ impl Uring {
         match self.0 {}
     }
 
-    pub(super) fn spelled(&self, _slot: &mut Slot) -> Sqe {
+    pub(super) fn spelled(&self, _slot: &mut Slot, _size: u32) -> Sqe {
         match self.0 {}
     }
 

@@ -2,7 +2,7 @@
 //! for twins, which are plain functions.
 
 use crate::{
-    buf::Group,
+    buf::{Given, Group},
     driver::{
         Batch, Config, Counters, DriverInfo, Threads, Wait, WakeHandle, choice,
         close::CLOSE,
@@ -55,6 +55,10 @@ pub(super) struct Core {
     /// Completions made here, to be delivered by the next turn.
     done: Vec<Cqe>,
     spare: Vec<Cqe>,
+    /// The answers that a bundle is taken apart into.
+    parts: Vec<Cqe>,
+    /// Streams that go on in this turn.
+    fed: Vec<Key>,
     replies: Arc<Replies>,
     inbox: Vec<Cqe>,
     /// Twins that the pool owes an answer.
@@ -82,6 +86,8 @@ impl Core {
             later: Later::default(),
             done: Vec::new(),
             spare: Vec::new(),
+            parts: Vec::new(),
+            fed: Vec::new(),
             replies: Replies::new(move || bell.wake()),
             inbox: Vec::new(),
             on_pool: 0,
@@ -93,7 +99,8 @@ impl Core {
     }
 
     pub(super) fn counters(&self) -> Counters {
-        let counters = Counters { slots: self.slots.len(), slots_max: self.slots.most(), ..self.counters };
+        let (slots, slots_max) = (self.slots.len(), self.slots.most());
+        let counters = Counters { slots, slots_max, buffers_out: self.groups.out(), ..self.counters };
         match &self.backend {
             Backend::Poll(poll) => poll.counted(counters),
             Backend::Uring(uring) => uring.counted(counters),
@@ -126,7 +133,7 @@ impl Core {
             Place::Here => self.counters.twins_here += 1,
         }
         self.inline_left -= 1;
-        let cqe = self.groups.call_twin(twin, sqe, *attempt);
+        let cqe = self.groups.call_twin(twin, sqe, *attempt, None);
         poll.answered(sqe, room, source, cqe.res);
         match (cqe.res, twin.otherwise) {
             (again, _) if again == -libc::EAGAIN && twin.place != Place::Here => *attempt += 1,
@@ -166,7 +173,7 @@ impl Core {
                 if slot.selects() && !self.groups.is_in_kernel(&slot.sqe) {
                     return self.start_twin(key, threads);
                 }
-                let sqe = uring.spelled(slot);
+                let sqe = uring.spelled(slot, self.groups.buf_size(&slot.sqe));
                 uring.push(&sqe, &mut self.counters);
             }
             Backend::Poll(poll) => {
@@ -318,13 +325,38 @@ impl Core {
         }
     }
 
-    /// Goes on with the streams that waited for a buffer of this group.
-    pub(super) fn feed(&mut self, id: u16, threads: &Threads) {
-        for key in self.groups.fed(id) {
+    /// Goes on with whoever waited for a buffer that came back to the group `id`.
+    pub(super) fn returned(&mut self, id: u16, given: Given, threads: &Threads) {
+        if let Some(key) = given.holder.map(Key::from_user_data) {
+            let Some(slot) = self.slots.get(key) else { return self.feed(id, given) };
+            slot.stream.iter_mut().for_each(|stream| stream.gave());
+            if matches!(slot.owner, Owner::Future(_)) {
+                self.resume(key, threads);
+            }
+        }
+        self.feed(id, given);
+    }
+
+    /// Lets the next turn go on with the streams that waited for a buffer.
+    fn feed(&mut self, id: u16, given: Given) {
+        if given.starved {
+            self.groups.feed(id);
+        }
+    }
+
+    /// Goes on with streams that waited for a buffer, now that there are some.
+    fn go_on_fed(&mut self, threads: &Threads) {
+        if !self.groups.is_fed() {
+            return;
+        }
+        let mut fed = mem::take(&mut self.fed);
+        self.groups.next_fed(&mut fed);
+        for key in fed.drain(..) {
             if self.slots.get(key).is_some_and(|slot| slot.stage == Stage::Starved) {
                 self.start_anew(key, threads);
             }
         }
+        self.fed = fed;
     }
 
     /// The next completion of `key`, if it is there. A stream that rests goes on when there is none.
@@ -361,7 +393,11 @@ impl Core {
                 self.later.remove(key, at);
                 true
             }
-            (Stage::Starved | Stage::Resting, _) => true,
+            (Stage::Starved, _) => {
+                self.groups.unstarve(slot.sqe.buf_index, key);
+                true
+            }
+            (Stage::Resting, _) => true,
             // Its completion is made already, and will be delivered by the next turn.
             _ => false,
         };
@@ -407,7 +443,10 @@ impl Core {
         self.counters.turns += 1;
         let before = self.counters.cqes;
         self.inline_left = INLINE;
-        let must_not_sleep = !self.done.is_empty() || (self.on_pool > 0 && wait != Wait::Not && !self.replies.ask());
+        self.go_on_fed(threads);
+        let must_not_sleep = !self.done.is_empty()
+            || self.groups.is_fed()
+            || (self.on_pool > 0 && wait != Wait::Not && !self.replies.ask());
         let wait = if must_not_sleep { Wait::Not } else { wait.at_most(self.later.next()) };
         let turned = match &mut self.backend {
             Backend::Uring(uring) => uring.turn(wait, &mut self.done, &mut self.counters),
@@ -438,7 +477,7 @@ impl Core {
 
     /// How long there is nothing to do, unless the descriptor is readable. `None`: there is something now.
     pub(super) fn rests(&mut self) -> Option<Wait> {
-        if !self.done.is_empty() || (self.on_pool > 0 && !self.replies.ask()) {
+        if !self.done.is_empty() || self.groups.is_fed() || (self.on_pool > 0 && !self.replies.ask()) {
             return None;
         }
         let backend = match &mut self.backend {
@@ -481,7 +520,7 @@ impl Core {
         for cqe in done.drain(..) {
             self.counters.cqes += 1;
             let key = Key::from_user_data(cqe.user_data);
-            let effect = match self.review(key, cqe, threads) {
+            let effect = match self.review(key, cqe, batch, threads) {
                 None => Some(Effect::None),
                 Some(cqe) => self.tell(key, cqe, threads),
             };
@@ -494,9 +533,12 @@ impl Core {
     }
 
     /// Looks whether a completion is the entry's own, or only a step of its twin.
-    fn review(&mut self, key: Key, cqe: Cqe, threads: &Threads) -> Option<Cqe> {
-        let (Backend::Uring(_), Some(slot)) = (&self.backend, self.slots.get(key)) else { return Some(cqe) };
-        let cqe = if slot.selects() { self.groups.took(&slot.sqe, cqe) } else { cqe };
+    fn review(&mut self, key: Key, cqe: Cqe, batch: &mut Batch, threads: &Threads) -> Option<Cqe> {
+        if let Backend::Poll(_) | Backend::Gone = self.backend {
+            return Some(cqe);
+        }
+        let cqe = self.unbundled(key, cqe, batch);
+        let Some(slot) = self.slots.get(key) else { return Some(cqe) };
         let waited = slot.stage == Stage::Waiting && cqe.res >= 0;
         // The descriptor is non-blocking, and some kernels (before 6.10 for accept) take that as an answer.
         let by_readiness = matches!(slot.twin.place, Place::Ready(_) | Place::Retry);
@@ -514,6 +556,19 @@ impl Core {
             self.call(key, threads);
         }
         None
+    }
+
+    /// Notes which buffers an answer brought. Of a bundle, all but the last are told as answers of their own.
+    fn unbundled(&mut self, key: Key, cqe: Cqe, batch: &mut Batch) -> Cqe {
+        let Some(slot) = self.slots.get(key).filter(|slot| slot.selects()) else { return cqe };
+        let mut parts = mem::take(&mut self.parts);
+        let last = self.groups.took(slot, cqe, &mut parts);
+        self.counters.bundles += u64::from(!parts.is_empty());
+        for part in parts.drain(..) {
+            self.slots.add(key, part).into_iter().for_each(|effect| batch.add(effect));
+        }
+        self.parts = parts;
+        last
     }
 
     /// Tells an answer to whoever waits for it. `None` if nobody does.
@@ -570,6 +625,8 @@ impl Core {
             }
             (Then::Rest | Then::Stop | Then::Change, _) => {
                 slot.stage = Stage::Resting;
+                let all_out = slot.stream.as_ref().is_some_and(|stream| !stream.has_credit());
+                self.counters.rested += u64::from(all_out);
                 if matches!(slot.owner, Owner::Future(_)) {
                     self.resume(key, threads);
                 }

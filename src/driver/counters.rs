@@ -44,6 +44,12 @@ pub struct Counters {
     pub pauses: u64,
     /// Streams that found no buffer on offer.
     pub starved: u64,
+    /// Streams that paused because they had all the buffers of their pool that they may have.
+    pub rested: u64,
+    /// Answers of the kernel that brought several buffers of a pool at once.
+    pub bundles: u64,
+    /// Buffers of pools that are with their users now, or on their way.
+    pub buffers_out: u64,
     /// Wakes that came as a message to the ring.
     pub woken_by_message: u64,
     /// Wakes that came by the counter that a driver watches: an eventfd, or a user event of a kqueue.
@@ -74,6 +80,9 @@ impl Counters {
             rearms: 0,
             pauses: 0,
             starved: 0,
+            rested: 0,
+            bundles: 0,
+            buffers_out: 0,
             woken_by_message: 0,
             woken_by_counter: 0,
             slots: 0,
@@ -120,6 +129,9 @@ impl fmt::Debug for Counters {
             .field("rearms", &self.rearms)
             .field("pauses", &self.pauses)
             .field("starved", &self.starved)
+            .field("rested", &self.rested)
+            .field("bundles", &self.bundles)
+            .field("buffers_out", &self.buffers_out)
             .field("woken_by_message", &self.woken_by_message)
             .field("woken_by_counter", &self.woken_by_counter)
             .field("slots", &self.slots)

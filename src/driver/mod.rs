@@ -36,7 +36,7 @@ mod uring;
 mod wake;
 
 use crate::{
-    buf::Group,
+    buf::{Given, Group},
     entry::{Cqe, Multishot, Sqe, Twin},
     sys::unix::Kind as FdKind,
     trace::{self, Teller},
@@ -52,6 +52,7 @@ pub(crate) use direct::{Opening, RING_ONLY};
 pub use fd::Fd;
 pub use histogram::Histogram;
 pub(crate) use slots::{Key, Orphan};
+pub(crate) use stream::NO_LIMIT;
 #[cfg(test)]
 pub(crate) use survey::Known;
 pub use survey::{Attempt, RingInfo};
@@ -221,17 +222,20 @@ impl Driver {
         self.push_slot(Slot { attempt, ..Slot::new(sqe, twin, Owner::Future(waker)) }, fd)
     }
 
-    /// Takes in an entry that is answered many times, as `rule` says. `waker` is woken when a completion can be fetched
-    /// by [`Driver::poll`]; all but the last have `F_MORE`.
+    /// Takes in an entry that is answered many times, as the rule says, and may have so many buffers at a time.
+    /// `waker` is woken when a completion can be fetched by [`Driver::poll`]; all but the last have `F_MORE`.
     pub(crate) fn push_stream(
         self: &Rc<Driver>,
         sqe: Sqe,
         twin: &'static Twin,
-        rule: &'static Multishot,
+        (rule, limit): (&'static Multishot, u32),
         fd: Option<&Fd>,
         waker: Waker,
     ) -> Key {
-        self.push_slot(Slot { stream: Some(Stream::new(rule)), ..Slot::new(sqe, twin, Owner::Future(waker)) }, fd)
+        self.push_slot(
+            Slot { stream: Some(Stream::new(rule, limit)), ..Slot::new(sqe, twin, Owner::Future(waker)) },
+            fd,
+        )
     }
 
     fn push_slot(self: &Rc<Driver>, slot: Slot, fd: Option<&Fd>) -> Key {
@@ -301,9 +305,11 @@ impl Driver {
         self.core.borrow_mut().withdraw(id);
     }
 
-    /// Goes on with the streams that waited for a buffer of the group `id`.
-    pub(crate) fn feed(&self, id: u16) {
-        self.core.borrow_mut().feed(id, &self.threads);
+    /// Goes on with whoever waited for a buffer that came back to the group `id`.
+    pub(crate) fn returned(&self, id: u16, given: Given) {
+        if !given.is_silent() {
+            self.core.borrow_mut().returned(id, given, &self.threads);
+        }
     }
 
     /// Closes a number whose last reference is gone. `false`: the caller has to.

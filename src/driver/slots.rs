@@ -121,6 +121,11 @@ impl Slot {
         self.sqe.flags.contains(SqeFlags::BUFFER_SELECT)
     }
 
+    /// Who counts the buffers that it takes: itself, if it is a stream that may only have so many.
+    pub(crate) fn counts_as(&self) -> Option<u64> {
+        self.stream.as_ref().filter(|stream| stream.is_limited()).map(|_| self.sqe.user_data)
+    }
+
     /// Whether nothing lies in it that a stream gave before its last completion.
     fn is_fetched(&self) -> bool {
         self.stream.as_ref().is_none_or(|stream| stream.queue.is_empty())
@@ -220,9 +225,10 @@ impl Slots {
         Some(cqe)
     }
 
-    /// Whether a stream rests in `key`'s slot, and all it gave was fetched.
+    /// Whether a stream rests in `key`'s slot that could go on: all it gave was fetched, and it may have more buffers.
     pub(crate) fn rests(&mut self, key: Key) -> bool {
-        self.get(key).is_some_and(|slot| slot.stage == Stage::Resting && slot.is_fetched())
+        let has_credit = |slot: &Slot| slot.stream.as_ref().is_none_or(|stream| stream.has_credit());
+        self.get(key).is_some_and(|slot| slot.stage == Stage::Resting && slot.is_fetched() && has_credit(slot))
     }
 
     /// Whether `waker` differs from the one that waits in the slot.

@@ -14,6 +14,9 @@ use std::{collections::VecDeque, time::Duration};
 /// How many answers wait to be fetched at most before no more are asked for. The kernel may add some until it hears.
 pub(super) const FULL: usize = 256;
 
+/// The limit of a stream that may have any number of buffers.
+pub(crate) const NO_LIMIT: u32 = u32::MAX;
+
 /// A stream of answers.
 pub(crate) struct Stream {
     pub(super) rule: &'static Multishot,
@@ -26,6 +29,9 @@ pub(crate) struct Stream {
     stopped: bool,
     /// Attempts since the last answer that ended for lack of something.
     failures: u32,
+    /// How many buffers of its group it may have, and how many it has, fetched or not, that were not given back.
+    limit: u32,
+    has: u32,
 }
 
 /// What is known of the flag that makes an entry a multishot.
@@ -64,7 +70,7 @@ pub(super) enum Then {
 }
 
 impl Stream {
-    pub(super) fn new(rule: &'static Multishot) -> Box<Stream> {
+    pub(super) fn new(rule: &'static Multishot, limit: u32) -> Box<Stream> {
         Box::new(Stream {
             rule,
             queue: VecDeque::new(),
@@ -72,6 +78,8 @@ impl Stream {
             trust: Trust::Untried,
             stopped: false,
             failures: 0,
+            limit,
+            has: 0,
         })
     }
 
@@ -80,7 +88,7 @@ impl Stream {
     pub(super) fn judge(&mut self, cqe: Cqe, selects: bool, ending: bool) -> (Option<Cqe>, Then) {
         if !cqe.is_final() {
             self.answered();
-            let stop = !ending && !self.stopped && self.queue.len() + 1 >= FULL;
+            let stop = !ending && !self.stopped && self.is_full();
             self.stopped |= stop;
             return (Some(cqe), if stop { Then::Stop } else { Then::Go });
         }
@@ -94,10 +102,47 @@ impl Stream {
         let more = Cqe { flags: cqe.flags | CqeFlags::MORE, ..cqe };
         match (self.rule.after)(cqe.res) {
             After::End => (Some(cqe), Then::End),
-            _ if self.stopped || self.queue.len() + 1 >= FULL => (Some(more), Then::Rest),
+            _ if self.stopped || self.is_full() => (Some(more), Then::Rest),
             After::More => (Some(more), Then::Again),
             After::Change => (Some(more), Then::Change),
         }
+    }
+
+    /// Whether it has to rest, with one answer more.
+    fn is_full(&self) -> bool {
+        self.queue.len() + 1 >= FULL || self.has >= self.limit
+    }
+
+    /// Whether its buffers are counted.
+    pub(super) fn is_limited(&self) -> bool {
+        self.limit != NO_LIMIT
+    }
+
+    /// Whether it may have more buffers.
+    pub(super) fn has_credit(&self) -> bool {
+        self.has < self.limit
+    }
+
+    /// How many bytes it may receive before it has all the buffers that it may have, if they are of `size` bytes each;
+    /// 0 stands for any number.
+    #[allow(dead_code, reason = "where there is no ring, each answer is one buffer")]
+    pub(super) fn budget(&self, size: u32) -> u32 {
+        match self.limit {
+            NO_LIMIT => 0,
+            limit => limit.saturating_sub(self.has).max(1).saturating_mul(size).min(i32::MAX as u32),
+        }
+    }
+
+    /// It has got buffers.
+    pub(super) fn took(&mut self, buffers: u32) {
+        if self.is_limited() {
+            self.has = self.has.saturating_add(buffers);
+        }
+    }
+
+    /// A buffer of its was given back.
+    pub(super) fn gave(&mut self) {
+        self.has = self.has.saturating_sub(1);
     }
 
     /// There was an answer, so the entry was right as it was.
@@ -175,7 +220,7 @@ mod tests {
 
     #[test]
     fn an_end_of_the_backend_is_no_end_of_the_stream() {
-        let mut stream = Stream::new(&RULE);
+        let mut stream = Stream::new(&RULE, NO_LIMIT);
         assert_eq!(stream.judge(more(5), false, false), (Some(more(5)), Then::Go));
         assert_eq!(stream.judge(last(5), false, false), (Some(more(5)), Then::Again), "the queue was full");
         assert_eq!(stream.judge(last(-libc::ECONNABORTED), false, false).1, Then::Change);
@@ -186,7 +231,7 @@ mod tests {
 
     #[test]
     fn what_is_lacking_is_waited_for_and_not_told() {
-        let mut stream = Stream::new(&RULE);
+        let mut stream = Stream::new(&RULE, NO_LIMIT);
         let starves = (0..3).map(|_| stream.judge(last(-libc::ENOBUFS), true, false));
         let millis = [0, 2, 4].map(|n| (None, Then::Starve(Duration::from_millis(n))));
         assert_eq!(starves.collect::<Vec<_>>(), millis);
@@ -200,7 +245,7 @@ mod tests {
 
     #[test]
     fn a_refused_flag_is_doubted_and_a_wrong_request_is_told() {
-        let mut stream = Stream::new(&RULE);
+        let mut stream = Stream::new(&RULE, NO_LIMIT);
         let refused = last(-libc::EINVAL);
         stream.multishot = true;
         assert!(stream.dares() && stream.refused_flag(refused).is_none(), "it may be the request");
@@ -214,7 +259,7 @@ mod tests {
         assert_eq!(stream.judge(refused, false, false), (None, Then::Again));
         stream.multishot = false;
         assert_eq!(stream.judge(refused, false, false), (Some(refused), Then::End));
-        let mut stream = Stream::new(&RULE);
+        let mut stream = Stream::new(&RULE, NO_LIMIT);
         stream.multishot = true;
         stream.judge(more(1), false, false);
         assert_eq!(stream.judge(last(-libc::EINVAL), false, false).1, Then::End, "the flag was taken before");
@@ -222,7 +267,7 @@ mod tests {
 
     #[test]
     fn nobody_fetches_and_so_it_rests() {
-        let mut stream = Stream::new(&RULE);
+        let mut stream = Stream::new(&RULE, NO_LIMIT);
         let mut give = |cqe| {
             let (told, then) = stream.judge(cqe, false, false);
             stream.queue.extend(told);
@@ -241,10 +286,30 @@ mod tests {
         assert_eq!(stream.judge(last(3), false, false), (Some(more(3)), Then::Rest));
     }
 
+    /// Red when a stream takes more buffers than it may, or does not go on when it may again.
+    #[test]
+    fn a_stream_with_all_its_buffers_rests() {
+        let mut stream = Stream::new(&RULE, 3);
+        assert_eq!((stream.budget(100), stream.is_limited()), (300, true));
+        stream.took(2);
+        assert_eq!((stream.judge(last(1), true, false).1, stream.budget(100)), (Then::Again, 100));
+        stream.took(1);
+        assert_eq!(stream.judge(last(1), true, false), (Some(more(1)), Then::Rest));
+        assert!(!stream.has_credit());
+        stream.gave();
+        assert!(stream.has_credit());
+        stream.took(1);
+        assert_eq!(stream.judge(more(1), true, false).1, Then::Stop);
+        assert_eq!(stream.judge(last(-libc::ECANCELED), true, false), (None, Then::Rest));
+        let big = Stream::new(&RULE, 1 << 20);
+        assert_eq!(big.budget(1 << 20), i32::MAX as u32);
+        assert_eq!(Stream::new(&RULE, NO_LIMIT).budget(100), 0);
+    }
+
     #[test]
     fn a_stream_that_was_stopped_asks_for_no_more() {
         for error in [libc::EMFILE, libc::ENOBUFS] {
-            let mut stream = Stream::new(&RULE);
+            let mut stream = Stream::new(&RULE, NO_LIMIT);
             stream.queue.resize(FULL - 1, more(1));
             assert_eq!(stream.judge(more(1), true, false).1, Then::Stop);
             assert_eq!(stream.judge(last(-error), true, false), (None, Then::Rest));
@@ -254,7 +319,7 @@ mod tests {
     #[test]
     fn what_is_lacking_is_no_answer_to_a_cancel() {
         for error in [libc::EMFILE, libc::ENOBUFS, libc::EINVAL] {
-            let mut stream = Stream::new(&RULE);
+            let mut stream = Stream::new(&RULE, NO_LIMIT);
             stream.multishot = true;
             let (told, then) = stream.judge(last(-error), true, true);
             assert_eq!((told.map(|cqe| cqe.res), then), (Some(-libc::ECANCELED), Then::End));

@@ -84,12 +84,14 @@ impl Uring {
         self.known.opcodes.get(usize::from(opcode)).copied().unwrap_or(false)
     }
 
-    /// A slot's entry as the kernel gets it: a stream's is a multishot, if the kernel takes such.
-    pub(super) fn spelled(&self, slot: &mut Slot) -> Sqe {
+    /// A slot's entry as the kernel gets it: a stream's is a multishot, if the kernel takes such, and its length says
+    /// how much it may receive into buffers of `size` bytes.
+    pub(super) fn spelled(&self, slot: &mut Slot, size: u32) -> Sqe {
         let Some(stream) = &mut slot.stream else { return slot.sqe };
         let flag = stream.rule.flag.as_ref().filter(|flag| stream.dares() && !self.known.lacks(flag.name));
         stream.multishot = flag.is_some();
-        flag.map_or(slot.sqe, |flag| (flag.set)(slot.sqe))
+        let sqe = if stream.is_limited() { Sqe { len: stream.budget(size), ..slot.sqe } } else { slot.sqe };
+        flag.map_or(sqe, |flag| (flag.set)(sqe))
     }
 
     /// Remembers that the kernel has no such flag.
@@ -343,16 +345,21 @@ const PBUF_RING: &str = "PBUF_RING";
 /// Direct descriptors, likewise.
 const DIRECT: &str = "DIRECT";
 
+/// Receives that are answered until they end, and such as bring several buffers at once, likewise.
+const RECV_MULTISHOT: &str = "RECV_MULTISHOT";
+const RECVSEND_BUNDLE: &str = "RECVSEND_BUNDLE";
+
 /// Messages to a ring from whoever has none, likewise.
 const SEND_MSG_RING: &str = "SEND_MSG_RING";
 
 /// What may be hidden beside opcodes: abilities that came later than the opcode they belong to.
-pub(super) const ABILITIES: [&str; 6] =
-    ["ACCEPT_MULTISHOT", DIRECT, "POLL_ADD_MULTI", "RECV_MULTISHOT", PBUF_RING, SEND_MSG_RING];
+pub(super) const ABILITIES: [&str; 7] =
+    ["ACCEPT_MULTISHOT", DIRECT, "POLL_ADD_MULTI", RECV_MULTISHOT, RECVSEND_BUNDLE, PBUF_RING, SEND_MSG_RING];
 
 impl Known {
+    /// Whether the kernel has no such ability. A bundle is asked for by a multishot.
     fn lacks(&self, ability: &str) -> bool {
-        self.lacking.contains(&ability)
+        self.lacking.contains(&ability) || (ability == RECVSEND_BUNDLE && self.lacking.contains(&RECV_MULTISHOT))
     }
 }
 

@@ -7,6 +7,7 @@ mod incoming;
 mod listener;
 mod lookup;
 mod opts;
+mod recv_stream;
 mod sockopt;
 mod spare;
 pub mod tcp;
@@ -22,6 +23,7 @@ pub use incoming::Incoming;
 pub use listener::TcpListener;
 pub use lookup::{ToSocketAddrs, lookup_host};
 pub use opts::{ListenerOpts, TcpConnectOpts};
+pub use recv_stream::RecvStream;
 pub use tcp::TcpStream;
 pub use udp::UdpSocket;
 

@@ -8,7 +8,9 @@ use crate::{
         AsyncReadRent, AsyncWriteRent, CancelableAsyncReadRent, CancelableAsyncWriteRent, OwnedReadHalf,
         OwnedWriteHalf, Split,
     },
+    net::RecvStream,
     op,
+    pool::RecvPool,
     sys::unix::{self, End},
 };
 use socket2::SockRef;
@@ -58,6 +60,33 @@ impl TcpStream {
     /// `NotConnected` when there is none any more.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
         unix::socket_addr(self.fd.as_raw_fd(), End::Peer)?.to_std()
+    }
+
+    /// What the connection receives from now on, in buffers of `pool` that are chosen when there is something to put
+    /// into them. So a connection that waits holds none.
+    ///
+    /// The stream is independent of `self`, which can write meanwhile; what reads besides takes bytes away from it.
+    ///
+    /// ```
+    /// use annulus::{io::AsyncWriteRentExt, net::{TcpListener, TcpStream}, pool::RecvPool};
+    ///
+    /// # annulus::run(async {
+    /// let pool = RecvPool::new(256, 4096)?;
+    /// let listener = TcpListener::bind("127.0.0.1:0")?;
+    /// let mut client = TcpStream::connect(listener.local_addr()?).await?;
+    /// let (mut server, _) = listener.accept().await?;
+    /// client.write_all("ping").await.0?;
+    /// drop(client);
+    ///
+    /// let mut received = server.recv_stream(&pool);
+    /// while let Some(buf) = received.next().await {
+    ///     server.write_all(buf?).await.0?; // from the buffer that it was received in
+    /// }
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
+    pub fn recv_stream(&self, pool: &RecvPool) -> RecvStream {
+        RecvStream::new(&self.fd, pool)
     }
 
     /// Waits until there is something to read, or the peer has gone. `relaxed` is there for monoio's programs: the

@@ -1,12 +1,13 @@
 //! What an operation with many answers is, and the stream that gives them.
 
 use crate::{
-    driver::{Driver, Key, Orphan},
+    driver::{Driver, Key, NO_LIMIT, Orphan},
     entry::{Cqe, Multishot},
     op::{
         Op,
         submit::{ELSEWHERE, driver_of},
     },
+    pool::RecvPool,
 };
 use std::{
     collections::VecDeque,
@@ -114,7 +115,8 @@ impl<T: MultiOp> Multi<T> {
         let op = unsafe { self.op.assume_init_mut() };
         let Some(driver) = driver_of(op) else { return false };
         let sqe = op.encode();
-        let key = driver.push_stream(sqe, op.twin(), op.multishot(), op.fd(), cx.waker().clone());
+        let rule = (op.multishot(), op.pool().map_or(NO_LIMIT, RecvPool::limit));
+        let key = driver.push_stream(sqe, op.twin(), rule, op.fd(), cx.waker().clone());
         self.state = State::Flying(driver, key);
         true
     }
@@ -252,6 +254,7 @@ mod tests {
     async fn a_storm_of_streams_over_few_buffers_loses_nothing() {
         const TOTAL: usize = 20_000;
         let bufs = RecvPool::new(4, 40).unwrap();
+        bufs.set_stream_limit(u32::MAX);
         let mut listeners = Vec::new();
         for n in 0..8 {
             let (a, b) = socket_pair();

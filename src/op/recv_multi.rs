@@ -1,7 +1,7 @@
 //! `recv(2)`: `IORING_OP_RECV`, since Linux 5.6. Many times: as a multishot since 6.0.
 
 use crate::{
-    driver::Fd,
+    driver::{Fd, NO_LIMIT},
     entry::{After, Cqe, Flag, Multishot, Sqe, Twin},
     op::{Multi, MultiOp, Op, multi, recv},
     pool::{PoolBuf, RecvPool},
@@ -9,13 +9,31 @@ use crate::{
 };
 use std::{io, os::fd::AsRawFd, ptr};
 
-pub(super) static MULTISHOT: Multishot = Multishot {
+static MULTISHOT: Multishot = Multishot {
     flag: Some(Flag {
         name: "RECV_MULTISHOT",
         set: |sqe| Sqe { ioprio: sqe.ioprio | sys::IORING_RECV_MULTISHOT as u16, ..sqe },
     }),
-    after: |res| if res > 0 { After::More } else { After::End },
+    after,
 };
+
+/// The same for a stream that may have a number of buffers only. A plain multishot would take all that there are before
+/// anybody could stop it; this one is given a number of bytes (`optlen`, which is where `file_index` is). Kernels that
+/// know the number have bundles in which nothing is out of order, so they are asked for as well: see
+/// [`design`](crate::design).
+static LIMITED: Multishot = Multishot {
+    flag: Some(Flag {
+        name: "RECVSEND_BUNDLE",
+        set: |sqe| Sqe { ioprio: sqe.ioprio | BUNDLES, file_index: sqe.len, len: 0, ..sqe },
+    }),
+    after,
+};
+
+const BUNDLES: u16 = (sys::IORING_RECV_MULTISHOT | sys::IORING_RECVSEND_BUNDLE) as u16;
+
+fn after(res: i32) -> After {
+    if res > 0 { After::More } else { After::End }
+}
 
 /// Receives without end, as an operation.
 #[derive(Debug)]
@@ -62,7 +80,7 @@ unsafe impl MultiOp for RecvMulti {
     type Item = io::Result<PoolBuf>;
 
     fn multishot(&self) -> &'static Multishot {
-        &MULTISHOT
+        if self.pool.limit() == NO_LIMIT { &MULTISHOT } else { &LIMITED }
     }
 
     fn each(&mut self, cqe: Cqe) -> Self::Item {
@@ -94,6 +112,7 @@ mod tests {
     async fn everything_comes_through_two_buffers() {
         let (a, mut b) = socket_pair();
         let pool = RecvPool::new(2, 1000).unwrap();
+        pool.set_stream_limit(2);
         let sent: Vec<u8> = (0..300_000u32).map(|n| (n % 251) as u8).collect();
         let expected = sent.clone();
         let writer = std::thread::spawn(move || b.write_all(&sent).unwrap());

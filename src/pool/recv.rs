@@ -2,10 +2,10 @@
 
 use crate::{
     buf::{Group, IoBuf},
-    driver::Driver,
+    driver::{Driver, NO_LIMIT},
     entry::{Cqe, Sqe, SqeFlags},
 };
-use std::{fmt, io, ops, rc::Rc, slice};
+use std::{cell::Cell, fmt, io, ops, rc::Rc, slice};
 
 /// Buffers to receive into that are chosen when there is something to put into them, so that a connection that waits
 /// holds none. What was received is a [`PoolBuf`], and its buffer is on offer again when that is dropped.
@@ -42,6 +42,7 @@ struct Shared {
     group: Rc<Group>,
     driver: Rc<Driver>,
     id: u16,
+    stream_limit: Cell<u32>,
 }
 
 impl RecvPool {
@@ -58,7 +59,8 @@ impl RecvPool {
         let driver = Driver::current().expect("an annulus::pool::RecvPool was made outside of an annulus runtime");
         let group = Rc::new(Group::new(count, size)?);
         let id = driver.provide(&group)?;
-        Ok(RecvPool(Rc::new(Shared { group, driver, id })))
+        let stream_limit = Cell::new((count / 4).clamp(1, 32));
+        Ok(RecvPool(Rc::new(Shared { group, driver, id, stream_limit })))
     }
 
     /// How many buffers there are.
@@ -77,6 +79,27 @@ impl RecvPool {
     #[must_use]
     pub fn buf_size(&self) -> u32 {
         self.0.group.size()
+    }
+
+    /// How many buffers a stream may have.
+    #[must_use]
+    pub fn stream_limit(&self) -> u32 {
+        self.0.stream_limit.get()
+    }
+
+    /// Lets streams that begin from now on have this many buffers at a time, in the hands of their users or waiting to
+    /// be fetched: a quarter of the pool by default, 32 at most. A stream that has them all pauses until one comes
+    /// back, so that a peer who sends a lot to somebody slow leaves buffers for the others. When buffers are of many
+    /// small messages, the kernel may use a few more before it is stopped. With 0 it is one all the same, and there is
+    /// no limit with as many as the pool has.
+    pub fn set_stream_limit(&self, buffers: u32) {
+        self.0.stream_limit.set(buffers.max(1));
+    }
+
+    /// The limit as a stream keeps it.
+    pub(crate) fn limit(&self) -> u32 {
+        let limit = self.stream_limit();
+        if limit < self.count() { limit } else { NO_LIMIT }
     }
 
     /// The driver that knows the group.
@@ -200,9 +223,7 @@ unsafe impl IoBuf for PoolBuf {
 impl Drop for PoolBuf {
     fn drop(&mut self) {
         let shared = &self.pool.0;
-        if shared.group.give(self.bid) {
-            shared.driver.feed(shared.id);
-        }
+        shared.driver.returned(shared.id, shared.group.give(self.bid));
     }
 }
 
