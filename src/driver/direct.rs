@@ -65,6 +65,21 @@ impl Sqe {
         Sqe { opcode: sys::IORING_OP_FIXED_FD_INSTALL as u8, fd: slot, ..Sqe::default() }
     }
 
+    /// Sets an option of a socket, as `setsockopt(2)` does: its value are the `len` bytes at `value`. A command of
+    /// sockets, since Linux 6.7.
+    #[must_use]
+    pub fn set_socket_option(fd: RawFd, level: i32, name: i32, value: *const u8, len: u32) -> Sqe {
+        // `level` lies before `optname` in the word that other entries have an address in, and `cmd_op` is the first
+        // half of its own.
+        let words = |first: u32, second: u32| {
+            let [first, second] = [first.to_ne_bytes(), second.to_ne_bytes()];
+            u64::from_ne_bytes(std::array::from_fn(|at| if at < 4 { first[at] } else { second[at - 4] }))
+        };
+        let (off, addr) = (words(sys::SOCKET_URING_OP_SETSOCKOPT, 0), words(level as u32, name as u32));
+        let opcode = sys::IORING_OP_URING_CMD as u8;
+        Sqe { opcode, fd, off, addr, file_index: len, addr3: value as u64, ..Sqe::default() }
+    }
+
     /// The same, but what it opens gets no number: it goes to a free place of the ring's table. Not for an entry that
     /// asks for close-on-exec, since there is nothing that a child could inherit.
     fn into_table(self) -> Sqe {

@@ -3,6 +3,7 @@
 mod connect;
 mod detached;
 mod device;
+mod direct;
 mod incoming;
 mod listener;
 mod lookup;
