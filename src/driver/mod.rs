@@ -21,6 +21,7 @@ mod later;
 #[cfg(not(annulus_kqueue))]
 mod own;
 mod poll;
+mod shelf;
 mod slots;
 mod stream;
 mod survey;
@@ -51,6 +52,7 @@ pub use counters::Counters;
 pub(crate) use direct::{Opening, RING_ONLY};
 pub use fd::Fd;
 pub use histogram::Histogram;
+pub(crate) use shelf::{Pipe, keep_buffer, keep_pipe, take_buffer, take_pipe};
 pub(crate) use slots::{Key, Orphan};
 pub(crate) use stream::NO_LIMIT;
 #[cfg(test)]
@@ -61,6 +63,7 @@ pub use threads::PoolCounts;
 pub(crate) use threads::Threads;
 pub(crate) use wake::WakeHandle;
 
+use shelf::Shelf;
 use slots::{Fate, Owner, Slot};
 use std::{
     cell::{Cell, RefCell},
@@ -129,6 +132,7 @@ pub(crate) struct Driver {
     wake: WakeHandle,
     threads: Threads,
     teller: Teller,
+    shelf: Shelf,
 }
 
 // A plain pointer, because that needs no destructor: a runtime in a thread-local of the user's may end after those of
@@ -157,7 +161,14 @@ impl Driver {
         let threads = Threads::new(config.max_blocking_threads);
         let (core, info) = Core::new(config, &wake)?;
         trace::driver(info.kind, info.reason());
-        Ok(Rc::new(Driver { core: RefCell::new(core), info, wake, threads, teller: Teller::new() }))
+        Ok(Rc::new(Driver {
+            core: RefCell::new(core),
+            info,
+            wake,
+            threads,
+            teller: Teller::new(),
+            shelf: Shelf::default(),
+        }))
     }
 
     /// The thread's current driver. `None` outside of a runtime.
@@ -380,6 +391,7 @@ impl Driver {
         let mut batch = Batch::default();
         let mut pause = Duration::from_millis(1);
         self.close();
+        self.shelf.clear();
         while self.core.borrow().slots.owed() > 0 {
             let left = left();
             self.core.borrow_mut().cancel_all(&self.threads);

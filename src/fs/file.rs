@@ -4,7 +4,7 @@ use super::OpenOptions;
 use crate::{
     buf::{BufResult, IoBuf, IoBufMut, IoVecBuf, IoVecBufMut, Rest},
     driver::Fd,
-    io::{AsyncReadRent, AsyncReadRentAt, AsyncWriteRent, AsyncWriteRentAt},
+    io::{AsReadFd, AsWriteFd, AsyncReadRent, AsyncReadRentAt, AsyncWriteRent, AsyncWriteRentAt},
     op,
 };
 use std::{
@@ -206,6 +206,18 @@ impl AsyncWriteRent for File {
 impl AsyncWriteRentAt for File {
     fn write_at<T: IoBuf>(&mut self, buf: T, pos: usize) -> impl Future<Output = BufResult<usize, T>> {
         op::write_at(&self.fd, buf, pos as u64)
+    }
+}
+
+impl AsReadFd for File {
+    fn as_reader_fd(&mut self) -> &Fd {
+        &self.fd
+    }
+}
+
+impl AsWriteFd for File {
+    fn as_writer_fd(&mut self) -> &Fd {
+        &self.fd
     }
 }
 

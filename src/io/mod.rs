@@ -34,17 +34,24 @@
 //! # Ok(()) }) }
 //! ```
 
+mod as_fd;
 mod cancel;
+mod copy;
 mod deadline;
 mod ext;
+pub(crate) mod flow;
 mod memory;
 mod split;
 mod stdio;
 mod traits;
+mod zero_copy;
 
+pub use as_fd::{AsReadFd, AsWriteFd};
 pub use cancel::{CancelHandle, CancelableAsyncReadRent, CancelableAsyncWriteRent, Canceller, EarlyEnd};
+pub use copy::copy;
 pub use deadline::WithDeadline;
 pub use ext::{AsyncReadRentExt, AsyncWriteRentExt};
 pub use split::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError, Split, Splitable, WriteHalf};
 pub use stdio::{Stderr, Stdin, Stdout, stderr, stdin, stdout};
 pub use traits::{AsyncReadRent, AsyncReadRentAt, AsyncWriteRent, AsyncWriteRentAt};
+pub use zero_copy::{send_file, zero_copy};

@@ -1,6 +1,7 @@
 //! Sockets. Each method is one line over an operation of [`op`](crate::op).
 
 mod connect;
+mod copy;
 mod detached;
 mod device;
 mod direct;
@@ -18,6 +19,7 @@ pub use crate::{
     buf::{ControlMessage, Envelope},
     sys::sockaddr::SockAddr,
 };
+pub use copy::{Copied, CopyError, Side, copy_bidirectional};
 pub use detached::Detached;
 pub use device::Device;
 pub use incoming::Incoming;

@@ -39,6 +39,7 @@ mod setsockopt;
 mod shutdown;
 mod socket;
 mod socket_direct;
+mod splice;
 mod submit;
 mod timeout;
 mod waitid;
@@ -75,6 +76,8 @@ pub use setsockopt::setsockopt;
 pub use shutdown::{Shutdown, shutdown};
 pub use socket::{Socket, socket};
 pub use socket_direct::{SocketDirect, socket_direct};
+pub(crate) use splice::splice_now;
+pub use splice::{Splice, splice};
 pub use submit::{Op, Submit, submit};
 pub use timeout::{Timeout, TimeoutMulti, timeout, timeout_multi};
 pub use waitid::{WaitId, waitid};
@@ -82,7 +85,7 @@ pub use write::{Write, write, write_at};
 pub use writev::{Writev, writev, writev_at};
 
 /// The opcodes that have a twin: one for each file here.
-pub(crate) const TWINS: [u32; 21] = [
+pub(crate) const TWINS: [u32; 22] = [
     sys::IORING_OP_ACCEPT,
     sys::IORING_OP_BIND,
     sys::IORING_OP_CLOSE,
@@ -100,6 +103,7 @@ pub(crate) const TWINS: [u32; 21] = [
     sys::IORING_OP_SENDMSG,
     sys::IORING_OP_SHUTDOWN,
     sys::IORING_OP_SOCKET,
+    sys::IORING_OP_SPLICE,
     sys::IORING_OP_TIMEOUT,
     sys::IORING_OP_WAITID,
     sys::IORING_OP_WRITE,

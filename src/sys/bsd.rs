@@ -130,6 +130,21 @@ pub(crate) fn wait_status(_info: &libc::siginfo_t) -> i32 {
     0
 }
 
+// Bytes pass from one descriptor to another by way of the process: whoever would have a pipe for that is told so.
+
+/// A flag for nobody.
+pub(crate) const SPLICE_F_NONBLOCK: u32 = 0;
+
+/// There is no such call.
+pub(crate) fn splice(_from: (RawFd, i64), _to: (RawFd, i64), _len: usize, _flags: u32) -> i32 {
+    -libc::ENOSYS
+}
+
+/// There is no use for one.
+pub(crate) fn roomy_pipe(_room: i32) -> io::Result<(OwnedFd, OwnedFd, usize)> {
+    Err(io::Error::from_raw_os_error(libc::ENOSYS))
+}
+
 /// There is no common way to ask or to say where a thread runs.
 pub(crate) fn affinity() -> io::Result<Option<Vec<usize>>> {
     Ok(None)

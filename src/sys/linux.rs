@@ -156,6 +156,35 @@ pub(crate) fn wait_status(info: &libc::siginfo_t) -> i32 {
     }
 }
 
+/// Says to [`splice`] not to wait for a pipe.
+pub(crate) const SPLICE_F_NONBLOCK: u32 = libc::SPLICE_F_NONBLOCK;
+
+/// `splice(2)`; an offset of -1 is where the descriptor's own position is.
+pub(crate) fn splice(from: (RawFd, i64), to: (RawFd, i64), len: usize, flags: u32) -> i32 {
+    let ((from, mut from_at), (to, mut to_at)) = (from, to);
+    let place = |at: &mut i64| if *at < 0 { std::ptr::null_mut() } else { std::ptr::from_mut(at) };
+    // SAFETY: Kernel's word: each offset is null or ours, and no other memory is named.
+    ret(unsafe { libc::splice(from, place(&mut from_at), to, place(&mut to_at), len, flags) })
+}
+
+/// A pipe that children do not inherit, with room for `room` bytes if the system lets one have it: the reading end, the
+/// writing end, and what it has room for.
+///
+/// # Errors
+/// `EMFILE` when the process may have no more descriptors.
+pub(crate) fn roomy_pipe(room: i32) -> io::Result<(OwnedFd, OwnedFd, usize)> {
+    let mut ends = [0; 2];
+    // SAFETY: Kernel's word: there is room for the two numbers.
+    check(unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) })?;
+    // SAFETY: Fresh descriptor: `pipe2` succeeded, so nobody else has these numbers.
+    let [reader, writer] = ends.map(|fd| unsafe { OwnedFd::from_raw_fd(fd) });
+    // SAFETY: Plain call: a descriptor of ours and a number, which the kernel rounds or refuses.
+    unsafe { libc::fcntl(ends[1], libc::F_SETPIPE_SZ, room) };
+    // SAFETY: Plain call: it asks how much room there is now.
+    let room = check(unsafe { libc::fcntl(ends[1], libc::F_GETPIPE_SZ) })?;
+    Ok((reader, writer, room as usize))
+}
+
 /// More CPUs than any kernel is built for.
 const MOST_CPUS: usize = 1 << 16;
 

@@ -2,13 +2,13 @@
 
 #[cfg(annulus_kqueue)]
 pub(crate) use crate::sys::bsd::{
-    WAIT_PEEK, WAIT_PIDFD, affinity, bind_device, device, mark, pidfd_open, pidfd_signal, pin, readv_nowait, set_mark,
-    set_user_timeout, user_timeout, wait_pidfd, wait_status, writev_nowait,
+    SPLICE_F_NONBLOCK, WAIT_PEEK, WAIT_PIDFD, affinity, bind_device, device, mark, pidfd_open, pidfd_signal, pin,
+    readv_nowait, roomy_pipe, set_mark, set_user_timeout, splice, user_timeout, wait_pidfd, wait_status, writev_nowait,
 };
 #[cfg(not(annulus_kqueue))]
 pub(crate) use crate::sys::linux::{
-    WAIT_PEEK, WAIT_PIDFD, affinity, bind_device, device, mark, pidfd_open, pidfd_signal, pin, readv_nowait, set_mark,
-    set_user_timeout, user_timeout, wait_pidfd, wait_status, writev_nowait,
+    SPLICE_F_NONBLOCK, WAIT_PEEK, WAIT_PIDFD, affinity, bind_device, device, mark, pidfd_open, pidfd_signal, pin,
+    readv_nowait, roomy_pipe, set_mark, set_user_timeout, splice, user_timeout, wait_pidfd, wait_status, writev_nowait,
 };
 
 use crate::sys::sockaddr::SockAddr;

@@ -40,6 +40,7 @@ pub(crate) const EXCEPTIONS: &[(&str, &str, &str)] = &[
     ("io/deadline", "time", "likewise"),
     ("op", "pool", "operations receive into what pools hold"),
     ("process", "try_join", "a macro stands at the root"),
+    ("net", "try_join", "likewise"),
 ];
 
 /// Neighbours that must not know each other.
