@@ -40,7 +40,7 @@ impl TcpStream {
         Ok(TcpStream { fd: Fd::socket(stream.into()) })
     }
 
-    /// The connection's descriptor, for operations of [`op`](crate::op).
+    /// The connection's descriptor, for operations of [`op`].
     #[must_use]
     pub fn fd(&self) -> &Fd {
         &self.fd

@@ -71,7 +71,7 @@ impl UdpSocket {
         self.try_into_owned().map(From::from)
     }
 
-    /// The socket's descriptor, for operations of [`op`](crate::op).
+    /// The socket's descriptor, for operations of [`op`].
     #[must_use]
     pub fn fd(&self) -> &Fd {
         &self.fd
