@@ -11,7 +11,7 @@ use annulus::{
     entry::Interest,
     net::UdpSocket,
     op::{self, OpenHow},
-    pool::RecvPool,
+    pool::{FixedPool, RecvPool},
     time::timeout,
 };
 use std::{
@@ -24,14 +24,42 @@ use std::{
 };
 
 /// Every opcode that an operation has.
-const OPCODES: [&str; 21] = [
-    "ACCEPT", "BIND", "CLOSE", "CONNECT", "FSYNC", "LISTEN", "NOP", "OPENAT", "POLL_ADD", "READ", "READV", "RECV",
-    "RECVMSG", "SEND", "SENDMSG", "SHUTDOWN", "SOCKET", "TIMEOUT", "WAITID", "WRITE", "WRITEV",
+const OPCODES: [&str; 23] = [
+    "ACCEPT",
+    "BIND",
+    "CLOSE",
+    "CONNECT",
+    "FSYNC",
+    "LISTEN",
+    "NOP",
+    "OPENAT",
+    "POLL_ADD",
+    "READ",
+    "READV",
+    "READ_FIXED",
+    "RECV",
+    "RECVMSG",
+    "SEND",
+    "SENDMSG",
+    "SHUTDOWN",
+    "SOCKET",
+    "TIMEOUT",
+    "WAITID",
+    "WRITE",
+    "WRITEV",
+    "WRITE_FIXED",
 ];
 
 /// What came later than the opcode it belongs to.
-const ABILITIES: [&str; 6] =
-    ["ACCEPT_MULTISHOT", "POLL_ADD_MULTI", "RECV_MULTISHOT", "RECVSEND_BUNDLE", "PBUF_RING", "SEND_MSG_RING"];
+const ABILITIES: [&str; 7] = [
+    "ACCEPT_MULTISHOT",
+    "POLL_ADD_MULTI",
+    "RECV_MULTISHOT",
+    "RECVSEND_BUNDLE",
+    "BUFFERS2",
+    "PBUF_RING",
+    "SEND_MSG_RING",
+];
 
 #[test]
 fn every_operation_has_a_twin_that_does_it() {
@@ -55,7 +83,7 @@ fn every_operation_has_a_twin_that_does_it() {
 /// The role of the second process: `hidden` are the opcodes that this driver does not have.
 fn all_operations_without(hidden: &str) {
     let runtime = Builder::new().driver(DriverKind::Uring).build().unwrap();
-    runtime.block_on(async {
+    let registered = runtime.block_on(async {
         op::nop().await.unwrap();
         files().await;
         sockets().await;
@@ -63,9 +91,13 @@ fn all_operations_without(hidden: &str) {
         waiting_ends().await;
         streams().await;
         children().await;
+        fixed().await
     });
     let driver = runtime.metrics().driver;
     let is_hidden = |name: &str| hidden.split(',').any(|h| h == name);
+    // Without a table, a kernel that has the opcode does not get it.
+    assert!(!(registered && is_hidden("BUFFERS2")), "what is hidden was used");
+    let is_hidden = |name: &str| is_hidden(name) || (name.ends_with("_FIXED") && !registered);
     for name in OPCODES {
         let sqes = driver.sqes_of(name);
         // The driver itself waits by POLL_ADD, whatever is hidden from operations.
@@ -124,6 +156,21 @@ async fn messages() {
     assert_eq!(a.send_to("by hand", to).await.0.unwrap(), 7);
     let (res, buf) = receiving.await.unwrap();
     assert_eq!((res.unwrap(), &buf[..]), ((7, a.local_addr().unwrap()), &b"by hand"[..]));
+}
+
+/// Gives whether the pool's memory is registered.
+async fn fixed() -> bool {
+    let pool = FixedPool::builder().class(64, 1).build().unwrap();
+    let path = env::temp_dir().join(format!("annulus-fixed-{}", std::process::id()));
+    let file = open(&path, libc::O_RDWR | libc::O_CREAT | libc::O_EXCL).await;
+    std::fs::remove_file(&path).unwrap();
+    let mut buf = pool.take(5).await.unwrap();
+    buf.extend_from_slice(b"fixed");
+    let (n, buf) = op::write_at(&file, buf, 0).await;
+    assert_eq!(n.unwrap(), 5);
+    let (n, buf) = op::read_at(&file, buf, 1).await;
+    assert_eq!((n.unwrap(), &buf[..]), (4, &b"ixed"[..]));
+    pool.is_registered()
 }
 
 async fn sockets() {

@@ -9,7 +9,7 @@ use crate::{
     },
     entry::{Cqe, Interest, Sqe},
 };
-use std::{io, os::fd::RawFd};
+use std::{io, ops::Range, os::fd::RawFd};
 
 /// The uring backend that there is not. The field is private to make it a type like any other outside of this file.
 pub(super) struct Uring(Never);
@@ -42,6 +42,16 @@ impl Uring {
     }
 
     pub(super) fn has_table(&mut self) -> bool {
+        match self.0 {}
+    }
+
+    /// # Safety
+    /// None: nobody can call it.
+    pub(super) unsafe fn register(&mut self, _memory: Range<*mut u8>) -> io::Result<u16> {
+        match self.0 {}
+    }
+
+    pub(super) fn unregister(&mut self, _index: u16) {
         match self.0 {}
     }
 

@@ -20,6 +20,7 @@ use crate::{
 };
 use std::{
     io, mem,
+    ops::Range,
     os::fd::RawFd,
     rc::Rc,
     sync::Arc,
@@ -322,6 +323,28 @@ impl Core {
     pub(super) fn withdraw(&mut self, id: u16) {
         if let (true, Backend::Uring(uring)) = (self.groups.remove(id), &mut self.backend) {
             uring.withdraw(id);
+        }
+    }
+
+    /// Registers memory with the ring, and says where it is in its table.
+    ///
+    /// # Safety
+    /// Lent: the memory may be written to, and stays mapped until [`Core::unregister`].
+    pub(super) unsafe fn register(&mut self, memory: Range<*mut u8>) -> io::Result<u16> {
+        match &mut self.backend {
+            // SAFETY: Lent: mapped until `unregister`, which goes the same way.
+            Backend::Uring(uring) => unsafe { uring.register(memory) },
+            Backend::Poll(_) | Backend::Gone => {
+                let why = "there is no ring that memory could be registered with";
+                Err(io::Error::new(io::ErrorKind::Unsupported, why))
+            }
+        }
+    }
+
+    /// Takes memory out of the ring's table.
+    pub(super) fn unregister(&mut self, index: u16) {
+        if let Backend::Uring(uring) = &mut self.backend {
+            uring.unregister(index);
         }
     }
 

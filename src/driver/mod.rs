@@ -21,6 +21,8 @@ mod later;
 #[cfg(not(annulus_kqueue))]
 mod own;
 mod poll;
+#[cfg(not(annulus_kqueue))]
+mod registered;
 mod shelf;
 mod slots;
 mod stream;
@@ -37,7 +39,7 @@ mod uring;
 mod wake;
 
 use crate::{
-    buf::{Given, Group},
+    buf::{Fixed, Given, Group},
     entry::{Cqe, Multishot, Sqe, Twin},
     sys::unix::Kind as FdKind,
     trace::{self, Teller},
@@ -69,6 +71,7 @@ use std::{
     cell::{Cell, RefCell},
     fmt, io,
     mem::ManuallyDrop,
+    ops::Range,
     os::fd::{AsRawFd, RawFd},
     ptr,
     rc::Rc,
@@ -321,6 +324,36 @@ impl Driver {
         if !given.is_silent() {
             self.core.borrow_mut().returned(id, given, &self.threads);
         }
+    }
+
+    /// Registers memory with the ring, and says where it is in its table.
+    ///
+    /// # Errors
+    /// Why it is not registered: there is no ring, or the kernel does not take it.
+    ///
+    /// # Safety
+    /// Lent: the memory may be written to, and stays mapped until [`Driver::unregister`].
+    pub(crate) unsafe fn register(&self, memory: Range<*mut u8>) -> io::Result<u16> {
+        // SAFETY: Lent: it is mapped until `unregister`, by this function's contract.
+        unsafe { self.core.borrow_mut().register(memory) }
+    }
+
+    /// Takes memory out of the ring's table that no operation uses any more.
+    pub(crate) fn unregister(&self, index: u16) {
+        self.core.borrow_mut().unregister(index);
+    }
+
+    /// The number that [`Fixed`] knows this driver's ring by. It is another's only after this driver has gone.
+    pub(crate) fn identity(&self) -> u64 {
+        ptr::from_ref(self).addr() as u64
+    }
+
+    /// An entry as this driver performs it best whose memory is registered at `place`: as `fix` spells it, if that is a
+    /// place in this driver's own table and the kernel has the opcode.
+    pub(crate) fn fixed(&self, sqe: Sqe, place: Fixed, fix: fn(Sqe, u16) -> Sqe) -> Sqe {
+        let fixed = fix(sqe, place.index);
+        let ours = place.ring == self.identity() && sqe.len > 0;
+        if ours && self.on_ring(fixed.opcode) { fixed } else { sqe }
     }
 
     /// Closes a number whose last reference is gone. `false`: the caller has to.

@@ -4,6 +4,7 @@ use crate::{
     buf::Group,
     driver::{
         Call, Config, Counters, LONGEST, Wait, WakeHandle, ladder, own,
+        registered::{self, Registered},
         slots::{Key, Slot},
         survey::{Attempt, Known, RingInfo},
         wake::DEAF,
@@ -18,6 +19,7 @@ use std::{
     env,
     fs::File,
     io,
+    ops::Range,
     os::fd::{AsFd, AsRawFd, RawFd},
     ptr,
     sync::OnceLock,
@@ -48,6 +50,7 @@ pub(super) struct Uring {
     /// How many places the table of direct descriptors is to have, and whether it is there.
     direct_descriptors: u32,
     has_table: bool,
+    registered: Registered,
 }
 
 impl Uring {
@@ -76,6 +79,7 @@ impl Uring {
             can_cancel_all: true,
             direct_descriptors: config.direct_descriptors,
             has_table: false,
+            registered: Registered::default(),
         })
     }
 
@@ -156,6 +160,26 @@ impl Uring {
             self.lacks(DIRECT);
         }
         self.has_table
+    }
+
+    /// Registers memory, and says where it is in the ring's table.
+    ///
+    /// # Errors
+    /// Why it cannot be registered.
+    ///
+    /// # Safety
+    /// Lent: the memory may be written to, and stays mapped until [`Uring::unregister`].
+    pub(super) unsafe fn register(&mut self, memory: Range<*mut u8>) -> io::Result<u16> {
+        if self.known.lacks(BUFFERS2) {
+            return Err(registered::no_table());
+        }
+        // SAFETY: Lent: the memory stays mapped until `unregister`, which is the table's `remove`.
+        unsafe { self.registered.insert(&self.ring, memory) }
+    }
+
+    /// Takes memory out of the ring's table.
+    pub(super) fn unregister(&mut self, index: u16) {
+        self.registered.remove(&self.ring, index);
     }
 
     /// Queues an entry. A full queue is emptied into the kernel first; what the kernel will not take waits here.
@@ -352,9 +376,12 @@ const RECVSEND_BUNDLE: &str = "RECVSEND_BUNDLE";
 /// Messages to a ring from whoever has none, likewise.
 const SEND_MSG_RING: &str = "SEND_MSG_RING";
 
+/// A table of registered buffers that is filled later, likewise.
+const BUFFERS2: &str = "BUFFERS2";
+
 /// What may be hidden beside opcodes: abilities that came later than the opcode they belong to.
-pub(super) const ABILITIES: [&str; 7] =
-    ["ACCEPT_MULTISHOT", DIRECT, "POLL_ADD_MULTI", RECV_MULTISHOT, RECVSEND_BUNDLE, PBUF_RING, SEND_MSG_RING];
+pub(super) const ABILITIES: [&str; 8] =
+    ["ACCEPT_MULTISHOT", DIRECT, "POLL_ADD_MULTI", RECV_MULTISHOT, RECVSEND_BUNDLE, BUFFERS2, PBUF_RING, SEND_MSG_RING];
 
 impl Known {
     /// Whether the kernel has no such ability. A bundle is asked for by a multishot.

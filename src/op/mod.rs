@@ -84,8 +84,8 @@ pub use waitid::{WaitId, waitid};
 pub use write::{Write, write, write_at};
 pub use writev::{Writev, writev, writev_at};
 
-/// The opcodes that have a twin: one for each file here.
-pub(crate) const TWINS: [u32; 22] = [
+/// The opcodes that have a twin: those of the files here.
+pub(crate) const TWINS: [u32; 24] = [
     sys::IORING_OP_ACCEPT,
     sys::IORING_OP_BIND,
     sys::IORING_OP_CLOSE,
@@ -96,6 +96,7 @@ pub(crate) const TWINS: [u32; 22] = [
     sys::IORING_OP_OPENAT,
     sys::IORING_OP_POLL_ADD,
     sys::IORING_OP_READ,
+    sys::IORING_OP_READ_FIXED,
     sys::IORING_OP_READV,
     sys::IORING_OP_RECV,
     sys::IORING_OP_RECVMSG,
@@ -108,6 +109,7 @@ pub(crate) const TWINS: [u32; 22] = [
     sys::IORING_OP_WAITID,
     sys::IORING_OP_WRITE,
     sys::IORING_OP_WRITEV,
+    sys::IORING_OP_WRITE_FIXED,
 ];
 
 /// The most bytes that the kernel moves in one call; longer requests are cut, not refused.

@@ -1,7 +1,8 @@
 //! `read(2)`: `IORING_OP_READ`, since Linux 5.6. On a file the twin runs on the pool, elsewhere it waits for readiness.
+//! Into a registered buffer: `IORING_OP_READ_FIXED`, where the ring knows it.
 
 use crate::{
-    buf::{BufResult, IoBufMut},
+    buf::{BufResult, Fixed, IoBufMut},
     driver::Fd,
     entry::{Cqe, Interest, Sqe, Twin},
     op::{HERE, Op, Submit, clamp, place, submit},
@@ -18,6 +19,17 @@ impl Sqe {
     pub fn read(fd: RawFd, buf: *mut u8, len: u32, offset: u64) -> Sqe {
         Sqe { opcode: sys::IORING_OP_READ as u8, fd, off: offset, addr: buf as u64, len, ..Sqe::default() }
     }
+
+    /// The same into memory that the ring knows as its registered buffer `index`: all of `buf` has to lie in it.
+    #[must_use]
+    pub fn read_fixed(fd: RawFd, buf: *mut u8, len: u32, offset: u64, index: u16) -> Sqe {
+        by_index(Sqe::read(fd, buf, len, offset), index)
+    }
+}
+
+/// The same entry, with its memory named by where it is registered.
+fn by_index(sqe: Sqe, index: u16) -> Sqe {
+    Sqe { opcode: sys::IORING_OP_READ_FIXED as u8, buf_index: index, ..sqe }
 }
 
 static ON_FILE: Twin = Twin::pool(call);
@@ -83,6 +95,14 @@ unsafe impl<B: IoBufMut> Op for Read<B> {
     fn encode(&mut self) -> Sqe {
         self.len = clamp(self.buf.bytes_total());
         Sqe::read(self.fd.as_raw_fd(), self.buf.write_ptr(), self.len, self.offset)
+    }
+
+    fn fixed(&self) -> Option<Fixed> {
+        self.buf.fixed()
+    }
+
+    fn fix(sqe: Sqe, index: u16) -> Sqe {
+        by_index(sqe, index)
     }
 
     fn finish(mut self, cqe: Cqe) -> Self::Output {

@@ -1,6 +1,7 @@
 //! What an operation is, and the future that performs one.
 
 use crate::{
+    buf::Fixed,
     driver::{Driver, Fd, Key, Orphan},
     entry::{Cqe, CqeFlags, Sqe, Twin},
     op::ending,
@@ -47,6 +48,19 @@ pub unsafe trait Op: Unpin + 'static {
 
     /// The entry. Called once.
     fn encode(&mut self) -> Sqe;
+
+    /// Where the memory that the entry names is registered, if it is. Asked after `encode`.
+    #[doc(hidden)]
+    fn fixed(&self) -> Option<Fixed> {
+        None
+    }
+
+    /// The same entry, for a ring that knows its memory as the registered buffer `index`. The twin takes both.
+    #[doc(hidden)]
+    fn fix(sqe: Sqe, index: u16) -> Sqe {
+        let _ = index;
+        sqe
+    }
 
     /// Turns the final completion into the output. Called once, also when nobody wants the output any more.
     fn finish(self, cqe: Cqe) -> Self::Output;
@@ -120,6 +134,7 @@ impl<T: Op> Submit<T> {
         let op = unsafe { self.op.assume_init_mut() };
         let Some(driver) = driver_of(op) else { return Poll::Ready(self.finish(ELSEWHERE)) };
         let sqe = op.encode();
+        let sqe = op.fixed().map_or(sqe, |fixed| driver.fixed(sqe, fixed, T::fix));
         let (mut twin, mut attempt) = (op.twin(), 0);
         if let Some(cqe) = driver.try_now(&sqe, &mut twin, &mut attempt, op.fd()) {
             return Poll::Ready(self.finish(cqe));

@@ -1,8 +1,8 @@
 //! `write(2)`: `IORING_OP_WRITE`, since Linux 5.6. On a file the twin runs on the pool, elsewhere it waits for
-//! readiness.
+//! readiness. From a registered buffer: `IORING_OP_WRITE_FIXED`, where the ring knows it.
 
 use crate::{
-    buf::{BufResult, IoBuf},
+    buf::{BufResult, Fixed, IoBuf},
     driver::Fd,
     entry::{Cqe, Interest, Sqe, Twin},
     op::{HERE, Op, Submit, clamp, place, submit},
@@ -19,6 +19,17 @@ impl Sqe {
     pub fn write(fd: RawFd, buf: *const u8, len: u32, offset: u64) -> Sqe {
         Sqe { opcode: sys::IORING_OP_WRITE as u8, fd, off: offset, addr: buf as u64, len, ..Sqe::default() }
     }
+
+    /// The same from memory that the ring knows as its registered buffer `index`: all of `buf` has to lie in it.
+    #[must_use]
+    pub fn write_fixed(fd: RawFd, buf: *const u8, len: u32, offset: u64, index: u16) -> Sqe {
+        by_index(Sqe::write(fd, buf, len, offset), index)
+    }
+}
+
+/// The same entry, with its memory named by where it is registered.
+fn by_index(sqe: Sqe, index: u16) -> Sqe {
+    Sqe { opcode: sys::IORING_OP_WRITE_FIXED as u8, buf_index: index, ..sqe }
 }
 
 static ON_FILE: Twin = Twin::pool(call);
@@ -79,6 +90,14 @@ unsafe impl<B: IoBuf> Op for Write<B> {
     fn encode(&mut self) -> Sqe {
         let len = clamp(self.buf.bytes_init());
         Sqe::write(self.fd.as_raw_fd(), self.buf.read_ptr(), len, self.offset)
+    }
+
+    fn fixed(&self) -> Option<Fixed> {
+        self.buf.fixed()
+    }
+
+    fn fix(sqe: Sqe, index: u16) -> Sqe {
+        by_index(sqe, index)
     }
 
     fn finish(self, cqe: Cqe) -> Self::Output {

@@ -1,10 +1,17 @@
-//! The ring's place in its thread's table of registered rings, which saves a descriptor lookup in every enter.
+//! What is registered: the ring's place in its thread's table of rings, which saves a descriptor lookup in every enter;
+//! and the ring's own table of buffers, which saves the kernel the look at their pages.
 
-use crate::sys::{self, io_uring_rsrc_update};
+use crate::{
+    ring::Ring,
+    sys::{self, io_uring_rsrc_register, io_uring_rsrc_update, io_uring_rsrc_update2},
+};
 use std::{
     cell::Cell,
     io,
+    mem::size_of,
+    ops::Range,
     os::fd::{AsRawFd, BorrowedFd, RawFd},
+    ptr,
     sync::atomic::{AtomicU64, Ordering},
 };
 
@@ -60,4 +67,42 @@ fn thread() -> u64 {
         }
         number.get()
     })
+}
+
+impl Ring {
+    /// Makes the table of registered buffers, with room for `count` that [`Ring::update_buffer`] can put there: 16,384
+    /// at most. A table cannot grow; it costs 8 bytes for each. Since Linux 5.19.
+    ///
+    /// # Errors
+    /// `EBUSY` if there is a table already, `EINVAL` before Linux 5.19 and for a `count` that cannot be; `Other` in a
+    /// forked child.
+    pub fn register_buffer_table(&self, count: u32) -> io::Result<()> {
+        let flags = sys::IORING_RSRC_REGISTER_SPARSE;
+        let mut table = io_uring_rsrc_register { nr: count, flags, ..io_uring_rsrc_register::default() };
+        let (arg, size) = ((&raw mut table).cast(), size_of::<io_uring_rsrc_register>() as u32);
+        // SAFETY: Kernel's word: one structure of that size, which is only read and names no memory.
+        unsafe { self.register(sys::IORING_REGISTER_BUFFERS2, arg, size) }.map(drop)
+    }
+
+    /// Puts memory into the table at `index`, for entries like [`Sqe::read_fixed`](crate::entry::Sqe::read_fixed), or
+    /// takes out what was there, with an empty range. The kernel pins the pages and counts them against
+    /// `RLIMIT_MEMLOCK`; requests that run keep what they started with. Since Linux 5.13.
+    ///
+    /// # Errors
+    /// `ENOMEM` when so much may not be locked, `EFAULT` for memory that is not there, that is a shared file's, or that
+    /// is more than 1 GiB, `ENXIO` without a table, `EINVAL` for an index outside of it; `Other` in a forked child.
+    ///
+    /// # Safety
+    /// The memory may be written to, and stays mapped as it is for as long as entries name it by this index: the kernel
+    /// would go on using the pages that it pinned.
+    pub unsafe fn update_buffer(&self, index: u32, memory: Range<*mut u8>) -> io::Result<()> {
+        let len = memory.end.addr().saturating_sub(memory.start.addr());
+        let start = if len == 0 { ptr::null_mut() } else { memory.start };
+        let part = libc::iovec { iov_base: start.cast(), iov_len: len };
+        let data = (&raw const part) as u64;
+        let mut update = io_uring_rsrc_update2 { offset: index, data, nr: 1, ..io_uring_rsrc_update2::default() };
+        let (arg, size) = ((&raw mut update).cast(), size_of::<io_uring_rsrc_update2>() as u32);
+        // SAFETY: Kernel's word: both structures are read before the call returns; the memory is the caller's promise.
+        unsafe { self.register(sys::IORING_REGISTER_BUFFERS_UPDATE, arg, size) }.map(drop)
+    }
 }

@@ -6,6 +6,7 @@
 //! itself, which is left as it is and called at once.
 
 use crate::sys::unix::{is_nonblocking, no_option, ret};
+use memmap2::MmapRaw;
 use socket2::SockRef;
 use std::{
     io,
@@ -224,4 +225,22 @@ mod tests {
         while read(&reader, &mut [0; 10_000]) > 0 {}
         assert_eq!(write(&writer, &[7; 10_000]), 10_000, "what does not block by itself takes all");
     }
+}
+
+/// Memory of huge pages: not to be had.
+pub(crate) fn map_huge(_len: usize) -> io::Result<MmapRaw> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// What a multiple of would be asked for.
+pub(crate) const HUGE: usize = 2 << 20;
+
+/// Asks for huge pages: nobody hears that.
+pub(crate) fn prefer_huge(_map: &MmapRaw) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Nothing is pinned here, so a child shares the pages like any others.
+pub(crate) fn wipe_on_fork(_map: &MmapRaw) -> io::Result<()> {
+    Ok(())
 }

@@ -1,10 +1,11 @@
-//! What only Linux has: eventfd, epoll to the nanosecond, reads and writes that promise not to block, and options of
-//! sockets.
+//! What only Linux has: eventfd, epoll to the nanosecond, reads and writes that promise not to block, options of
+//! sockets, and memory of huge pages.
 
 use crate::sys::{
     __kernel_timespec,
     unix::{check, is_nonblocking, ret},
 };
+use memmap2::{Advice, MmapOptions, MmapRaw};
 use socket2::SockRef;
 use std::{
     io,
@@ -220,4 +221,32 @@ pub(crate) fn pin(cpu: usize) -> io::Result<()> {
     let set = mask.as_ptr().cast();
     // SAFETY: Kernel's word: the mask has as many bytes as are said, and is only read.
     check(unsafe { libc::sched_setaffinity(0, size_of_val(mask.as_slice()), set) }).map(drop)
+}
+
+/// Memory of huge pages of 2 MiB, that many bytes (a multiple) that nobody else can run out of: they are set aside.
+///
+/// # Errors
+/// `ENOMEM` when the system keeps too few of them (`vm.nr_hugepages`), `EINVAL` where there are none of that size.
+pub(crate) fn map_huge(len: usize) -> io::Result<MmapRaw> {
+    Ok(MmapOptions::new().len(len).huge(Some(HUGE.trailing_zeros() as u8)).map_anon()?.into())
+}
+
+/// The size of a huge page.
+pub(crate) const HUGE: usize = 2 << 20;
+
+/// Asks for huge pages where the kernel can put some together.
+///
+/// # Errors
+/// `EINVAL` from a kernel that never does.
+pub(crate) fn prefer_huge(map: &MmapRaw) -> io::Result<()> {
+    map.advise(Advice::HugePage)
+}
+
+/// Lets a forked child find zeros there. It would get a copy of each page that a ring has pinned, while it is forked.
+///
+/// # Errors
+/// `EINVAL` for memory of huge pages, and before Linux 4.14.
+pub(crate) fn wipe_on_fork(map: &MmapRaw) -> io::Result<()> {
+    // SAFETY: Fresh: it is the caller's whole map, and in this process nothing about it changes.
+    check(unsafe { libc::madvise(map.as_mut_ptr().cast(), map.len(), libc::MADV_WIPEONFORK) }).map(drop)
 }

@@ -2,13 +2,15 @@
 
 #[cfg(annulus_kqueue)]
 pub(crate) use crate::sys::bsd::{
-    SPLICE_F_NONBLOCK, WAIT_PEEK, WAIT_PIDFD, affinity, bind_device, device, mark, pidfd_open, pidfd_signal, pin,
-    readv_nowait, roomy_pipe, set_mark, set_user_timeout, splice, user_timeout, wait_pidfd, wait_status, writev_nowait,
+    HUGE, SPLICE_F_NONBLOCK, WAIT_PEEK, WAIT_PIDFD, affinity, bind_device, device, map_huge, mark, pidfd_open,
+    pidfd_signal, pin, prefer_huge, readv_nowait, roomy_pipe, set_mark, set_user_timeout, splice, user_timeout,
+    wait_pidfd, wait_status, wipe_on_fork, writev_nowait,
 };
 #[cfg(not(annulus_kqueue))]
 pub(crate) use crate::sys::linux::{
-    SPLICE_F_NONBLOCK, WAIT_PEEK, WAIT_PIDFD, affinity, bind_device, device, mark, pidfd_open, pidfd_signal, pin,
-    readv_nowait, roomy_pipe, set_mark, set_user_timeout, splice, user_timeout, wait_pidfd, wait_status, writev_nowait,
+    HUGE, SPLICE_F_NONBLOCK, WAIT_PEEK, WAIT_PIDFD, affinity, bind_device, device, map_huge, mark, pidfd_open,
+    pidfd_signal, pin, prefer_huge, readv_nowait, roomy_pipe, set_mark, set_user_timeout, splice, user_timeout,
+    wait_pidfd, wait_status, wipe_on_fork, writev_nowait,
 };
 
 use crate::sys::sockaddr::SockAddr;

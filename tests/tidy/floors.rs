@@ -22,6 +22,7 @@ pub(crate) const FLOORS: &[(&str, u8)] = &[
     ("report", 5),
     ("io", 5),
     ("signal", 5),
+    ("pool/fixed", 6),
     ("shard", 6),
     ("net", 6),
     ("fs", 6),
