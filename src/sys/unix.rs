@@ -307,6 +307,18 @@ pub(crate) fn keep_alive(
     socket.set_tcp_keepalive(&wanted)
 }
 
+/// How the kernel looks after a silent connection.
+#[cfg(not(target_os = "openbsd"))]
+pub(crate) fn keeping_alive(socket: &SockRef<'_>) -> io::Result<(Duration, Duration, u32)> {
+    Ok((socket.tcp_keepalive_time()?, socket.tcp_keepalive_interval()?, socket.tcp_keepalive_retries()?))
+}
+
+/// Nobody can be asked.
+#[cfg(target_os = "openbsd")]
+pub(crate) fn keeping_alive(_: &SockRef<'_>) -> io::Result<(Duration, Duration, u32)> {
+    Err(no_option("TCP_KEEPIDLE"))
+}
+
 /// Has the kernel look after a silent connection. The times are the system's here, and not a socket's.
 #[cfg(target_os = "openbsd")]
 pub(crate) fn keep_alive(
