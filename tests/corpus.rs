@@ -6,7 +6,7 @@ mod http;
 mod resp;
 
 #[cfg(not(annulus_kqueue))] // elsewhere there is no ring
-use annulus::ring::fake;
+use annulus::{ring::fake, sys::fake as messages};
 use std::{fs, path::Path};
 
 /// Runs `hook` over the corpus of `target` and gives how many files there were.
@@ -36,4 +36,14 @@ fn resp() {
 #[test]
 fn http() {
     assert!(replay("http", http::check) >= 5);
+}
+
+#[test]
+fn control() {
+    assert!(replay("control", messages::control) >= 5);
+}
+
+#[test]
+fn recvmsg_out() {
+    assert!(replay("recvmsg_out", messages::recvmsg_out) >= 5);
 }

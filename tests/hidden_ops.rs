@@ -51,10 +51,11 @@ const OPCODES: [&str; 23] = [
 ];
 
 /// What came later than the opcode it belongs to.
-const ABILITIES: [&str; 7] = [
+const ABILITIES: [&str; 8] = [
     "ACCEPT_MULTISHOT",
     "POLL_ADD_MULTI",
     "RECV_MULTISHOT",
+    "RECVMSG_MULTISHOT",
     "RECVSEND_BUNDLE",
     "BUFFERS2",
     "PBUF_RING",
@@ -121,6 +122,7 @@ fn all_operations_without(hidden: &str) {
         "WRITE",
         "WRITEV",
         "PBUF_RING",
+        "RECVMSG_MULTISHOT",
     ];
     assert_eq!(ready > 0, any(&waiting), "{driver:?}");
     assert_eq!(here > 0, any(&["BIND", "LISTEN", "NOP", "SHUTDOWN", "SOCKET", "TIMEOUT"]), "{driver:?}");
@@ -156,6 +158,13 @@ async fn messages() {
     assert_eq!(a.send_to("by hand", to).await.0.unwrap(), 7);
     let (res, buf) = receiving.await.unwrap();
     assert_eq!((res.unwrap(), &buf[..]), ((7, a.local_addr().unwrap()), &b"by hand"[..]));
+    let (pool, c) = (RecvPool::new(4, 1024).unwrap(), UdpSocket::bind("127.0.0.1:0").unwrap());
+    let mut stream = op::recvmsg_multi(c.fd(), &pool, 28, 0).unwrap();
+    for n in 0..20u8 {
+        a.send_to(vec![n], c.local_addr().unwrap()).await.0.unwrap();
+        let came = timeout(Duration::from_secs(5), stream.next()).await.unwrap().unwrap().unwrap();
+        assert_eq!((came.addr().to_std().unwrap(), &came[..]), (a.local_addr().unwrap(), &[n][..]));
+    }
 }
 
 /// Gives whether the pool's memory is registered.

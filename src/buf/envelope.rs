@@ -125,6 +125,12 @@ impl Envelope {
         self.0.came = 0;
     }
 
+    /// Makes room for so many descriptors to come, and for nothing else.
+    pub fn set_room_for_fds(&mut self, most: usize) {
+        // Not a byte more: the kernel would fill it.
+        self.set_room(if most == 0 { 0 } else { control::header_len() + most * size_of::<i32>() });
+    }
+
     /// The room that control data with `len` bytes of content takes.
     #[must_use]
     pub fn space(len: usize) -> usize {

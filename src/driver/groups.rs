@@ -186,6 +186,8 @@ impl Groups {
         let filled = Sqe {
             flags: sqe.flags - SqeFlags::BUFFER_SELECT,
             addr: known.group.buffer(bid).as_ptr() as u64,
+            // What the buffer stands in for, a message's header names more.
+            addr3: sqe.addr,
             len: known.room(sqe),
             ..*sqe
         };

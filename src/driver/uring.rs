@@ -112,7 +112,8 @@ impl Uring {
     /// `ENOMEM` when the pages may not be locked.
     pub(super) fn provide(&mut self, group: &Group, id: u16) -> io::Result<bool> {
         // Where a twin receives, it has to choose the buffer as well; and only one side can.
-        if self.known.lacks(PBUF_RING) || !self.knows(sys::IORING_OP_RECV as u8) {
+        let by_twin = [sys::IORING_OP_RECV, sys::IORING_OP_RECVMSG].iter().any(|&opcode| !self.knows(opcode as u8));
+        if by_twin || self.known.lacks(PBUF_RING) || self.known.lacks(RECVMSG_MULTISHOT) {
             return Ok(false);
         }
         let (ring_addr, ring_entries) = (group.ring(), group.count());
@@ -363,6 +364,9 @@ fn employ(ring: &Ring, blocking: usize) {
     }
 }
 
+/// Receiving messages without end, likewise. Without it, only a twin can tell where each came from.
+const RECVMSG_MULTISHOT: &str = "RECVMSG_MULTISHOT";
+
 /// The buffer rings, as `ANNULUS_HIDE_OPS` names them.
 const PBUF_RING: &str = "PBUF_RING";
 
@@ -380,8 +384,17 @@ const SEND_MSG_RING: &str = "SEND_MSG_RING";
 const BUFFERS2: &str = "BUFFERS2";
 
 /// What may be hidden beside opcodes: abilities that came later than the opcode they belong to.
-pub(super) const ABILITIES: [&str; 8] =
-    ["ACCEPT_MULTISHOT", DIRECT, "POLL_ADD_MULTI", RECV_MULTISHOT, RECVSEND_BUNDLE, BUFFERS2, PBUF_RING, SEND_MSG_RING];
+pub(super) const ABILITIES: [&str; 9] = [
+    "ACCEPT_MULTISHOT",
+    DIRECT,
+    "POLL_ADD_MULTI",
+    RECV_MULTISHOT,
+    RECVMSG_MULTISHOT,
+    RECVSEND_BUNDLE,
+    BUFFERS2,
+    PBUF_RING,
+    SEND_MSG_RING,
+];
 
 impl Known {
     /// Whether the kernel has no such ability. A bundle is asked for by a multishot.

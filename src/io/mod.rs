@@ -35,6 +35,7 @@
 //! ```
 
 mod as_fd;
+mod async_fd;
 mod cancel;
 mod copy;
 mod deadline;
@@ -46,7 +47,9 @@ mod stdio;
 mod traits;
 mod zero_copy;
 
+pub use crate::entry::Interest;
 pub use as_fd::{AsReadFd, AsWriteFd};
+pub use async_fd::{AsyncFd, Changes, Ready, WouldBlock};
 pub use cancel::{CancelHandle, CancelableAsyncReadRent, CancelableAsyncWriteRent, Canceller, EarlyEnd};
 pub use copy::copy;
 pub use deadline::WithDeadline;

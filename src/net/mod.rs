@@ -14,7 +14,9 @@ mod sockopt;
 mod spare;
 pub mod tcp;
 pub mod udp;
+pub mod unix;
 
+pub use self::unix::{Pipe, UnixDatagram, UnixListener, UnixStream};
 pub use crate::{
     buf::{ControlMessage, Envelope},
     sys::sockaddr::SockAddr,
@@ -30,7 +32,7 @@ pub use recv_stream::RecvStream;
 pub use tcp::TcpStream;
 pub use udp::UdpSocket;
 
-use crate::sys::unix;
+use crate::sys::unix::{bind_device, set_mark, set_option};
 use socket2::SockRef;
 use spare::Spare;
 use std::{io, net::SocketAddr, os::fd::AsFd};
@@ -61,7 +63,7 @@ fn nothing() -> io::Error {
 
 /// A switch or a number among a socket's options.
 fn set(fd: &impl std::os::fd::AsRawFd, level: i32, name: i32, value: i32) -> io::Result<()> {
-    unix::set_option(fd.as_raw_fd(), level, name, value)
+    set_option(fd.as_raw_fd(), level, name, value)
 }
 
 /// What listeners and connections are given before they have an address.
@@ -80,10 +82,10 @@ fn prepare(
         socket.set_recv_buffer_size(bytes.min(i32::MAX as usize))?;
     }
     if let Some(device) = device {
-        unix::bind_device(&socket, Some(device.as_bytes()))?;
+        bind_device(&socket, Some(device.as_bytes()))?;
     }
     if let Some(mark) = mark {
-        unix::set_mark(&socket, mark)?;
+        set_mark(&socket, mark)?;
     }
     Ok(())
 }

@@ -90,7 +90,19 @@ unsafe impl Op for Connect {
 /// # Cancellation
 /// **Lossy**: the connection may have been made, and the socket is good for nothing but closing.
 pub fn connect(fd: &Fd, addr: SocketAddr) -> Submit<Connect> {
-    submit(Connect { fd: fd.clone(), addr: Box::new(addr.into()), twin: &TWIN })
+    connect_to(fd, addr.into())
+}
+
+/// As [`connect`], for an address of any family; for those of Unix sockets see [`connect_unix`].
+///
+/// # Errors
+/// Those of `connect(2)`.
+///
+/// # Cancellation
+/// **Lossy**: the connection may have been made, and the socket is good for nothing but closing.
+pub fn connect_to(fd: &Fd, addr: SockAddr) -> Submit<Connect> {
+    let twin = if addr.family() == libc::AF_UNIX { &UNIX_TWIN } else { &TWIN };
+    submit(Connect { fd: fd.clone(), addr: Box::new(addr), twin })
 }
 
 /// Connects a Unix socket to the one that is named `path` in the file system.
@@ -106,8 +118,7 @@ pub fn connect(fd: &Fd, addr: SocketAddr) -> Submit<Connect> {
 /// # Cancellation
 /// **Lossy**: the connection may have been made, and the socket is good for nothing but closing.
 pub fn connect_unix(fd: &Fd, path: impl AsRef<Path>) -> io::Result<Submit<Connect>> {
-    let addr = Box::new(SockAddr::unix(path.as_ref())?);
-    Ok(submit(Connect { fd: fd.clone(), addr, twin: &UNIX_TWIN }))
+    Ok(connect_to(fd, SockAddr::unix(path.as_ref())?))
 }
 
 #[cfg(test)]

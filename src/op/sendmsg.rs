@@ -20,6 +20,20 @@ impl Sqe {
 
 static TWIN: Twin = Twin::ready(Interest::Write, call);
 
+/// A Unix socket that is full answers EAGAIN to whoever sends to its address, whose own socket counts as writable.
+static UNIX_TWIN: Twin = Twin::retry(call);
+
+/// How a message finds its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    /// The kernel waits for room, if it has to.
+    Plain,
+    /// The kernel only tries, and a twin does the rest. A Unix socket for datagrams takes the bytes out of a message
+    /// before it finds its receiver full, and the ring tries again with what is left: an empty datagram would be sent
+    /// (Linux 6.18).
+    Tried,
+}
+
 unsafe fn call(sqe: &Sqe, _attempt: u32) -> i32 {
     let (header, flags) = (sqe.addr as *const libc::msghdr, sqe.op_flags as i32 | libc::MSG_DONTWAIT);
     // SAFETY: Lent: the header and everything that it names stay, unchanged, until completion.
@@ -32,6 +46,13 @@ pub struct SendMsg<B> {
     fd: Fd,
     buf: B,
     envelope: Envelope,
+    way: Way,
+}
+
+impl<B> SendMsg<B> {
+    fn is_to_unix(&self) -> bool {
+        self.envelope.addr().family() == libc::AF_UNIX
+    }
 }
 
 // SAFETY: Lent: `B: IoBuf` keeps its bytes in place while it is moved, and an envelope lies in a box of its own.
@@ -39,7 +60,7 @@ unsafe impl<B: IoBuf> Op for SendMsg<B> {
     type Output = BufResult<usize, (B, Envelope)>;
 
     fn twin(&self) -> &'static Twin {
-        &TWIN
+        if self.is_to_unix() { &UNIX_TWIN } else { &TWIN }
     }
 
     fn fd(&self) -> Option<&Fd> {
@@ -49,7 +70,8 @@ unsafe impl<B: IoBuf> Op for SendMsg<B> {
     fn encode(&mut self) -> Sqe {
         let len = clamp(self.buf.bytes_init()) as usize;
         let header = self.envelope.lend_to_send(self.buf.read_ptr(), len);
-        Sqe::sendmsg(self.fd.as_raw_fd(), header, 0)
+        let tried = self.way == Way::Tried || self.is_to_unix();
+        Sqe::sendmsg(self.fd.as_raw_fd(), header, if tried { libc::MSG_DONTWAIT } else { 0 })
     }
 
     fn finish(self, cqe: Cqe) -> Self::Output {
@@ -60,13 +82,21 @@ unsafe impl<B: IoBuf> Op for SendMsg<B> {
 /// Sends `buf` as a message, with what is in `envelope`. Gives the number of bytes; a datagram is sent whole or not at
 /// all.
 ///
+/// A Unix socket for datagrams that is connected and finds its receiver full may send an empty datagram instead, on the
+/// ring (Linux 6.18); [`UnixDatagram`](crate::net::UnixDatagram) knows how to avoid it.
+///
 /// # Errors
 /// Those of `sendmsg(2)`, with buffer and envelope: `EMSGSIZE` for a datagram that is too long.
 ///
 /// # Cancellation
 /// **Lossy**: the message may have been sent, and nobody learns whether.
 pub fn sendmsg<B: IoBuf>(fd: &Fd, buf: B, envelope: Envelope) -> Submit<SendMsg<B>> {
-    submit(SendMsg { fd: fd.clone(), buf, envelope })
+    submit(SendMsg { fd: fd.clone(), buf, envelope, way: Way::Plain })
+}
+
+/// As [`sendmsg`], from a Unix socket for datagrams that is connected.
+pub(crate) fn sendmsg_unix<B: IoBuf>(fd: &Fd, buf: B, envelope: Envelope) -> Submit<SendMsg<B>> {
+    submit(SendMsg { fd: fd.clone(), buf, envelope, way: Way::Tried })
 }
 
 #[cfg(test)]

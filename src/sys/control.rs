@@ -14,7 +14,7 @@ pub(crate) struct Message<'a> {
 }
 
 /// Bytes before a message's data.
-fn header_len() -> usize {
+pub(crate) fn header_len() -> usize {
     // SAFETY: Plain call: arithmetic on a length.
     let len = unsafe { libc::CMSG_LEN(0) } as usize;
     assert!(len >= size_of::<libc::cmsghdr>());

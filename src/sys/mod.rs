@@ -8,10 +8,13 @@ mod abi;
 #[cfg(annulus_kqueue)]
 pub(crate) mod bsd;
 pub(crate) mod control;
+#[doc(hidden)]
+pub mod fake;
 #[cfg(annulus_kqueue)]
 pub(crate) mod kqueue;
 #[cfg(not(annulus_kqueue))]
 pub(crate) mod linux;
+pub(crate) mod recvmsg_out;
 pub(crate) mod sockaddr;
 pub(crate) mod unix;
 #[cfg(not(annulus_kqueue))]

@@ -498,6 +498,64 @@ pub(crate) fn socket(domain: i32, kind: i32) -> io::Result<OwnedFd> {
     }
 }
 
+/// Two sockets that are connected to each other, and that children do not inherit.
+pub(crate) fn socket_pair(domain: i32, kind: i32) -> io::Result<(OwnedFd, OwnedFd)> {
+    let mut ends = [0; 2];
+    // SAFETY: Kernel's word: there is room for two numbers.
+    check(unsafe { libc::socketpair(domain, kind | PAIR_FLAGS, 0, ends.as_mut_ptr()) })?;
+    // SAFETY: Fresh descriptor: both ends were just made.
+    let [a, b] = ends.map(|fd| unsafe { OwnedFd::from_raw_fd(fd) });
+    #[cfg(any(target_os = "macos", annulus_kqueue = "emulated"))]
+    for end in ends {
+        keep_from_children(end)?;
+        quiet_when_broken(end)?;
+    }
+    Ok((a, b))
+}
+
+/// A pipe, which children do not inherit: the end to read, and the end to write.
+pub(crate) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    let mut ends = [0; 2];
+    #[cfg(not(any(target_os = "macos", annulus_kqueue = "emulated")))]
+    // SAFETY: Kernel's word: both numbers fit, and there is a flag.
+    check(unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) })?;
+    #[cfg(any(target_os = "macos", annulus_kqueue = "emulated"))]
+    // SAFETY: Kernel's word: both numbers fit.
+    check(unsafe { libc::pipe(ends.as_mut_ptr()) })?;
+    // SAFETY: Fresh descriptor: each end has just been made, for this caller.
+    let [reader, writer] = ends.map(|fd| unsafe { OwnedFd::from_raw_fd(fd) });
+    #[cfg(any(target_os = "macos", annulus_kqueue = "emulated"))]
+    for end in ends {
+        keep_from_children(end)?;
+    }
+    Ok((reader, writer))
+}
+
+/// What `socketpair(2)` can be told of children.
+#[cfg(not(any(target_os = "macos", annulus_kqueue = "emulated")))]
+const PAIR_FLAGS: i32 = SOCK_CLOEXEC;
+#[cfg(any(target_os = "macos", annulus_kqueue = "emulated"))]
+const PAIR_FLAGS: i32 = 0;
+
+/// User, group and process of whoever made the other end of a connection.
+#[cfg(target_os = "linux")]
+pub(crate) fn peer_cred(fd: RawFd) -> io::Result<(u32, u32, Option<i32>)> {
+    let mut cred = libc::ucred { pid: 0, uid: 0, gid: 0 };
+    let (room, mut len) = ((&raw mut cred).cast(), size_of::<libc::ucred>() as libc::socklen_t);
+    // SAFETY: Kernel's word: there is room for the three numbers, and the length says so.
+    check(unsafe { libc::getsockopt(fd, libc::SOL_SOCKET, libc::SO_PEERCRED, room, &mut len) })?;
+    Ok((cred.uid, cred.gid, Some(cred.pid)))
+}
+
+/// User and group of whoever made the other end of a connection; these systems tell no process.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn peer_cred(fd: RawFd) -> io::Result<(u32, u32, Option<i32>)> {
+    let (mut uid, mut gid) = (0, 0);
+    // SAFETY: Kernel's word: there is room for both numbers.
+    check(unsafe { libc::getpeereid(fd, &mut uid, &mut gid) })?;
+    Ok((uid, gid, None))
+}
+
 /// Gives a socket its own address.
 pub(crate) fn bind(fd: RawFd, addr: &SockAddr) -> io::Result<()> {
     // SAFETY: Kernel's word: the address is readable for as many bytes as it says, until the call returns.
