@@ -6,6 +6,8 @@
 mod blocking;
 mod channels;
 mod cpu;
+#[cfg(target_os = "linux")] // nobody else has a ring, and `O_DIRECT` under that name
+mod files;
 mod ops;
 mod start;
 mod tasks;
@@ -62,6 +64,8 @@ fn micro(c: &mut Criterion<CpuTime>) {
         channels::all(bench);
         timers::all(bench);
         ops::all(bench);
+        #[cfg(target_os = "linux")]
+        files::all(bench);
         blocking::all(bench);
         start::all(bench);
     }

@@ -263,7 +263,8 @@ impl FixedPoolBuilder {
     }
 
     /// Asks for huge pages: those that the system has set aside, or else those that the kernel can put together. What
-    /// came of it, [`FixedPool::pages`] tells. The memory is then a multiple of 2 MiB.
+    /// came of it, [`FixedPool::pages`] tells. The memory is then a multiple of 2 MiB. A fork copies registered
+    /// pages that were set aside, and fails where there are not as many more.
     pub fn huge_pages(mut self, yes: bool) -> FixedPoolBuilder {
         self.huge = yes;
         self
