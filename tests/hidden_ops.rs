@@ -51,12 +51,13 @@ const OPCODES: [&str; 23] = [
 ];
 
 /// What came later than the opcode it belongs to.
-const ABILITIES: [&str; 8] = [
+const ABILITIES: [&str; 9] = [
     "ACCEPT_MULTISHOT",
     "POLL_ADD_MULTI",
     "RECV_MULTISHOT",
     "RECVMSG_MULTISHOT",
     "RECVSEND_BUNDLE",
+    "RECVSEND_POLL_FIRST",
     "BUFFERS2",
     "PBUF_RING",
     "SEND_MSG_RING",

@@ -29,6 +29,10 @@ impl Uring {
         match self.0 {}
     }
 
+    pub(super) fn refuses_to_wait(&mut self, _sqe: &Sqe, _cqe: Cqe) -> bool {
+        match self.0 {}
+    }
+
     pub(super) fn lacks(&mut self, _flag: &'static str) {
         match self.0 {}
     }
@@ -86,6 +90,10 @@ impl Uring {
     pub(super) fn turn(&mut self, _wait: Wait, _done: &mut Vec<Cqe>, _counters: &mut Counters) -> io::Result<()> {
         match self.0 {}
     }
+}
+
+pub(super) fn waits_first(_sqe: &Sqe) -> bool {
+    false
 }
 
 /// Nothing is asked for, so nothing is noted.

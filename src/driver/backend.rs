@@ -13,7 +13,7 @@ use crate::{
         slots::{Effect, Key, Owner, Slot, Slots, Stage},
         stream::Then,
         threads::{Job, Replies},
-        uring::Uring,
+        uring::{Uring, waits_first},
     },
     entry::{Cqe, Place, Sqe, SqeFlags, Twin},
     sys::unix::Kind as FdKind,
@@ -175,6 +175,7 @@ impl Core {
                     return self.start_twin(key, threads);
                 }
                 let sqe = uring.spelled(slot, self.groups.buf_size(&slot.sqe));
+                self.counters.poll_first += u64::from(waits_first(&sqe));
                 uring.push(&sqe, &mut self.counters);
             }
             Backend::Poll(poll) => {
@@ -561,22 +562,23 @@ impl Core {
             return Some(cqe);
         }
         let cqe = self.unbundled(key, cqe, batch);
-        let Some(slot) = self.slots.get(key) else { return Some(cqe) };
+        let (Backend::Uring(uring), Some(slot)) = (&mut self.backend, self.slots.get(key)) else { return Some(cqe) };
+        let cannot_wait = slot.stage == Stage::Native && uring.refuses_to_wait(&slot.sqe, cqe);
         let waited = slot.stage == Stage::Waiting && cqe.res >= 0;
         // The descriptor is non-blocking, and some kernels (before 6.10 for accept) take that as an answer.
         let by_readiness = matches!(slot.twin.place, Place::Ready(_) | Place::Retry);
         let refused = slot.stage == Stage::Native && by_readiness && cqe.res == -libc::EAGAIN;
-        if !waited && !refused {
+        if !waited && !refused && !cannot_wait {
             return Some(cqe);
         }
         if slot.cancelled || !self.open {
             // Cancel is never lost: the request came for the step that has just ended, so none follows.
             return Some(Cqe::new(cqe.user_data, -libc::ECANCELED));
         }
-        if refused {
-            self.start_twin(key, threads);
-        } else {
-            self.call(key, threads);
+        match (refused, cannot_wait) {
+            (_, true) => self.start(key, threads),
+            (true, _) => self.start_twin(key, threads),
+            _ => self.call(key, threads),
         }
         None
     }

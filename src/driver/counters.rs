@@ -46,6 +46,8 @@ pub struct Counters {
     pub starved: u64,
     /// Streams that paused because they had all the buffers of their pool that they may have.
     pub rested: u64,
+    /// Receives that the kernel was told to wait with, because the one before seemed to have left nothing.
+    pub poll_first: u64,
     /// Answers of the kernel that brought several buffers of a pool at once.
     pub bundles: u64,
     /// Buffers of pools that are with their users now, or on their way.
@@ -81,6 +83,7 @@ impl Counters {
             pauses: 0,
             starved: 0,
             rested: 0,
+            poll_first: 0,
             bundles: 0,
             buffers_out: 0,
             woken_by_message: 0,
@@ -130,6 +133,7 @@ impl fmt::Debug for Counters {
             .field("pauses", &self.pauses)
             .field("starved", &self.starved)
             .field("rested", &self.rested)
+            .field("poll_first", &self.poll_first)
             .field("bundles", &self.bundles)
             .field("buffers_out", &self.buffers_out)
             .field("woken_by_message", &self.woken_by_message)

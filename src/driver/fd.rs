@@ -2,6 +2,7 @@
 
 use crate::{
     driver::{Driver, direct::Direct, poll::SourceId},
+    entry::{Cqe, CqeFlags},
     sys::unix::{self, Kind},
 };
 use std::{
@@ -33,6 +34,8 @@ struct Inner {
     /// Not closed: it is the process's own for as long as that lives.
     lasting: bool,
     kind: Cell<Option<Kind>>,
+    /// The last receive left nothing, as far as is known.
+    drained: Cell<bool>,
     /// There, if it is direct.
     direct: Option<Direct>,
     /// One for each driver that watches it: an operation may wait at each.
@@ -101,6 +104,17 @@ impl Fd {
         })
     }
 
+    /// Whether the last receive seems to have left nothing, so that the next one will have to wait.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.0.drained.get()
+    }
+
+    /// Learns from the answer to a receive that had room for so many bytes.
+    pub(crate) fn received(&self, cqe: Cqe, room: u32) {
+        let came_short = u32::try_from(cqe.res).is_ok_and(|n| n > 0 && n < room);
+        self.0.drained.set(came_short && !cqe.flags.contains(CqeFlags::SOCK_NONEMPTY));
+    }
+
     /// Where `driver` watches this descriptor, if it does.
     pub(crate) fn source(&self, driver: &Rc<Driver>) -> Option<SourceId> {
         self.0.registrations.borrow().iter().find(|r| r.is_at(driver)).map(|r| r.source)
@@ -158,7 +172,8 @@ impl Registration {
 
 impl Inner {
     fn new(raw: RawFd, kind: Option<Kind>) -> Inner {
-        Inner { raw, lasting: false, kind: Cell::new(kind), direct: None, registrations: RefCell::default() }
+        let (kind, drained, registrations) = (Cell::new(kind), Cell::new(false), RefCell::default());
+        Inner { raw, lasting: false, kind, drained, direct: None, registrations }
     }
 
     /// The descriptor, no longer watched by anybody.

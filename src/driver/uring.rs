@@ -47,6 +47,8 @@ pub(super) struct Uring {
     bell_is_watched: bool,
     cancels_are_silent: bool,
     can_cancel_all: bool,
+    /// A receive was seen to wait before it tried.
+    waits_first: bool,
     /// How many places the table of direct descriptors is to have, and whether it is there.
     direct_descriptors: u32,
     has_table: bool,
@@ -77,6 +79,7 @@ impl Uring {
             bell_is_watched: false,
             cancels_are_silent,
             can_cancel_all: true,
+            waits_first: false,
             direct_descriptors: config.direct_descriptors,
             has_table: false,
             registered: Registered::default(),
@@ -91,11 +94,27 @@ impl Uring {
     /// A slot's entry as the kernel gets it: a stream's is a multishot, if the kernel takes such, and its length says
     /// how much it may receive into buffers of `size` bytes.
     pub(super) fn spelled(&self, slot: &mut Slot, size: u32) -> Sqe {
-        let Some(stream) = &mut slot.stream else { return slot.sqe };
+        let Some(stream) = &mut slot.stream else {
+            if waits_first(&slot.sqe) && self.known.lacks(RECVSEND_POLL_FIRST) {
+                slot.sqe.ioprio = 0;
+            }
+            return slot.sqe;
+        };
         let flag = stream.rule.flag.as_ref().filter(|flag| stream.dares() && !self.known.lacks(flag.name));
         stream.multishot = flag.is_some();
         let sqe = if stream.is_limited() { Sqe { len: stream.budget(size), ..slot.sqe } } else { slot.sqe };
         flag.map_or(sqe, |flag| (flag.set)(sqe))
+    }
+
+    /// Whether an entry was refused that is right but for its flag to wait first, which is remembered; a kernel that
+    /// took it once knows it.
+    pub(super) fn refuses_to_wait(&mut self, sqe: &Sqe, cqe: Cqe) -> bool {
+        let refuses = waits_first(sqe) && !self.waits_first && cqe.res == -libc::EINVAL;
+        self.waits_first |= waits_first(sqe) && cqe.res >= 0;
+        if refuses {
+            self.lacks(RECVSEND_POLL_FIRST);
+        }
+        refuses
     }
 
     /// Remembers that the kernel has no such flag.
@@ -377,6 +396,14 @@ const DIRECT: &str = "DIRECT";
 const RECV_MULTISHOT: &str = "RECV_MULTISHOT";
 const RECVSEND_BUNDLE: &str = "RECVSEND_BUNDLE";
 
+/// Receives that wait before they try, likewise.
+const RECVSEND_POLL_FIRST: &str = "RECVSEND_POLL_FIRST";
+
+/// Whether an entry is a receive that waits before it tries.
+pub(super) fn waits_first(sqe: &Sqe) -> bool {
+    u32::from(sqe.opcode) == sys::IORING_OP_RECV && sqe.ioprio == sys::IORING_RECVSEND_POLL_FIRST as u16
+}
+
 /// Messages to a ring from whoever has none, likewise.
 const SEND_MSG_RING: &str = "SEND_MSG_RING";
 
@@ -384,13 +411,14 @@ const SEND_MSG_RING: &str = "SEND_MSG_RING";
 const BUFFERS2: &str = "BUFFERS2";
 
 /// What may be hidden beside opcodes: abilities that came later than the opcode they belong to.
-pub(super) const ABILITIES: [&str; 9] = [
+pub(super) const ABILITIES: [&str; 10] = [
     "ACCEPT_MULTISHOT",
     DIRECT,
     "POLL_ADD_MULTI",
     RECV_MULTISHOT,
     RECVMSG_MULTISHOT,
     RECVSEND_BUNDLE,
+    RECVSEND_POLL_FIRST,
     BUFFERS2,
     PBUF_RING,
     SEND_MSG_RING,

@@ -6,6 +6,7 @@ use crate::{
     pool::{PoolBuf, RecvPool},
 };
 use std::{
+    future::Future,
     io,
     task::{Context, Poll},
 };
@@ -39,8 +40,9 @@ impl RecvStream {
     ///
     /// # Panics
     /// The first time, outside of a runtime.
-    pub async fn next(&mut self) -> Option<io::Result<PoolBuf>> {
-        self.0.next().await
+    #[allow(clippy::should_implement_trait, reason = "it is awaited; as an `async fn` its future would be larger")]
+    pub fn next(&mut self) -> impl Future<Output = Option<io::Result<PoolBuf>>> {
+        self.0.next()
     }
 
     /// As [`RecvStream::next`], for a stream of one's own.

@@ -179,7 +179,7 @@ impl TcpStream {
 
 impl Split for TcpStream {
     fn shared_read<T: IoBufMut>(&self, buf: T) -> impl Future<Output = BufResult<usize, T>> {
-        op::recv(&self.fd, buf)
+        op::recv_tcp(&self.fd, buf)
     }
 
     fn shared_readv<T: IoVecBufMut>(&self, buf: T) -> impl Future<Output = BufResult<usize, T>> {

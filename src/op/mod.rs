@@ -67,6 +67,7 @@ pub use poll::{Poll, poll};
 pub use poll_multi::{PollMulti, poll_multi};
 pub use read::{Read, read, read_at};
 pub use readv::{Readv, readv, readv_at};
+pub(crate) use recv::recv_tcp;
 pub use recv::{Recv, recv};
 pub use recv_multi::{RecvMulti, recv_multi};
 pub use recv_provided::{RecvProvided, recv_provided};

@@ -12,7 +12,7 @@ use crate::{
 use std::{
     collections::VecDeque,
     fmt,
-    future::poll_fn,
+    future::{Future, poll_fn},
     mem::{self, MaybeUninit},
     rc::Rc,
     task::{Context, Poll},
@@ -75,8 +75,9 @@ impl<T: MultiOp> Multi<T> {
     ///
     /// # Panics
     /// The first time, outside of a runtime.
-    pub async fn next(&mut self) -> Option<T::Item> {
-        poll_fn(|cx| self.poll_next(cx)).await
+    #[allow(clippy::should_implement_trait, reason = "it is awaited; as an `async fn` its future would be larger")]
+    pub fn next(&mut self) -> impl Future<Output = Option<T::Item>> {
+        poll_fn(|cx| self.poll_next(cx))
     }
 
     /// As [`Multi::next`], for a stream of one's own.

@@ -1,0 +1,113 @@
+//! What receiving in buffers of a pool costs in memory: an echo allocates nothing once it is warm, and a connection
+//! that waits has little.
+#![cfg(not(annulus_kqueue = "emulated"))] // the emulation of kqueue allocates where a kernel would not
+
+#[path = "outside/counting.rs"]
+mod counting;
+#[path = "outside/limits.rs"]
+mod limits;
+
+use annulus::{
+    io::{AsyncReadRent, AsyncWriteRentExt},
+    net::{TcpListener, TcpStream},
+    pool::RecvPool,
+};
+use counting::{ALLOCATIONS, BYTES};
+use std::net;
+
+/// Echoes from the buffers that the bytes were received in.
+async fn serve(mut stream: TcpStream, pool: RecvPool) {
+    let mut received = stream.recv_stream(&pool);
+    while let Some(buf) = received.next().await {
+        stream.write_all(buf.unwrap()).await.0.unwrap();
+    }
+}
+
+/// Counts what is received. The connection is there to write to.
+async fn count(stream: TcpStream, pool: RecvPool) -> usize {
+    let (mut received, mut bytes) = (stream.recv_stream(&pool), 0);
+    while let Some(buf) = received.next().await {
+        bytes += buf.unwrap().len();
+    }
+    bytes
+}
+
+async fn round_trips(client: &mut TcpStream, rounds: usize, bufs: (Vec<u8>, Vec<u8>)) -> (Vec<u8>, Vec<u8>) {
+    let (mut ask, mut answer) = bufs;
+    let mut res;
+    for _ in 0..rounds {
+        (res, ask) = client.write_all(ask).await;
+        res.unwrap();
+        answer.clear();
+        (res, answer) = client.read(answer).await;
+        assert_eq!(res.unwrap(), ask.len());
+    }
+    (ask, answer)
+}
+
+/// Red when a message costs an allocation, below or above the driver.
+#[annulus::test]
+async fn an_echo_from_a_pool_allocates_nothing() {
+    const ROUNDS: usize = 10_000;
+    let pool = RecvPool::new(64, 1024).unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    let server = annulus::spawn(serve(listener.accept().await.unwrap().0, pool.clone()));
+    let bufs = round_trips(&mut client, 100, (vec![42; 512], Vec::with_capacity(1024))).await;
+    let (before, start) = (ALLOCATIONS.get(), annulus::metrics());
+    let bufs = round_trips(&mut client, ROUNDS, bufs).await;
+    let (after, end) = (ALLOCATIONS.get(), annulus::metrics());
+    assert_eq!(after - before, 0, "allocations in {ROUNDS} round trips");
+    assert_eq!(bufs.0, bufs.1);
+    let each = |what: fn(&annulus::Metrics) -> u64| (what(&end) - what(&start)) as f64 / ROUNDS as f64;
+    println!(
+        "{}: per round trip {:.3} enters, {:.3} entries, {:.3} twins, {:.3} rearms",
+        annulus::driver(),
+        each(|m| m.driver.enters),
+        each(|m| m.driver.sqes_total()),
+        each(|m| m.driver.twins_ready),
+        each(|m| m.driver.rearms),
+    );
+    drop(client);
+    server.await.unwrap();
+    assert_eq!(pool.offered(), pool.count());
+}
+
+/// The bytes on the heap that a connection may have while it waits: its descriptor's count, its task with the stream
+/// and all, its slot in the driver; and on the poll driver its place among what is watched.
+const PER_CONNECTION: usize = 512;
+const PER_WATCHED: usize = 736;
+
+/// Counts what is on the heap more with a thousand idle connections than without them, room that the driver's tables
+/// keep in reserve included; not the kernel's part, and not the pool's, of which they have none.
+#[annulus::test]
+async fn an_idle_connection_has_little() {
+    const MANY: usize = 1000;
+    // Both ends, and the test of the other driver may run beside this one.
+    limits::set_soft(libc::RLIMIT_NOFILE, 4 * MANY as u64 + 90);
+    let pool = RecvPool::new(16, 4096).unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = listener.local_addr().unwrap();
+    let connect = async || {
+        let client = net::TcpStream::connect(addr).unwrap();
+        (client, listener.accept().await.unwrap().0)
+    };
+    drop(connect().await);
+    let (mut clients, mut tasks) = (Vec::with_capacity(MANY), Vec::with_capacity(MANY));
+    let before = BYTES.get();
+    for _ in 0..MANY {
+        let (client, server) = connect().await;
+        tasks.push(annulus::spawn(count(server, pool.clone())));
+        clients.push(client);
+    }
+    annulus::time::sleep(std::time::Duration::from_millis(20)).await;
+    let each = (BYTES.get() - before) / MANY;
+    println!("{}: {each} bytes for each idle connection", annulus::driver());
+    assert_eq!((pool.offered(), annulus::metrics().tasks_alive), (pool.count(), MANY), "they wait, and hold no buffer");
+    let most = if annulus::driver().kind() == annulus::DriverKind::Poll { PER_WATCHED } else { PER_CONNECTION };
+    assert!(each <= most, "{each} bytes");
+    drop(clients);
+    for task in tasks {
+        assert_eq!(task.await.unwrap(), 0);
+    }
+}
