@@ -77,8 +77,9 @@ unsafe impl<B: IoBufMut> Op for RecvMsg<B> {
 }
 
 /// Receives a message into `buf`, and what comes with it into `envelope`. `flags` are `MSG_*`: `MSG_PEEK` leaves the
-/// message where it is. Gives the number of bytes in the buffer: 0 for an empty datagram, or when the peer of a stream
-/// has shut down.
+/// message where it is. `MSG_TRUNC` is left out, because TCP would throw bytes away by it, and count them; the envelope
+/// [tells](Envelope::is_truncated) all the same. Gives the number of bytes in the buffer: 0 for an empty datagram, or
+/// when the peer of a stream has shut down.
 ///
 /// # Errors
 /// Those of `recvmsg(2)`, with buffer and envelope; `EAGAIN` only with `MSG_DONTWAIT`.
@@ -86,6 +87,8 @@ unsafe impl<B: IoBufMut> Op for RecvMsg<B> {
 /// # Cancellation
 /// **Lossy**: a message that was received is dropped, and the descriptors that came with it are closed.
 pub fn recvmsg<B: IoBufMut>(fd: &Fd, buf: B, envelope: Envelope, flags: i32) -> Submit<RecvMsg<B>> {
+    // Kernel's word: what is counted has to be written.
+    let flags = flags & !unix::MSG_UNWRITTEN;
     submit(RecvMsg { fd: fd.clone(), buf, len: 0, envelope, flags })
 }
 
@@ -122,5 +125,18 @@ mod tests {
         let file = Fd::new(std::fs::File::open("Cargo.toml").unwrap().into());
         let (res, (buf, _)) = recvmsg(&file, vec![1, 2, 3], Envelope::new(), 0).await;
         assert_eq!((res.unwrap_err().raw_os_error(), buf), (Some(libc::ENOTSOCK), vec![1, 2, 3]));
+    }
+
+    /// On TCP the flag throws bytes away and counts them: red when a buffer is said to hold what nobody wrote to it.
+    #[crate::test]
+    async fn what_is_counted_was_written() {
+        use std::io::Write;
+        let (listener, addr) = crate::testing::listener();
+        let mut peer = std::net::TcpStream::connect(addr).unwrap();
+        let fd = Fd::new(crate::op::accept(&listener).await.0.unwrap());
+        peer.write_all(b"bytes").unwrap();
+        let (n, (buf, _)) = recvmsg(&fd, vec![b'?'; 8], Envelope::new(), libc::MSG_TRUNC).await;
+        let n = n.unwrap();
+        assert_eq!((n, &buf[..n]), (5, &b"bytes"[..]));
     }
 }

@@ -381,6 +381,14 @@ pub(crate) const MSG_CMSG_CLOEXEC: i32 = libc::MSG_CMSG_CLOEXEC;
 #[cfg(target_os = "macos")]
 pub(crate) const MSG_CMSG_CLOEXEC: i32 = 0;
 
+/// The flags of `recvmsg(2)` by which bytes are counted that are written to no buffer: TCP throws them away, or leaves
+/// them in a device (`MSG_SOCK_DEVMEM`).
+#[cfg(target_os = "linux")]
+pub(crate) const MSG_UNWRITTEN: i32 = libc::MSG_TRUNC | 0x200_0000;
+/// As far as there are such.
+#[cfg(not(target_os = "linux"))]
+pub(crate) const MSG_UNWRITTEN: i32 = libc::MSG_TRUNC;
+
 /// A descriptor that came with a message, and that children do not inherit.
 ///
 /// # Safety
