@@ -125,7 +125,7 @@ fn it_is_nothing_in_another_runtime() {
             (client, op::accept(&listener).await.0.unwrap(), are_direct())
         })
     };
-    let ((client, served, direct), (_client, _served, _)) = (pair(&one), pair(&other));
+    let ((client, served, direct), (same_place, _served, _)) = (pair(&one), pair(&other));
     if !direct {
         return eprintln!("SKIP direct::it_is_nothing_in_another_runtime: the kernel has no direct descriptors");
     }
@@ -139,6 +139,14 @@ fn it_is_nothing_in_another_runtime() {
             assert_eq!(stream.next().await.unwrap().unwrap_err().raw_os_error(), Some(libc::EXDEV));
         });
     }
+    // What waits there on the same place of the other table is not meant by a cancel.
+    other.block_on(async {
+        let receiving = spawn(op::recv(&same_place, vec![0; 8]));
+        annulus::yield_now().await;
+        assert_eq!(op::cancel(&client), 0);
+        assert_eq!(op::cancel(&same_place), 1);
+        receiving.await.unwrap().0.unwrap_err();
+    });
     // The last reference goes inside of another runtime, and outside of any.
     let second = client.clone();
     poll.block_on(async { drop(client) });

@@ -151,7 +151,7 @@ impl Core {
     /// the poll driver watches its descriptor.
     pub(super) fn push(&mut self, slot: Slot, direct: Option<u32>, threads: &Threads) -> (Key, Option<SourceId>) {
         let refused = slot.sqe.flags.intersects(REFUSED);
-        let twin = if direct.is_some() { &RING_ONLY } else { slot.twin };
+        let twin = if direct.is_some() { direct::ring_only(slot.twin) } else { slot.twin };
         let slot = Slot { sqe: direct::aimed(slot.sqe, direct), twin, ..slot };
         let key = self.slots.insert(slot);
         if refused {

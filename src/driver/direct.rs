@@ -2,12 +2,13 @@
 
 use crate::{
     driver::{Driver, Fd},
-    entry::{Sqe, SqeFlags, Twin},
+    entry::{Place, Sqe, SqeFlags, Twin},
     sys::{self, unix::Kind},
 };
 use std::{
     fmt,
     os::fd::{FromRawFd, OwnedFd, RawFd},
+    ptr,
     rc::{Rc, Weak},
 };
 
@@ -22,7 +23,7 @@ pub(super) struct Direct {
 impl Direct {
     /// Whether this is a place in `driver`'s table.
     pub(super) fn is_at(&self, driver: &Rc<Driver>) -> bool {
-        std::ptr::eq(self.driver.as_ptr(), Rc::as_ptr(driver))
+        ptr::eq(self.driver.as_ptr(), Rc::as_ptr(driver))
     }
 
     /// The place itself.
@@ -46,6 +47,18 @@ impl fmt::Debug for Direct {
 
 /// What stands for the twin where the descriptor is a direct one: no system call takes such.
 pub(crate) static RING_ONLY: Twin = Twin::here(|_, _| -libc::EOPNOTSUPP);
+/// The same for an operation that may wait for ever.
+static RING_WAITS: Twin = Twin::here(|_, _| -libc::EOPNOTSUPP);
+
+/// Whether an operation of this twin ends by itself.
+pub(super) fn ends(twin: &'static Twin) -> bool {
+    matches!(twin.place, Place::Here | Place::Pool) && !ptr::eq(twin, &raw const RING_WAITS)
+}
+
+/// What stands for this twin where the descriptor is a direct one.
+pub(super) fn ring_only(twin: &'static Twin) -> &'static Twin {
+    if ends(twin) { &RING_ONLY } else { &RING_WAITS }
+}
 
 /// The entry, aimed at the descriptor at `slot` of the ring's table if there is one.
 pub(super) fn aimed(sqe: Sqe, slot: Option<u32>) -> Sqe {
@@ -110,7 +123,7 @@ impl Opening {
 
     /// The twin of that entry.
     pub(crate) fn twin(&self, twin: &'static Twin) -> &'static Twin {
-        if self.is_direct() { &RING_ONLY } else { twin }
+        if self.is_direct() { ring_only(twin) } else { twin }
     }
 
     /// What was opened, by the entry's result; of a `kind`, if that is known.

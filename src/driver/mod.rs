@@ -283,9 +283,14 @@ impl Driver {
     /// Takes the operation of a future that is gone, and cancels it. It is finished all the same; only its output is
     /// dropped.
     pub(crate) fn abandon(&self, key: Key, op: Box<dyn Orphan>) {
+        self.park(key, op, true);
+    }
+
+    /// Takes the operation of a future that is gone, and cancels it only if told to.
+    pub(crate) fn park(&self, key: Key, op: Box<dyn Orphan>, cancels: bool) {
         let mut core = self.core.borrow_mut();
         let (fate, waker) = core.slots.abandon(key, op);
-        if matches!(fate, Fate::InFlight) {
+        if cancels && matches!(fate, Fate::InFlight) {
             core.cancel(key, &self.threads);
         }
         drop(core);

@@ -1,8 +1,8 @@
 //! Who is in flight: one slot for each entry, from its push to its final completion.
 
 use crate::{
-    driver::{Outlook, close::close_never_began, poll::SourceId, stream::Stream},
-    entry::{Cqe, Interest, Place, Sqe, SqeFlags, Twin},
+    driver::{Outlook, close::close_never_began, direct, poll::SourceId, stream::Stream},
+    entry::{Cqe, Interest, Sqe, SqeFlags, Twin},
 };
 use slab::Slab;
 use std::{collections::VecDeque, os::fd::RawFd, task::Waker, time::Instant};
@@ -317,7 +317,7 @@ impl Slots {
 
     /// What is to be expected of the entries that are owed a completion.
     pub(crate) fn outlook(&self) -> Outlook {
-        let ends = |slot: &Slot| matches!(slot.twin.place, Place::Here | Place::Pool);
+        let ends = |slot: &Slot| direct::ends(slot.twin);
         match self.owed {
             0 => Outlook::Rests,
             _ if self.all.iter().any(|(_, slot)| !matches!(slot.owner, Owner::Done(_)) && ends(slot)) => Outlook::Ends,

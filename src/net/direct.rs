@@ -71,7 +71,11 @@ impl TcpStream {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::io::{AsyncReadRent, AsyncWriteRent, AsyncWriteRentExt};
+    use crate::{
+        io::{AsyncReadRent, AsyncWriteRent, AsyncWriteRentExt, Splitable},
+        testing::settle,
+        time::timeout,
+    };
 
     #[crate::test]
     async fn a_conversation_without_numbers() {
@@ -87,5 +91,34 @@ mod tests {
         assert_eq!(client.read(Vec::with_capacity(8)).await.1, b"pong");
         server.shutdown().await.unwrap();
         assert_eq!(client.read(Vec::with_capacity(8)).await.0.unwrap(), 0);
+    }
+
+    /// Red when the half that is dropped panics, for want of a number, or says nothing.
+    #[crate::test]
+    async fn a_dropped_write_half_hangs_up() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = TcpStream::connect_direct(listener.local_addr().unwrap()).await.unwrap();
+        let (mut server, _) = listener.accept_direct().await.unwrap();
+        let (mut reader, mut writer) = client.into_split();
+        writer.write_all("last").await.0.unwrap();
+        drop(writer);
+        assert_eq!(server.read(Vec::with_capacity(8)).await.1, b"last");
+        let soon = std::time::Duration::from_secs(5);
+        let (end, _) = timeout(soon, server.read(Vec::with_capacity(8))).await.expect("it says nothing");
+        assert_eq!(end.unwrap(), 0);
+        server.write_all("answer").await.0.unwrap();
+        assert_eq!(reader.read(Vec::with_capacity(8)).await.1, b"answer");
+        drop(reader);
+        settle().await;
+    }
+
+    /// Red when what cannot be done by hand fails as if the connection were gone.
+    #[crate::test]
+    async fn what_does_not_wait_needs_a_number() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = TcpStream::connect_direct(listener.local_addr().unwrap()).await.unwrap();
+        let error = client.try_read(vec![1, 2]).0.unwrap_err();
+        let wanted = if client.fd().is_direct() { libc::EOPNOTSUPP } else { libc::EAGAIN };
+        assert_eq!(error.raw_os_error(), Some(wanted));
     }
 }

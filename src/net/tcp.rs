@@ -204,6 +204,9 @@ impl Split for TcpStream {
 
     /// Shuts the connection down in this direction; what was written before is still delivered.
     fn hang_up(&self) {
+        if self.fd.is_direct() {
+            return op::shutdown(&self.fd, Shutdown::Write).detach();
+        }
         // One that is gone already has nobody to be told.
         let _ = SockRef::from(self).shutdown(Shutdown::Write);
     }

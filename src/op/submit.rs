@@ -14,7 +14,7 @@ use std::{
     mem::{self, MaybeUninit},
     pin::Pin,
     rc::Rc,
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
 };
 
 /// One operation: as data, by hand, and as an answer.
@@ -118,15 +118,30 @@ impl<T: Op> Submit<T> {
     }
 
     /// Does it by hand and now, if that can be done without waiting; otherwise it is as if it had answered `EAGAIN`.
-    /// For operations of which the twin waits for readiness, and that have not begun.
+    /// For operations of which the twin waits for readiness, and that have not begun. On a direct descriptor nothing is
+    /// done by hand: `EOPNOTSUPP`.
     pub(crate) fn now(mut self) -> T::Output {
         debug_assert!(matches!(self.state, State::Fresh), "it has begun");
         // SAFETY: Fresh: `op` was put there by `submit`, and the operation has not begun.
         let op = unsafe { self.op.assume_init_mut() };
+        if op.fd().is_some_and(Fd::is_direct) {
+            return self.failed(libc::EOPNOTSUPP);
+        }
         let (sqe, twin) = (op.encode(), op.twin());
         // SAFETY: Lent: until the call returns, which finishes the operation.
         let res = unsafe { (twin.call)(&sqe, 0) };
         self.finish(Cqe { user_data: 0, res, flags: CqeFlags::empty() })
+    }
+
+    /// Lets it go on by itself: nobody cancels it or hears what came of it. Where it cannot begin, it does not.
+    pub(crate) fn detach(mut self) {
+        if Driver::current().is_none() || self.start(&mut Context::from_waker(Waker::noop())).is_ready() {
+            return;
+        }
+        if let State::Flying(driver, key) = mem::replace(&mut self.state, State::Gone) {
+            let op = mem::replace(&mut self.op, MaybeUninit::uninit());
+            driver.park(key, Box::new(Parked(op)), false);
+        }
     }
 
     fn start(&mut self, cx: &mut Context<'_>) -> Poll<T::Output> {

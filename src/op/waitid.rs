@@ -53,8 +53,9 @@ unsafe impl Op for WaitId {
         &TWIN
     }
 
+    /// None that is direct: its place would be taken for a number. So what is asked for is -1, which is refused.
     fn fd(&self) -> Option<&Fd> {
-        Some(&self.pidfd)
+        Some(&self.pidfd).filter(|pidfd| !pidfd.is_direct())
     }
 
     fn encode(&mut self) -> Sqe {
@@ -81,7 +82,8 @@ impl std::fmt::Debug for WaitId {
 ///
 /// # Errors
 /// `ECHILD` when the process is no child of this one, or was reaped; `ENOSYS` where processes have no descriptors,
-/// which is everywhere but on Linux.
+/// which is everywhere but on Linux; `EBADF` for what stands for no process, `EINVAL` for a
+/// [direct](Fd::is_direct) descriptor, which never does.
 ///
 /// # Cancellation
 /// **Clean**: a child that has ended can be asked again, until it is reaped.
@@ -155,5 +157,19 @@ mod tests {
         }
         let (reader, _writer) = io::pipe().unwrap();
         assert!(waitid(&Fd::new(reader.into())).await.is_err());
+    }
+
+    /// Red when the place of a direct descriptor is taken for the number of a process: of this one, which is no child.
+    #[crate::test]
+    async fn a_place_is_no_number() {
+        let Ok(pidfd) = unix::pidfd_open(std::process::id()) else { return };
+        let mut sockets = Vec::new();
+        for _ in 0..=pidfd.as_raw_fd() {
+            sockets.push(crate::op::socket_direct(libc::AF_INET, libc::SOCK_DGRAM, 0).await.unwrap());
+        }
+        for socket in &sockets {
+            let error = waitid(socket).await.unwrap_err();
+            assert!([Some(libc::EBADF), Some(libc::EINVAL)].contains(&error.raw_os_error()), "{error}");
+        }
     }
 }

@@ -84,6 +84,7 @@ mod tests {
         fs::File,
         io::{AsyncReadRent, AsyncWriteRentExt},
         net::{TcpListener, TcpStream},
+        op,
         testing::{poll_once, settle, temp_file, temp_path},
         time::{MissedTickBehavior, interval, sleep, timeout},
     };
@@ -187,6 +188,25 @@ mod tests {
         read.await.0.unwrap();
         assert_eq!(driver.outlook(), Outlook::Waits);
         drop(accept);
+        settle().await;
+        assert_eq!(driver.outlook(), Outlook::Rests);
+    }
+
+    /// Red when a direct descriptor keeps the clock still for ever, because it has no twin that could wait.
+    #[crate::test]
+    async fn an_outlook_does_not_depend_on_who_has_a_number() {
+        let driver = Driver::current().unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut accept = Box::pin(op::accept_direct(listener.fd()));
+        poll_once(&mut accept).await;
+        assert_eq!(driver.outlook(), Outlook::Waits);
+        drop(accept);
+        settle().await;
+        let socket = op::socket_direct(libc::AF_INET, libc::SOCK_DGRAM, 0).await.unwrap();
+        let mut receive = Box::pin(op::recv(&socket, vec![0; 8]));
+        poll_once(&mut receive).await;
+        assert_eq!(driver.outlook(), Outlook::Waits);
+        drop(receive);
         settle().await;
         assert_eq!(driver.outlook(), Outlook::Rests);
     }
