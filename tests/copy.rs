@@ -4,7 +4,7 @@
 use annulus::{
     DriverKind, Fd,
     io::{AsReadFd, AsWriteFd, send_file, zero_copy},
-    net::{Copied, CopyError, Side, TcpStream, copy_bidirectional},
+    net::{Copied, CopyCounter, CopyError, Side, TcpStream, copy_bidirectional, copy_bidirectional_counted},
     time::{sleep, timeout},
 };
 use std::{
@@ -224,6 +224,27 @@ async fn who_cannot_be_written_to_is_the_side_that_failed() {
     assert!(matches!(failed.error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset), "{failed}");
     close((a, b)).await;
     peer.join().unwrap();
+}
+
+/// Red when the bytes are counted at the end only.
+#[annulus::test]
+async fn what_passes_is_counted_while_it_does() {
+    let ((mut left, mut a), (mut right, mut b)) = (pair(), pair());
+    let counter = CopyCounter::new();
+    {
+        let copying = copy_bidirectional_counted(&mut a, &mut b, &counter);
+        annulus::pin!(copying);
+        for (n, want) in [(5, Copied { a_to_b: 5, b_to_a: 0 }), (7, Copied { a_to_b: 12, b_to_a: 0 })] {
+            left.write_all(&text(n)).unwrap();
+            let _ = timeout(Duration::from_millis(50), copying.as_mut()).await;
+            right.read_exact(&mut vec![0; n]).unwrap();
+            assert_eq!(counter.copied(), want);
+        }
+        right.write_all(&text(3)).unwrap();
+        let _ = timeout(Duration::from_millis(50), copying).await;
+    }
+    left.read_exact(&mut [0; 3]).unwrap();
+    assert_eq!(counter.copied(), Copied { a_to_b: 12, b_to_a: 3 });
 }
 
 /// Red when a pipe that is not empty is used again.

@@ -20,11 +20,11 @@ mod stop;
 use annulus::{
     Shards,
     buf::IoBufMut,
-    io::{AsyncReadRent, AsyncWriteRentExt},
+    io::{AsyncReadRent, AsyncWriteRentExt, WithDeadline, send_file},
     net::{TcpListener, TcpStream},
     shard::Shard,
     sync::CancellationToken,
-    time::{Instant, timeout, timeout_at},
+    time::{Instant, timeout},
 };
 use answer::{About, Heads, reason};
 use files::{Found, Root};
@@ -46,8 +46,11 @@ usage: http [OPTION...]
 
 /// Bytes that are to be free for each read.
 const CHUNK: usize = 16 * 1024;
-/// Bytes of a file for each write, and answers of so many are written before the next request is looked at.
+/// A longer file is sent from the kernel's memory. Answers of so many bytes are written before the next request is
+/// looked at.
 const PART: usize = 128 * 1024;
+/// Bytes of a file that a client has to take in the time for sending.
+const SENT: u64 = 1024 * 1024;
 
 #[derive(Clone)]
 struct Options {
@@ -142,7 +145,7 @@ async fn listen(options: Options, address: SocketAddr, shard: &Shard) -> io::Res
 }
 
 struct Connection {
-    stream: TcpStream,
+    stream: WithDeadline<TcpStream>,
     site: Rc<Site>,
     /// Answers that were not written yet.
     output: Vec<u8>,
@@ -150,11 +153,13 @@ struct Connection {
 
 impl Connection {
     fn new(stream: TcpStream, site: Rc<Site>) -> Connection {
+        let stream = WithDeadline::new(stream);
+        stream.set_write_timeout(Some(site.options.send));
         Connection { stream, site, output: Vec::new() }
     }
 
     async fn serve(mut self) -> io::Result<()> {
-        self.stream.set_nodelay(true)?;
+        self.stream.get_ref().set_nodelay(true)?;
         let mut input = Vec::new();
         // Until when the request that has begun is to be whole.
         let mut deadline = None;
@@ -181,27 +186,32 @@ impl Connection {
             };
             self.flush().await?;
             if ends {
-                close::after_answer(self.stream).await;
+                close::after_answer(self.stream.into_inner()).await;
                 return Ok(());
             }
             input.drain(..start);
         }
     }
 
-    /// Reads more behind what there is of a request. None when there will be no more, and nothing at the deadline.
+    /// Reads more behind what there is of a request. None when there will be no more; at the deadline, nothing more.
     async fn read(&mut self, mut input: Vec<u8>, deadline: &mut Option<Instant>) -> io::Result<Option<Vec<u8>>> {
         let Options { request, idle, .. } = self.site.options;
         input.reserve(CHUNK);
-        let (end, stop) = (input.len(), &self.site.stop);
-        let until = if end == 0 { Instant::now() + idle } else { *deadline.get_or_insert(Instant::now() + request) };
-        let reading = timeout_at(until, self.stream.read(input.slice_mut(end..)));
-        // A request that has begun may be finished.
-        let read = if end == 0 { stop.run_until_cancelled(reading).await } else { Some(reading.await) };
-        match read {
-            None => Ok(None),
-            Some(Ok((res, part))) => Ok((res? > 0).then(|| part.into_inner())),
-            Some(Err(_)) if end == 0 => Ok(None),
-            Some(Err(_)) => Ok(Some(Vec::new())),
+        let end = input.len();
+        let (res, part) = if end == 0 {
+            self.stream.set_read_deadline(Some(Instant::now() + idle));
+            match self.site.stop.run_until_cancelled(self.stream.read(input.slice_mut(end..))).await {
+                Some(read) => read,
+                None => return Ok(None),
+            }
+        } else {
+            // A request that has begun may be finished.
+            self.stream.set_read_deadline(Some(*deadline.get_or_insert(Instant::now() + request)));
+            self.stream.read(input.slice_mut(end..)).await
+        };
+        match res {
+            Err(error) if error.kind() == io::ErrorKind::TimedOut && end > 0 => Ok(Some(part.into_inner())),
+            res => Ok((res? > 0).then(|| part.into_inner())),
         }
     }
 
@@ -244,7 +254,7 @@ impl Connection {
     }
 
     async fn file(&mut self, request: &Request<'_>, found: Found, connection: Option<&'static str>) -> io::Result<()> {
-        let Found { file, length, kind } = found;
+        let Found { mut file, length, kind } = found;
         let whole = 0..length;
         let part = request.range.map_or(Some(whole), |range| range.within(length));
         let Some(part) = part else {
@@ -260,20 +270,26 @@ impl Connection {
         if request.head_only {
             return Ok(());
         }
-        let mut at = part.start;
-        while at < part.end {
-            let room = (part.end - at).min((PART - self.output.len().min(PART / 2)) as u64) as usize;
+        if part.end - part.start <= PART as u64 {
+            // What is short goes with its head.
+            let (before, length) = (self.output.len(), (part.end - part.start) as usize);
             let mut output = std::mem::take(&mut self.output);
-            let before = output.len();
-            output.reserve_exact(room);
-            let (res, read) = file.read_at(output.slice_mut(before..before + room), at).await;
+            output.reserve(length);
+            let (res, read) = file.read_exact_at(output.slice_mut(before..before + length), part.start).await;
             self.output = read.into_inner();
-            match res? {
+            return res;
+        }
+        self.flush().await?;
+        let (mut at, stream) = (part.start, self.stream.get_mut());
+        while at < part.end {
+            let length = (part.end - at).min(SENT);
+            let sent = timeout(self.site.options.send, send_file(&mut file, at, length, stream));
+            match sent.await? {
+                (Ok(()), n) if n == length => at += n,
                 // The file has become shorter, and so the answer cannot be what its head said.
-                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-                n => at += n as u64,
+                (Ok(()), _) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                (Err(error), _) => return Err(error),
             }
-            self.flush().await?;
         }
         Ok(())
     }
@@ -302,8 +318,7 @@ impl Connection {
         if self.output.is_empty() {
             return Ok(());
         }
-        let writing = self.stream.write_all(std::mem::take(&mut self.output));
-        let (res, mut output) = timeout(self.site.options.send, writing).await?;
+        let (res, mut output) = self.stream.write_all(std::mem::take(&mut self.output)).await;
         output.clear();
         self.output = output;
         res.map(drop)

@@ -1,9 +1,9 @@
 //! Passes TCP connections on: `proxy --to ADDRESS`, from 127.0.0.1:8000.
 //!
-//! It shows the two directions of a connection at once, each of which ends by itself; a pool of buffers, so that
-//! connections that wait hold none; and what a connection may not do for ever. SIGUSR1 prints what passed so far,
-//! SIGINT and SIGTERM let what is open finish. Try it with `proxy --to example.org:80` and
-//! `curl -H 'Host: example.org' localhost:8000`, or between `iperf3 -c 127.0.0.1 -p 8000` and `iperf3 -s`.
+//! It shows bytes that pass inside the kernel, in both directions at once, each of which ends by itself; resets that
+//! are passed on, too; and what a connection may not do for ever. SIGUSR1 prints what passed so far, SIGINT and SIGTERM
+//! let what is open finish. Try it with `proxy --to example.org:80` and `curl -H 'Host: example.org' localhost:8000`,
+//! or between `iperf3 -c 127.0.0.1 -p 8000` and `iperf3 -s`.
 
 #[path = "../common/options.rs"]
 mod options;
@@ -13,22 +13,19 @@ mod serve;
 mod stop;
 
 use annulus::{
-    Fd, Shards,
-    buf::IoBuf,
-    net::{TcpListener, TcpStream},
-    op,
-    pool::RecvPool,
+    Shards,
+    net::{CopyCounter, TcpListener, TcpStream, copy_bidirectional_counted},
     select,
     shard::Shard,
     signal::{SignalKind, signal},
-    time::{Instant, sleep_until, timeout},
-    try_join,
+    time::{sleep, timeout},
 };
 use options::{Args, ValueExt, number, seconds};
 use std::{
-    cell::Cell,
+    cell::{Cell, RefCell},
+    collections::HashMap,
     fmt, io,
-    net::{Shutdown, SocketAddr},
+    net::SocketAddr,
     process::ExitCode,
     rc::Rc,
     time::Duration,
@@ -44,10 +41,6 @@ usage: proxy --to ADDRESS [OPTION...]
   --connect SECONDS    until a connection to the other side is given up [5]
   --idle SECONDS       until a connection on which nothing passes is closed [300]
   --grace SECONDS      for what is open when the proxy is to end [10]";
-
-/// Buffers of each shard, and their size in bytes.
-const BUFS: u32 = 256;
-const SIZE: u32 = 32 * 1024;
 
 #[derive(Clone)]
 struct Options {
@@ -84,6 +77,11 @@ impl Counters {
         add(&self.broken, other.broken.get());
         add(&self.forth, other.forth.get());
         add(&self.back, other.back.get());
+    }
+
+    fn passed(&self, copy: &CopyCounter) {
+        add(&self.forth, copy.copied().a_to_b);
+        add(&self.back, copy.copied().b_to_a);
     }
 }
 
@@ -156,44 +154,86 @@ async fn listen(options: Options, address: SocketAddr, shard: &Shard) -> io::Res
     if shard.index() == 0 {
         println!("listening on {address}, driver {}", annulus::driver());
     }
-    let (counters, pool) = (Rc::new(Counters::default()), RecvPool::new(BUFS, SIZE)?);
-    let (told, index) = (counters.clone(), shard.index());
+    let (work, index) = (Rc::new(Work::default()), shard.index());
+    let told = work.clone();
     annulus::spawn(async move {
         while asked.recv().await.is_some() {
-            println!("shard {index}: {told}");
+            println!("shard {index}: {}", told.counted());
         }
     });
     let (most, grace, options) = (options.connections, options.grace, Rc::new(options));
     let handler = |client: TcpStream, _| {
-        let (options, counters, pool) = (options.clone(), counters.clone(), pool.clone());
+        let (options, work) = (options.clone(), work.clone());
         async move {
-            add(&counters.connections, 1);
+            add(&work.ended.connections, 1);
             match timeout(options.connect, TcpStream::connect(&*options.to)).await {
-                Ok(Ok(server)) => pass(client, server, &options, &counters, &pool).await,
+                Ok(Ok(server)) => Sides::new(client, server, work).pass(options.idle).await,
                 _ => {
-                    add(&counters.refused, 1);
+                    add(&work.ended.refused, 1);
                     reset(&client);
                 }
             }
         }
     };
     let cut = serve::serve(listener, most, &stop, grace, handler).await;
-    Ok(((*counters).clone(), cut))
+    Ok((work.counted(), cut))
+}
+
+/// What one shard has done, and what it does.
+#[derive(Default)]
+struct Work {
+    ended: Counters,
+    /// Those that are open, by the numbers of their connections.
+    open: RefCell<HashMap<u64, Rc<CopyCounter>>>,
+}
+
+impl Work {
+    /// All, with what is open so far.
+    fn counted(&self) -> Counters {
+        let all = self.ended.clone();
+        self.open.borrow().values().for_each(|open| all.passed(open));
+        all
+    }
 }
 
 /// The two sides of a connection. Unless both have ended by themselves, whatever else ends it (an error, a limit, the
 /// end of the proxy) resets both, so that neither takes what it has heard for all.
-struct Sides<'a> {
+struct Sides {
     client: TcpStream,
     server: TcpStream,
-    counters: &'a Counters,
+    work: Rc<Work>,
+    number: u64,
+    passed: Rc<CopyCounter>,
     are_done: bool,
 }
 
-impl Drop for Sides<'_> {
+impl Sides {
+    fn new(client: TcpStream, server: TcpStream, work: Rc<Work>) -> Sides {
+        for stream in [&client, &server] {
+            let _ = stream.set_nodelay(true);
+        }
+        let (number, passed) = (work.ended.connections.get(), Rc::new(CopyCounter::new()));
+        work.open.borrow_mut().insert(number, passed.clone());
+        Sides { client, server, work, number, passed, are_done: false }
+    }
+
+    /// Passes bytes on until both sides have ended, or one is broken, or nothing has passed for too long.
+    async fn pass(mut self, limit: Duration) {
+        let passed = self.passed.clone();
+        self.are_done = select! {
+            res = copy_bidirectional_counted(&mut self.client, &mut self.server, &passed) => res.is_ok(),
+            () = idle(&passed, limit) => false,
+        };
+    }
+}
+
+impl Drop for Sides {
     fn drop(&mut self) {
+        let ended = &self.work.ended;
+        self.work.open.borrow_mut().remove(&self.number);
+        ended.passed(&self.passed);
         if !self.are_done {
-            add(&self.counters.broken, 1);
+            add(&ended.broken, 1);
             reset(&self.client);
             reset(&self.server);
         }
@@ -205,58 +245,13 @@ fn reset(stream: &TcpStream) {
     let _ = stream.set_linger(Some(Duration::ZERO));
 }
 
-/// Passes bytes on until both sides have ended, or one is broken, or nothing has passed for too long.
-async fn pass(client: TcpStream, server: TcpStream, options: &Options, counters: &Counters, pool: &RecvPool) {
-    let (mut sides, moved) = (Sides { client, server, counters, are_done: false }, Cell::new(Instant::now()));
-    let (client, server) = (sides.client.fd(), sides.server.fd());
-    for stream in [&sides.client, &sides.server] {
-        let _ = stream.set_nodelay(true);
-    }
-    let both = async {
-        let forth = copy(client, server, pool, &counters.forth, &moved);
-        let back = copy(server, client, pool, &counters.back, &moved);
-        try_join!(forth, back).is_ok()
-    };
-    sides.are_done = select! {
-        are_done = both => are_done,
-        () = idle(&moved, options.idle) => false,
-    };
-}
-
-/// One direction: its end is passed on, too.
-async fn copy(from: &Fd, to: &Fd, pool: &RecvPool, bytes: &Cell<u64>, moved: &Cell<Instant>) -> io::Result<()> {
-    loop {
-        let sent = match op::recv_provided(from, pool).await {
-            Ok(Some(buf)) => send(to, buf).await?,
-            Ok(None) => return op::shutdown(to, Shutdown::Write).await,
-            // Those who do not take what is sent to them hold all buffers: this one brings its own.
-            Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => {
-                let (res, buf) = op::recv(from, Vec::with_capacity(SIZE as usize)).await;
-                if res? == 0 {
-                    return op::shutdown(to, Shutdown::Write).await;
-                }
-                send(to, buf).await?
-            }
-            Err(error) => return Err(error),
-        };
-        add(bytes, sent as u64);
-        moved.set(Instant::now());
-    }
-}
-
-async fn send(to: &Fd, mut buf: impl IoBuf) -> io::Result<usize> {
-    let (mut done, all) = (0, buf.bytes_init());
-    while done < all {
-        let (res, part) = op::send(to, buf.slice(done..)).await;
-        buf = part.into_inner();
-        done += res?;
-    }
-    Ok(done)
-}
-
-/// Until nothing has moved for so long.
-async fn idle(moved: &Cell<Instant>, limit: Duration) {
-    while moved.get().elapsed() < limit {
-        sleep_until(moved.get() + limit).await;
+/// Until nothing has passed for so long, give or take a quarter.
+async fn idle(passed: &CopyCounter, limit: Duration) {
+    let (mut before, mut quarters) = (passed.copied(), 0);
+    while quarters < 4 {
+        sleep(limit / 4).await;
+        let now = passed.copied();
+        quarters = if now == before { quarters + 1 } else { 0 };
+        before = now;
     }
 }

@@ -18,11 +18,10 @@ mod store;
 use annulus::{
     Shards,
     buf::IoBufMut,
-    io::{AsyncReadRent, AsyncWriteRentExt},
+    io::{AsyncReadRent, AsyncWriteRentExt, WithDeadline},
     net::{ListenerOpts, TcpListener, TcpStream},
     shard::Shard,
     sync::CancellationToken,
-    time::timeout,
 };
 use options::{Args, ValueExt, number, seconds};
 use parse::{Limits, Parser};
@@ -103,12 +102,15 @@ async fn listen(options: Options, shard: &Shard) -> io::Result<()> {
 }
 
 async fn connection(
-    mut stream: TcpStream,
+    stream: TcpStream,
     store: &RefCell<Store>,
     stop: &CancellationToken,
     idle: Duration,
 ) -> io::Result<()> {
     stream.set_nodelay(true)?;
+    let mut stream = WithDeadline::new(stream);
+    stream.set_read_timeout(Some(idle));
+    stream.set_write_timeout(Some(idle));
     let mut parser = Parser::new(LIMITS);
     let (mut input, mut output) = (Vec::new(), Vec::with_capacity(CHUNK));
     loop {
@@ -117,8 +119,8 @@ async fn connection(
             input.reserve(CHUNK);
         }
         let end = input.len();
-        let reading = timeout(idle, stream.read(input.slice_mut(end..)));
-        let Some(Ok((res, part))) = stop.run_until_cancelled(reading).await else { return Ok(()) };
+        let reading = stream.read(input.slice_mut(end..));
+        let Some((res, part)) = stop.run_until_cancelled(reading).await else { return Ok(()) };
         input = part.into_inner();
         if res? == 0 {
             return Ok(());
@@ -127,7 +129,7 @@ async fn connection(
         let then = loop {
             let answered = answer(&mut parser, &input[start..], store, &mut output);
             if output.len() >= ANSWERS {
-                output = write(&mut stream, output, store, idle).await?;
+                output = write(&mut stream, output, store).await?;
             }
             match answered {
                 Some((size, Then::GoOn)) => start += size,
@@ -135,9 +137,9 @@ async fn connection(
                 None => break Then::GoOn,
             }
         };
-        output = write(&mut stream, output, store, idle).await?;
+        output = write(&mut stream, output, store).await?;
         if then == Then::Quit {
-            close::after_answer(stream).await;
+            close::after_answer(stream.into_inner()).await;
             return Ok(());
         }
         input.drain(..start);
@@ -159,17 +161,12 @@ fn answer(parser: &mut Parser, input: &[u8], store: &RefCell<Store>, out: &mut V
 }
 
 /// Writes all of `output` and gives it back empty.
-async fn write(
-    stream: &mut TcpStream,
-    output: Vec<u8>,
-    store: &RefCell<Store>,
-    limit: Duration,
-) -> io::Result<Vec<u8>> {
+async fn write(stream: &mut WithDeadline<TcpStream>, output: Vec<u8>, store: &RefCell<Store>) -> io::Result<Vec<u8>> {
     if output.is_empty() {
         return Ok(output);
     }
     store.borrow_mut().writes += 1;
-    let (res, mut output) = timeout(limit, stream.write_all(output)).await?;
+    let (res, mut output) = stream.write_all(output).await;
     res?;
     output.clear();
     output.shrink_to(KEPT);

@@ -32,6 +32,28 @@ pub struct Copied {
     pub b_to_a: u64,
 }
 
+/// Counts what [`copy_bidirectional_counted`] passes on, to be looked at while it does: by whoever ends a connection on
+/// which nothing moves, or prints what did. What was passed on by a copy that was dropped is here as well.
+#[derive(Debug, Default)]
+pub struct CopyCounter {
+    a_to_b: Cell<u64>,
+    b_to_a: Cell<u64>,
+}
+
+impl CopyCounter {
+    /// A counter at 0.
+    #[must_use]
+    pub fn new() -> CopyCounter {
+        CopyCounter::default()
+    }
+
+    /// What has been passed on so far.
+    #[must_use]
+    pub fn copied(&self) -> Copied {
+        Copied { a_to_b: self.a_to_b.get(), b_to_a: self.b_to_a.get() }
+    }
+}
+
 /// One of two connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Side {
@@ -124,13 +146,30 @@ where
     A: AsReadFd + AsWriteFd + ?Sized,
     B: AsReadFd + AsWriteFd + ?Sized,
 {
+    copy_bidirectional_counted(a, b, &CopyCounter::new()).await
+}
+
+/// As [`copy_bidirectional`], and adds to `counter` as the bytes pass.
+///
+/// # Errors
+/// As there.
+///
+/// # Cancellation
+/// **Lossy**: bytes that were read and not yet written are lost, and are not counted.
+///
+/// # Panics
+/// Outside of a runtime.
+pub async fn copy_bidirectional_counted<A, B>(a: &mut A, b: &mut B, counter: &CopyCounter) -> Result<Copied, CopyError>
+where
+    A: AsReadFd + AsWriteFd + ?Sized,
+    B: AsReadFd + AsWriteFd + ?Sized,
+{
     let (from_a, from_b) = (a.as_reader_fd().clone(), b.as_reader_fd().clone());
-    let (there, back) = (Cell::new(0), Cell::new(0));
     let ended = crate::try_join!(
-        one_way(&from_a, b.as_writer_fd(), &there, (Side::A, Side::B)),
-        one_way(&from_b, a.as_writer_fd(), &back, (Side::B, Side::A)),
+        one_way(&from_a, b.as_writer_fd(), &counter.a_to_b, (Side::A, Side::B)),
+        one_way(&from_b, a.as_writer_fd(), &counter.b_to_a, (Side::B, Side::A)),
     );
-    let copied = Copied { a_to_b: there.get(), b_to_a: back.get() };
+    let copied = counter.copied();
     match ended {
         Ok(((), ())) => Ok(copied),
         Err((side, error)) => Err(CopyError { error, side, copied }),

@@ -21,7 +21,7 @@ pub use crate::{
     buf::{ControlMessage, Envelope},
     sys::sockaddr::SockAddr,
 };
-pub use copy::{Copied, CopyError, Side, copy_bidirectional};
+pub use copy::{Copied, CopyCounter, CopyError, Side, copy_bidirectional, copy_bidirectional_counted};
 pub use detached::Detached;
 pub use device::Device;
 pub use incoming::Incoming;

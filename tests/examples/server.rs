@@ -93,12 +93,13 @@ pub(crate) fn until_end(stream: &TcpStream, request: &[u8]) -> Vec<u8> {
 
 /// Sends `request`, and gives all that comes and whether a reset ends it.
 pub(crate) fn until_end_or_reset(mut stream: &TcpStream, request: &[u8]) -> (Vec<u8>, bool) {
-    // A server that has seen enough may close before it has read all.
-    let _ = stream.write_all(request);
+    // A server that has seen enough may close before it has read all. A reset is told once, and perhaps here.
+    let written = stream.write_all(request).map_err(|error| error.kind());
+    let is_reset = matches!(written, Err(ErrorKind::ConnectionReset | ErrorKind::BrokenPipe));
     let (mut answer, mut buf) = (Vec::new(), [0; 4096]);
     loop {
         match stream.read(&mut buf) {
-            Ok(0) => return (answer, false),
+            Ok(0) => return (answer, is_reset),
             Ok(n) => answer.extend_from_slice(&buf[..n]),
             Err(error) if error.kind() == ErrorKind::ConnectionReset => return (answer, true),
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -112,6 +113,13 @@ pub(crate) fn until_end_or_reset(mut stream: &TcpStream, request: &[u8]) -> (Vec
 pub(crate) fn exchange(mut stream: &TcpStream, request: &[u8], answer: &[u8]) {
     stream.write_all(request).expect("a request");
     expect(stream, request, answer);
+}
+
+/// Waits until there is something to read, and leaves it there.
+pub(crate) fn wait_for_bytes(stream: &TcpStream) {
+    while let Err(error) = stream.peek(&mut [0]) {
+        assert_eq!(error.kind(), ErrorKind::Interrupted, "nothing comes: {error}");
+    }
 }
 
 /// Reads as many bytes as `answer` has, which are to be those.
