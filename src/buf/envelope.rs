@@ -137,9 +137,14 @@ impl Envelope {
         control::space(len)
     }
 
+    /// The control data that came, as it came.
+    pub(crate) fn control_bytes(&self) -> &[u8] {
+        &self.0.incoming[..self.0.came]
+    }
+
     /// The control data that came. Descriptors are not among it: they are [`Envelope::take_fds`]'.
     pub fn control(&self) -> impl Iterator<Item = ControlMessage<'_>> {
-        control::messages(&self.0.incoming[..self.0.came])
+        control::messages(self.control_bytes())
             .filter(|m| (m.level, m.kind) != (libc::SOL_SOCKET, libc::SCM_RIGHTS))
             .map(|control::Message { level, kind, data }| ControlMessage { level, kind, data })
     }

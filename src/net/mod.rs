@@ -10,6 +10,7 @@ mod listener;
 mod lookup;
 mod opts;
 mod recv_stream;
+mod socket;
 mod sockopt;
 mod spare;
 pub mod tcp;
@@ -29,6 +30,7 @@ pub use listener::TcpListener;
 pub use lookup::{ToSocketAddrs, lookup_host};
 pub use opts::{ListenerOpts, TcpConnectOpts};
 pub use recv_stream::RecvStream;
+pub use socket::Socket;
 pub use tcp::TcpStream;
 pub use udp::UdpSocket;
 

@@ -8,6 +8,11 @@ mod abi;
 #[cfg(annulus_kqueue)]
 pub(crate) mod bsd;
 pub(crate) mod control;
+#[cfg(not(annulus_kqueue))]
+pub(crate) mod datagrams;
+#[cfg(annulus_kqueue)]
+#[path = "no_datagrams.rs"]
+pub(crate) mod datagrams;
 #[doc(hidden)]
 pub mod fake;
 #[cfg(annulus_kqueue)]

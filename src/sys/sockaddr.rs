@@ -103,6 +103,29 @@ impl SockAddr {
         Ok(addr)
     }
 
+    /// An address between a machine and its guests: the number of a machine (`VMADDR_CID_*`; 1 is this one, `u32::MAX`
+    /// any), and a port (`u32::MAX`: one that is free).
+    ///
+    /// # Errors
+    /// `Unsupported` where there are no such sockets.
+    pub fn vsock(cid: u32, port: u32) -> io::Result<SockAddr> {
+        let Some(family) = unix::AF_VSOCK else {
+            return Err(io::Error::new(io::ErrorKind::Unsupported, "annulus knows no vsock on this system"));
+        };
+        // `sockaddr_vm`: the family, two bytes of nothing, port and machine, four bytes of nothing.
+        let parts =
+            [[(family as u16).to_ne_bytes(), [0; 2]].concat(), [port.to_ne_bytes(), cid.to_ne_bytes()].concat()];
+        SockAddr::from_bytes(&[&parts.concat()[..], &[0; 4]].concat())
+    }
+
+    /// The number of a machine and a port, of an address between a machine and its guests.
+    #[must_use]
+    pub fn as_vsock(&self) -> Option<(u32, u32)> {
+        unix::AF_VSOCK.filter(|&family| family == self.family())?;
+        let word = |at| self.as_bytes().get(at..)?.first_chunk().copied().map(u32::from_ne_bytes);
+        Some((word(8)?, word(4)?))
+    }
+
     /// What follows the family of a Unix address. `None` for other families.
     fn unix_name(&self) -> Option<&[u8]> {
         if self.family() == libc::AF_UNIX { self.as_bytes().get(UNIX_START..) } else { None }
@@ -287,6 +310,15 @@ mod tests {
         for bad in [&[][..], &[0], &[0; 129]] {
             assert_eq!(SockAddr::from_bytes(bad).unwrap_err().kind(), io::ErrorKind::InvalidInput);
         }
+    }
+
+    #[test]
+    fn machines_and_ports_survive_the_round_trip() {
+        match SockAddr::vsock(2, 1024) {
+            Ok(addr) => assert_eq!((addr.as_vsock(), addr.as_bytes().len()), (Some((2, 1024)), 16)),
+            Err(e) => assert_eq!(e.kind(), io::ErrorKind::Unsupported),
+        }
+        assert_eq!(SockAddr::from("127.0.0.1:80".parse::<SocketAddr>().unwrap()).as_vsock(), None);
     }
 
     /// Red when the kernel's length is believed: it speaks of more than there is room for.

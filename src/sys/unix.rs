@@ -374,6 +374,13 @@ pub(crate) fn no_option(name: &str) -> io::Error {
 /// Whether Unix sockets can have names that are no paths.
 pub(crate) const HAS_ABSTRACT_NAMES: bool = cfg!(all(target_os = "linux", not(annulus_kqueue = "emulated")));
 
+/// The family of sockets between a machine and its guests.
+#[cfg(target_os = "linux")]
+pub(crate) const AF_VSOCK: Option<i32> = Some(libc::AF_VSOCK);
+/// There is none that annulus knows.
+#[cfg(not(target_os = "linux"))]
+pub(crate) const AF_VSOCK: Option<i32> = None;
+
 /// The flag of `recvmsg(2)` by which descriptors that arrive are kept from children.
 #[cfg(not(target_os = "macos"))]
 pub(crate) const MSG_CMSG_CLOEXEC: i32 = libc::MSG_CMSG_CLOEXEC;

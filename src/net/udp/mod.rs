@@ -1,6 +1,14 @@
 //! A UDP socket.
 
+mod ancillary;
+mod errors;
+mod many;
 mod options;
+
+pub use crate::op::Datagram;
+pub use ancillary::{CONTROL_ROOM, LocalAddr};
+pub use errors::SendError;
+pub use many::Datagrams;
 
 use super::{Spare, domain, first};
 use crate::{
