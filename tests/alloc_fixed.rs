@@ -34,6 +34,18 @@ async fn a_take_and_a_return_allocate_nothing() {
     assert_eq!(ALLOCATIONS.get() - before, 0);
 }
 
+/// Red when a list has room for what is free, and not for what comes back.
+#[annulus::test]
+async fn what_comes_back_to_a_grown_pool_allocates_nothing() {
+    let pool = FixedPool::builder().class(64, 16).build().unwrap();
+    let held: Vec<FixedBuf> = (0..16).map(|_| pool.try_take(64).unwrap()).collect();
+    pool.grow(64, 3).unwrap();
+    let before = ALLOCATIONS.get();
+    drop(held);
+    assert_eq!(ALLOCATIONS.get() - before, 0);
+    assert_eq!(pool.stats()[0].free, 19);
+}
+
 /// Red when waiting for a buffer costs one.
 #[annulus::test]
 async fn waiting_for_a_buffer_allocates_nothing() {

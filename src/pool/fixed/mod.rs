@@ -196,8 +196,12 @@ impl Shared {
         for &(class, count) in classes.iter().rev() {
             let class = &self.classes[class];
             let places = (0..count).map(|n| Place { at: arena.at(offset + n * class.size), index });
-            class.free.borrow_mut().extend(places);
             class.count.set(class.count.get() + count);
+            let mut free = class.free.borrow_mut();
+            // There is room for all of them, so that none allocates when it comes back.
+            let back = class.count.get() - free.len();
+            free.reserve_exact(back);
+            free.extend(places);
             offset += count * class.size;
         }
         self.arenas.borrow_mut().push(arena);
