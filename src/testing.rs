@@ -4,7 +4,7 @@ use crate::driver::{Driver, Fd};
 use std::{
     fs::{self, File},
     future::{Future, poll_fn},
-    net::SocketAddr,
+    net::{SocketAddr, TcpStream},
     os::{fd::OwnedFd, unix::net::UnixStream},
     path::PathBuf,
     pin::Pin,
@@ -33,6 +33,14 @@ pub(crate) fn temp_file() -> File {
 pub(crate) fn socket_pair() -> (Fd, UnixStream) {
     let (a, b) = UnixStream::pair().unwrap();
     (Fd::new(a.into()), b)
+}
+
+/// Two ends of a TCP connection: ours, and one of std.
+pub(crate) fn tcp_pair() -> (Fd, TcpStream) {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let b = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    b.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    (Fd::new(OwnedFd::from(listener.accept().unwrap().0)), b)
 }
 
 /// A listening socket, and where it listens.

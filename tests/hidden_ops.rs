@@ -24,7 +24,7 @@ use std::{
 };
 
 /// Every opcode that an operation has.
-const OPCODES: [&str; 23] = [
+const OPCODES: [&str; 26] = [
     "ACCEPT",
     "BIND",
     "CLOSE",
@@ -41,8 +41,11 @@ const OPCODES: [&str; 23] = [
     "RECVMSG",
     "SEND",
     "SENDMSG",
+    "SENDMSG_ZC",
+    "SEND_ZC",
     "SHUTDOWN",
     "SOCKET",
+    "SPLICE",
     "TIMEOUT",
     "WAITID",
     "WRITE",
@@ -51,7 +54,8 @@ const OPCODES: [&str; 23] = [
 ];
 
 /// What came later than the opcode it belongs to.
-const ABILITIES: [&str; 9] = [
+const ABILITIES: [&str; 10] = [
+    "SEND_ZC_REPORT_USAGE",
     "ACCEPT_MULTISHOT",
     "POLL_ADD_MULTI",
     "RECV_MULTISHOT",
@@ -107,7 +111,11 @@ fn all_operations_without(hidden: &str) {
     }
     let any = |names: &[&str]| names.iter().any(|name| is_hidden(name));
     let (here, ready, pool) = (driver.twins_here, driver.twins_ready, driver.twins_pool);
-    assert_eq!(pool > 0, any(&["OPENAT", "READ", "READV", "WRITE", "WRITEV", "FSYNC", "CLOSE"]), "{driver:?}");
+    assert_eq!(
+        pool > 0,
+        any(&["OPENAT", "READ", "READV", "WRITE", "WRITEV", "FSYNC", "CLOSE", "SPLICE"]),
+        "{driver:?}"
+    );
     // Who has to choose a buffer for the kernel receives by the twin.
     let waiting = [
         "ACCEPT",
@@ -119,6 +127,8 @@ fn all_operations_without(hidden: &str) {
         "RECVMSG",
         "SEND",
         "SENDMSG",
+        "SENDMSG_ZC",
+        "SEND_ZC",
         "WAITID",
         "WRITE",
         "WRITEV",
@@ -142,9 +152,19 @@ async fn files() {
     let room = VecBuf::from(vec![vec![0; 2], vec![0; 64]]);
     let (n, parts) = op::readv_at(&file, room, 1).await;
     assert_eq!((n.unwrap(), Vec::from(parts).concat()), (10, b"ello world".to_vec()));
+    let [_reader, writer] = pipe();
+    assert_eq!(op::splice(&file, Some(6), &writer, None, 100).await.unwrap(), 5);
     op::close(file).unwrap().await.unwrap();
     let error = op::openat(&path, OpenHow { flags: libc::O_RDONLY, mode: 0 }).unwrap().await.unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::NotFound);
+}
+
+fn pipe() -> [Fd; 2] {
+    let mut ends = [0; 2];
+    // SAFETY: Kernel's word: there is room for the two numbers.
+    assert_eq!(unsafe { libc::pipe(ends.as_mut_ptr()) }, 0);
+    // SAFETY: Fresh descriptor: each end was just made.
+    ends.map(|end| Fd::new(unsafe { OwnedFd::from_raw_fd(end) }))
 }
 
 async fn open(path: &Path, flags: i32) -> Fd {
@@ -208,6 +228,9 @@ async fn sockets() {
     polling.await.unwrap().unwrap();
     let parts = VecBuf::from(vec![b"ba".to_vec(), b"ck".to_vec()]);
     assert_eq!(op::writev(&server, parts).await.0.unwrap(), 4);
+    assert_eq!(op::send_zc(&client, "never copied").from_bytes(0).await.0.unwrap(), 12);
+    let parts = VecBuf::from(vec![b"nor".to_vec(), b" this".to_vec()]);
+    assert_eq!(op::send_vectored_zc(&client, parts).from_bytes(0).await.0.unwrap(), 8);
     op::shutdown(&server, Shutdown::Write).await.unwrap();
     assert_eq!(op::read(&client, Vec::with_capacity(4)).await.1, b"and ");
     let (n, parts) = op::readv(&client, VecBuf::from(vec![vec![0; 2], vec![0; 64]])).await;

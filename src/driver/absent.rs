@@ -33,6 +33,10 @@ impl Uring {
         match self.0 {}
     }
 
+    pub(super) fn reports_usage(&self) -> bool {
+        match self.0 {}
+    }
+
     pub(super) fn lacks(&mut self, _flag: &'static str) {
         match self.0 {}
     }
@@ -95,6 +99,9 @@ impl Uring {
 pub(super) fn waits_first(_sqe: &Sqe) -> bool {
     false
 }
+
+/// Nobody has it.
+pub(super) const REPORT_USAGE: &str = "";
 
 /// Nothing is asked for, so nothing is noted.
 pub(super) fn look(_config: &Config, _tried: &mut Vec<Attempt>) -> io::Result<RingInfo> {

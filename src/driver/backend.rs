@@ -9,11 +9,12 @@ use crate::{
         direct::{self, RING_ONLY},
         groups::Groups,
         later::{Later, pause, time},
+        lending::{Lending, Step},
         poll::{Poll, SourceId},
         slots::{Effect, Key, Owner, Slot, Slots, Stage},
         stream::Then,
         threads::{Job, Replies},
-        uring::{Uring, waits_first},
+        uring::{REPORT_USAGE, Uring, waits_first},
     },
     entry::{Cqe, Place, Sqe, SqeFlags, Twin},
     sys::unix::Kind as FdKind,
@@ -395,7 +396,7 @@ impl Core {
     /// Asks for an early end of `key`, wherever it is.
     pub(super) fn cancel(&mut self, key: Key, threads: &Threads) {
         let Some(slot) = self.slots.get(key) else { return };
-        if !self.open || matches!(slot.owner, Owner::Done(_)) {
+        if !self.open || matches!(slot.owner, Owner::Done(_)) || slot.lending.is_answered() {
             return;
         }
         self.counters.cancels += 1;
@@ -567,7 +568,7 @@ impl Core {
         let waited = slot.stage == Stage::Waiting && cqe.res >= 0;
         // The descriptor is non-blocking, and some kernels (before 6.10 for accept) take that as an answer.
         let by_readiness = matches!(slot.twin.place, Place::Ready(_) | Place::Retry);
-        let refused = slot.stage == Stage::Native && by_readiness && cqe.res == -libc::EAGAIN;
+        let refused = slot.stage == Stage::Native && by_readiness && cqe.res == -libc::EAGAIN && cqe.is_final();
         if !waited && !refused && !cannot_wait {
             return Some(cqe);
         }
@@ -600,6 +601,9 @@ impl Core {
     fn tell(&mut self, key: Key, cqe: Cqe, threads: &Threads) -> Option<Effect> {
         let slot = self.slots.get(key)?;
         let (selects, ending) = (slot.selects(), slot.cancelled || !self.open);
+        if slot.lending != Lending::No {
+            return self.tell_lender(key, cqe, threads);
+        }
         let stream = match &mut slot.stream {
             Some(stream) if !matches!(slot.owner, Owner::Done(_)) => stream,
             None if cqe.is_final() => return self.slots.complete(key, cqe),
@@ -616,6 +620,34 @@ impl Core {
         };
         self.follow(key, then, threads);
         effect
+    }
+
+    /// Tells an answer to whoever has lent memory.
+    fn tell_lender(&mut self, key: Key, cqe: Cqe, threads: &Threads) -> Option<Effect> {
+        let slot = self.slots.get(key)?;
+        if matches!(slot.owner, Owner::Done(_)) {
+            return None;
+        }
+        let (before, ending) = (slot.lending, slot.cancelled || !self.open);
+        let reports = matches!(&self.backend, Backend::Uring(uring) if uring.reports_usage());
+        let asked = reports && before != Lending::Doubted;
+        let step = slot.lending.judge(cqe, asked && !ending && slot.stage == Stage::Native);
+        if let (Lending::Doubted, Step::Tell, Backend::Uring(uring)) = (before, &step, &mut self.backend) {
+            uring.lacks(REPORT_USAGE);
+        }
+        match step {
+            Step::Wait => Some(Effect::None),
+            Step::Tell => self.slots.rouse(key),
+            Step::Again => {
+                self.start(key, threads);
+                Some(Effect::None)
+            }
+            Step::Last(last) => {
+                let last = self.counters.notified(last, asked);
+                self.slots.complete(key, last)
+            }
+            Step::Stray => None,
+        }
     }
 
     /// Does what a stream needs after an answer.

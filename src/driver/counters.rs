@@ -1,7 +1,10 @@
 //! What a driver counts.
 
 use super::Histogram;
-use crate::sys::names::OPCODES;
+use crate::{
+    entry::{Cqe, CqeFlags},
+    sys::{self, names::OPCODES},
+};
 use std::fmt;
 
 /// What a driver has done since it was made.
@@ -56,6 +59,10 @@ pub struct Counters {
     pub woken_by_message: u64,
     /// Wakes that came by the counter that a driver watches: an eventfd, or a user event of a kqueue.
     pub woken_by_counter: u64,
+    /// Notifications of zero-copy sends: each gave memory back.
+    pub zero_copies: u64,
+    /// How many of them said that the kernel had copied after all, as it does on a loopback device.
+    pub zero_copies_copied: u64,
     /// Slots taken now: operations in flight, and completions that were not fetched.
     pub slots: usize,
     /// The most slots that were ever taken at once.
@@ -88,9 +95,21 @@ impl Counters {
             buffers_out: 0,
             woken_by_message: 0,
             woken_by_counter: 0,
+            zero_copies: 0,
+            zero_copies_copied: 0,
             slots: 0,
             slots_max: 0,
         }
+    }
+
+    /// Counts a notification. One that was not asked for the usage is handed on as the mere end of the request.
+    pub(super) fn notified(&mut self, cqe: Cqe, asked: bool) -> Cqe {
+        if !cqe.flags.contains(CqeFlags::NOTIF) {
+            return cqe;
+        }
+        self.zero_copies += 1;
+        self.zero_copies_copied += u64::from(asked && was_copied(cqe.res));
+        if asked { cqe } else { Cqe { flags: cqe.flags - CqeFlags::NOTIF, ..cqe } }
     }
 
     /// How many entries of the operation `name` (without its `IORING_OP_`) went to the kernel's ring.
@@ -108,6 +127,11 @@ impl Counters {
     pub fn sqes_total(&self) -> u64 {
         self.sqes.iter().sum()
     }
+}
+
+/// Whether a notification says that the kernel has copied.
+pub(crate) fn was_copied(res: i32) -> bool {
+    res as u32 & sys::IORING_NOTIF_USAGE_ZC_COPIED != 0
 }
 
 impl fmt::Debug for Counters {
@@ -138,6 +162,8 @@ impl fmt::Debug for Counters {
             .field("buffers_out", &self.buffers_out)
             .field("woken_by_message", &self.woken_by_message)
             .field("woken_by_counter", &self.woken_by_counter)
+            .field("zero_copies", &self.zero_copies)
+            .field("zero_copies_copied", &self.zero_copies_copied)
             .field("slots", &self.slots)
             .field("slots_max", &self.slots_max)
             .finish()

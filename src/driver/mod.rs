@@ -18,6 +18,7 @@ mod histogram;
 #[cfg(not(annulus_kqueue))]
 mod ladder;
 mod later;
+mod lending;
 #[cfg(not(annulus_kqueue))]
 mod own;
 mod poll;
@@ -51,6 +52,7 @@ pub(crate) use choice::{Choice, Config};
 pub use choice::{DriverInfo, DriverKind};
 pub(crate) use close::{CLOSE, close_never_began};
 pub use counters::Counters;
+pub(crate) use counters::was_copied;
 pub(crate) use direct::{Opening, RING_ONLY};
 pub use fd::Fd;
 pub use histogram::Histogram;
@@ -65,6 +67,7 @@ pub use threads::PoolCounts;
 pub(crate) use threads::Threads;
 pub(crate) use wake::WakeHandle;
 
+use lending::Lending;
 use shelf::Shelf;
 use slots::{Fate, Owner, Slot};
 use std::{
@@ -234,6 +237,20 @@ impl Driver {
         waker: Waker,
     ) -> Key {
         self.push_slot(Slot { attempt, ..Slot::new(sqe, twin, Owner::Future(waker)) }, fd)
+    }
+
+    /// Takes in an entry whose memory is lent for longer than until its result. `waker` is woken when the result can be
+    /// fetched by [`Driver::poll`], which has `F_MORE` if the memory is not free yet; the last completion says that.
+    pub(crate) fn push_lending(
+        self: &Rc<Driver>,
+        sqe: Sqe,
+        twin: &'static Twin,
+        attempt: u32,
+        fd: Option<&Fd>,
+        waker: Waker,
+    ) -> Key {
+        let slot = Slot::new(sqe, twin, Owner::Future(waker));
+        self.push_slot(Slot { attempt, lending: Lending::Sent, ..slot }, fd)
     }
 
     /// Takes in an entry that is answered many times, as the rule says, and may have so many buffers at a time.

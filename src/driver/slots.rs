@@ -1,7 +1,7 @@
 //! Who is in flight: one slot for each entry, from its push to its final completion.
 
 use crate::{
-    driver::{Outlook, close::close_never_began, direct, poll::SourceId, stream::Stream},
+    driver::{Outlook, close::close_never_began, direct, lending::Lending, poll::SourceId, stream::Stream},
     entry::{Cqe, Interest, Sqe, SqeFlags, Twin},
 };
 use slab::Slab;
@@ -97,6 +97,8 @@ pub(crate) struct Slot {
     pub(crate) source: Option<SourceId>,
     /// There, if the request is answered many times.
     pub(crate) stream: Option<Box<Stream>>,
+    /// Whether its memory is lent for longer than until its result, and how far it is.
+    pub(crate) lending: Lending,
 }
 
 impl Slot {
@@ -113,6 +115,7 @@ impl Slot {
             owned: false,
             source: None,
             stream: None,
+            lending: Lending::No,
         }
     }
 
@@ -220,6 +223,9 @@ impl Slots {
         if let Some(cqe) = slot.stream.as_mut().and_then(|stream| stream.queue.pop_front()) {
             return Some(cqe);
         }
+        if let Some(result) = slot.lending.fetch() {
+            return Some(result);
+        }
         let Owner::Done(cqe) = slot.owner else { return None };
         self.all.remove(key.index as usize);
         Some(cqe)
@@ -274,6 +280,12 @@ impl Slots {
     pub(crate) fn add(&mut self, key: Key, cqe: Cqe) -> Option<Effect> {
         let slot = self.get(key)?;
         slot.stream.as_mut()?.queue.push_back(cqe);
+        self.rouse(key)
+    }
+
+    /// Wakes whoever waits for a completion of `key`'s that is not the last.
+    pub(crate) fn rouse(&mut self, key: Key) -> Option<Effect> {
+        let slot = self.get(key)?;
         if !matches!(slot.owner, Owner::Future(_)) {
             return Some(Effect::None);
         }

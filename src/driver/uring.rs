@@ -3,7 +3,9 @@
 use crate::{
     buf::Group,
     driver::{
-        Call, Config, Counters, LONGEST, Wait, WakeHandle, ladder, own,
+        Call, Config, Counters, LONGEST, Wait, WakeHandle, ladder,
+        lending::Lending,
+        own,
         registered::{self, Registered},
         slots::{Key, Slot},
         survey::{Attempt, Known, RingInfo},
@@ -94,6 +96,9 @@ impl Uring {
     /// A slot's entry as the kernel gets it: a stream's is a multishot, if the kernel takes such, and its length says
     /// how much it may receive into buffers of `size` bytes.
     pub(super) fn spelled(&self, slot: &mut Slot, size: u32) -> Sqe {
+        if slot.lending == Lending::Sent && self.reports_usage() {
+            return Sqe { ioprio: slot.sqe.ioprio | sys::IORING_SEND_ZC_REPORT_USAGE as u16, ..slot.sqe };
+        }
         let Some(stream) = &mut slot.stream else {
             if waits_first(&slot.sqe) && self.known.lacks(RECVSEND_POLL_FIRST) {
                 slot.sqe.ioprio = 0;
@@ -115,6 +120,11 @@ impl Uring {
             self.lacks(RECVSEND_POLL_FIRST);
         }
         refuses
+    }
+
+    /// Whether a notification says if the memory was copied after all (since Linux 6.2).
+    pub(super) fn reports_usage(&self) -> bool {
+        !self.known.lacks(REPORT_USAGE)
     }
 
     /// Remembers that the kernel has no such flag.
@@ -404,6 +414,9 @@ pub(super) fn waits_first(sqe: &Sqe) -> bool {
     u32::from(sqe.opcode) == sys::IORING_OP_RECV && sqe.ioprio == sys::IORING_RECVSEND_POLL_FIRST as u16
 }
 
+/// What a notification says of a zero-copy send, likewise.
+pub(super) const REPORT_USAGE: &str = "SEND_ZC_REPORT_USAGE";
+
 /// Messages to a ring from whoever has none, likewise.
 const SEND_MSG_RING: &str = "SEND_MSG_RING";
 
@@ -411,7 +424,7 @@ const SEND_MSG_RING: &str = "SEND_MSG_RING";
 const BUFFERS2: &str = "BUFFERS2";
 
 /// What may be hidden beside opcodes: abilities that came later than the opcode they belong to.
-pub(super) const ABILITIES: [&str; 10] = [
+pub(super) const ABILITIES: [&str; 11] = [
     "ACCEPT_MULTISHOT",
     DIRECT,
     "POLL_ADD_MULTI",
@@ -422,6 +435,7 @@ pub(super) const ABILITIES: [&str; 10] = [
     BUFFERS2,
     PBUF_RING,
     SEND_MSG_RING,
+    REPORT_USAGE,
 ];
 
 impl Known {

@@ -16,6 +16,7 @@ mod spare;
 pub mod tcp;
 pub mod udp;
 pub mod unix;
+mod zero_copy;
 
 pub use self::unix::{Pipe, UnixDatagram, UnixListener, UnixStream};
 pub use crate::{

@@ -35,7 +35,9 @@ mod recv_provided;
 mod recvmsg;
 mod recvmsg_multi;
 mod send;
+mod send_zc;
 mod sendmsg;
+mod sendmsg_zc;
 mod setsockopt;
 mod shutdown;
 mod socket;
@@ -46,6 +48,7 @@ mod timeout;
 mod waitid;
 mod write;
 mod writev;
+mod zero_copy;
 
 use crate::sys;
 pub use accept::{Accept, Peer, accept};
@@ -74,8 +77,10 @@ pub use recv_provided::{RecvProvided, recv_provided};
 pub use recvmsg::{RecvMsg, recvmsg};
 pub use recvmsg_multi::{Datagram, RecvMsgMulti, recvmsg_multi};
 pub use send::{Send, send};
+pub use send_zc::{SendZc, send_zc};
 pub(crate) use sendmsg::sendmsg_unix;
 pub use sendmsg::{SendMsg, sendmsg};
+pub use sendmsg_zc::{SendMsgZc, send_vectored_zc};
 pub use setsockopt::setsockopt;
 pub use shutdown::{Shutdown, shutdown};
 pub use socket::{Socket, socket};
@@ -87,9 +92,10 @@ pub use timeout::{Timeout, TimeoutMulti, timeout, timeout_multi};
 pub use waitid::{WaitId, waitid};
 pub use write::{Write, write, write_at};
 pub use writev::{Writev, writev, writev_at};
+pub use zero_copy::{Usage, ZC_FROM, ZcBuf, ZeroCopy, ZeroCopyOp};
 
 /// The opcodes that have a twin: those of the files here.
-pub(crate) const TWINS: [u32; 24] = [
+pub(crate) const TWINS: [u32; 26] = [
     sys::IORING_OP_ACCEPT,
     sys::IORING_OP_BIND,
     sys::IORING_OP_CLOSE,
@@ -106,6 +112,8 @@ pub(crate) const TWINS: [u32; 24] = [
     sys::IORING_OP_RECVMSG,
     sys::IORING_OP_SEND,
     sys::IORING_OP_SENDMSG,
+    sys::IORING_OP_SENDMSG_ZC,
+    sys::IORING_OP_SEND_ZC,
     sys::IORING_OP_SHUTDOWN,
     sys::IORING_OP_SOCKET,
     sys::IORING_OP_SPLICE,

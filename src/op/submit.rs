@@ -33,6 +33,10 @@ pub unsafe trait Op: Unpin + 'static {
     /// Whether it goes on where operations are to [end early](crate::io::EarlyEnd). A close does.
     const GOES_ON: bool = false;
 
+    /// Whether the kernel may use the memory for longer than until the result. The result is a completion of its own
+    /// then, with `F_MORE`, and the final one says only that the memory is free.
+    const LENDS: bool = false;
+
     /// The system call that does the same.
     fn twin(&self) -> &'static Twin;
 
@@ -96,6 +100,14 @@ pub fn submit<T: Op>(op: T) -> Submit<T> {
     Submit { state: State::Fresh, op: MaybeUninit::new(op), ended: 0 }
 }
 
+/// An answer to an operation that may be answered twice.
+pub(super) enum Answer<T> {
+    /// The result of one that lends; the final completion is owed.
+    First(Cqe),
+    /// The output.
+    Last(T),
+}
+
 /// The answer to an operation whose buffers or direct descriptor belong to another runtime.
 pub(super) const ELSEWHERE: Cqe = Cqe { user_data: 0, res: -libc::EXDEV, flags: CqeFlags::empty() };
 
@@ -155,7 +167,10 @@ impl<T: Op> Submit<T> {
             return Poll::Ready(self.finish(cqe));
         }
         let waker = cx.waker().clone();
-        let key = driver.push(sqe, twin, attempt, op.fd(), waker);
+        let key = match T::LENDS {
+            true => driver.push_lending(sqe, twin, attempt, op.fd(), waker),
+            false => driver.push(sqe, twin, attempt, op.fd(), waker),
+        };
         self.state = State::Flying(driver, key);
         Poll::Pending
     }
@@ -167,8 +182,14 @@ impl<T: Op> Submit<T> {
 
     /// The output, with the reason for an early end if nothing had been done.
     fn done(&mut self, cqe: Cqe) -> T::Output {
+        let cqe = self.told(cqe);
+        self.finish(cqe)
+    }
+
+    /// What is told of a completion.
+    fn told(&self, cqe: Cqe) -> Cqe {
         let nothing = [-libc::ECANCELED, -libc::EINTR].contains(&cqe.res);
-        if self.ended != 0 && nothing { self.failed(self.ended) } else { self.finish(cqe) }
+        if self.ended != 0 && nothing { Cqe { res: -self.ended, ..cqe } } else { cqe }
     }
 
     fn finish(&mut self, cqe: Cqe) -> T::Output {
@@ -180,24 +201,40 @@ impl<T: Op> Submit<T> {
     }
 }
 
+impl<T: Op> Submit<T> {
+    /// The next answer.
+    pub(super) fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Answer<T::Output>> {
+        match &self.state {
+            State::Fresh if ending::meant::<T>() != 0 => Poll::Ready(Answer::Last(self.failed(ending::meant::<T>()))),
+            State::Fresh => self.start(cx).map(Answer::Last),
+            State::Flying(driver, key) => {
+                let mut answer = driver.poll(*key, cx.waker());
+                if answer.is_none() && self.ended == 0 && ending::meant::<T>() != 0 {
+                    self.ended = ending::meant::<T>();
+                    driver.cancel(*key);
+                    answer = driver.poll(*key, cx.waker());
+                }
+                match answer {
+                    None => Poll::Pending,
+                    Some(cqe) if cqe.is_final() => Poll::Ready(Answer::Last(self.done(cqe))),
+                    Some(cqe) => Poll::Ready(Answer::First(self.told(cqe))),
+                }
+            }
+            State::Gone => panic!("an annulus operation was polled after it had given its output"),
+        }
+    }
+}
+
 impl<T: Op> Future for Submit<T> {
     type Output = T::Output;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T::Output> {
-        let this = &mut *self;
-        match &this.state {
-            State::Fresh if ending::meant::<T>() != 0 => Poll::Ready(this.failed(ending::meant::<T>())),
-            State::Fresh => this.start(cx),
-            State::Flying(driver, key) => {
-                let mut answer = driver.poll(*key, cx.waker());
-                if answer.is_none() && this.ended == 0 && ending::meant::<T>() != 0 {
-                    this.ended = ending::meant::<T>();
-                    driver.cancel(*key);
-                    answer = driver.poll(*key, cx.waker());
-                }
-                answer.map_or(Poll::Pending, |cqe| Poll::Ready(this.done(cqe)))
+        loop {
+            match self.poll_answer(cx) {
+                Poll::Ready(Answer::Last(output)) => return Poll::Ready(output),
+                Poll::Ready(Answer::First(_)) => {}
+                Poll::Pending => return Poll::Pending,
             }
-            State::Gone => panic!("an annulus operation was polled after it had given its output"),
         }
     }
 }

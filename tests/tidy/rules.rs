@@ -44,7 +44,7 @@ pub(crate) const ORDERINGS: &[&str] = &[
 ];
 
 /// Files of `src/op` that are not an operation.
-pub(crate) const NOT_OPERATIONS: &[&str] = &["mod.rs", "submit.rs", "multi.rs", "ending.rs"];
+pub(crate) const NOT_OPERATIONS: &[&str] = &["mod.rs", "submit.rs", "multi.rs", "ending.rs", "zero_copy.rs"];
 
 /// Where an opcode may be matched on: the drivers' own words are interpreted there.
 pub(crate) const INTERPRETERS: &[&str] = &["src/sys", "src/driver"];

@@ -25,7 +25,7 @@ const ALIGN: usize = 4096;
 /// [`op::read`](crate::op::read()), [`op::write`](crate::op::write()) and what is built on them choose by themselves.
 ///
 /// It pays most where requests bypass the page cache (`O_DIRECT`). Sockets receive into such buffers and send from them
-/// as into and from any others.
+/// as into and from any others, but for zero-copy sends ([`op::send_zc`](crate::op::send_zc())): they pin nothing then.
 ///
 /// The buffers are of a few sizes, its *classes*. A runtime may have several pools, and each shard makes its own. A
 /// clone is the same pool.
