@@ -247,8 +247,7 @@ fn http_keeps_connections_as_it_is_asked_to() {
     });
 }
 
-/// Each is answered by its status and an end. Red without the limits, without the care for two lengths, and with a
-/// close that resets what was not read.
+/// Each is answered by its status and an end. Red without the limits, and without the care for two lengths.
 #[test]
 fn http_refuses_what_it_does_not_understand() {
     let get = |fields: &str| format!("GET /plaintext HTTP/1.1\r\n{fields}\r\n\r\n").into_bytes();

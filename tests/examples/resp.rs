@@ -137,8 +137,7 @@ fn resp_gives_large_values_back() {
     });
 }
 
-/// Red without a bound to any of them: the server would wait for more, or take what it cannot hold; and with a close
-/// that resets what was not read.
+/// Red without a bound to any of them: the server would wait for more, or take what it cannot hold.
 #[test]
 fn resp_refuses_what_it_cannot_understand_and_closes() {
     let many = "a".repeat(1_000_000);
