@@ -6,7 +6,8 @@ mod http;
 mod resp;
 
 #[cfg(not(annulus_kqueue))] // elsewhere there is no ring
-use annulus::{ring::fake, sys::fake as messages};
+use annulus::ring::fake;
+use annulus::sys::fake as messages;
 use std::{fs, path::Path};
 
 /// Runs `hook` over the corpus of `target` and gives how many files there were.

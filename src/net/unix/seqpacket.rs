@@ -20,7 +20,7 @@ use std::{
 ///
 /// ```
 /// annulus::run(async {
-///     let Ok((here, there)) = annulus::net::UnixSeqpacket::pair() else { return Ok(()) };
+///     let Ok((here, there)) = annulus::net::unix::UnixSeqpacket::pair() else { return Ok(()) };
 ///     here.send("one").await.0?;
 ///     here.send("two").await.0?;
 ///     assert_eq!(there.recv(Vec::with_capacity(64)).await.1, b"one");
