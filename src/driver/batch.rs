@@ -1,11 +1,13 @@
 //! What a turn owes to the world outside the driver.
 
 use crate::{
-    driver::slots::{Effect, Orphan},
+    driver::{
+        Few,
+        slots::{Effect, Orphan},
+    },
     entry::Cqe,
 };
 use std::{
-    collections::VecDeque,
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
     task::Waker,
@@ -18,7 +20,7 @@ use std::{
 #[derive(Default)]
 pub(crate) struct Batch {
     wakers: Vec<Waker>,
-    orphans: Vec<(Box<dyn Orphan>, VecDeque<Cqe>, Cqe)>,
+    orphans: Vec<(Box<dyn Orphan>, Few<Cqe>, Cqe)>,
 }
 
 impl Batch {

@@ -1,7 +1,7 @@
 //! A descriptor that outlives the operations on it.
 
 use crate::{
-    driver::{Driver, direct::Direct, poll::SourceId},
+    driver::{Driver, Few, direct::Direct, poll::SourceId},
     entry::{Cqe, CqeFlags},
     sys::unix::{self, Kind},
 };
@@ -39,7 +39,7 @@ struct Inner {
     /// There, if it is direct.
     direct: Option<Direct>,
     /// One for each driver that watches it: an operation may wait at each.
-    registrations: RefCell<Vec<Registration>>,
+    registrations: RefCell<Few<Registration>>,
 }
 
 /// Where a poll driver watches the descriptor.
@@ -124,7 +124,7 @@ impl Fd {
     pub(crate) fn set_source(&self, driver: &Rc<Driver>, source: SourceId) {
         let mut registrations = self.0.registrations.borrow_mut();
         registrations.retain(|r| !r.is_at(driver) && r.driver.strong_count() > 0);
-        registrations.push(Registration { driver: Rc::downgrade(driver), source });
+        registrations.push_back(Registration { driver: Rc::downgrade(driver), source });
     }
 
     /// The descriptor itself, if nothing else holds it.
@@ -179,7 +179,7 @@ impl Inner {
     /// The descriptor, no longer watched by anybody.
     fn into_owned(self) -> OwnedFd {
         let this = std::mem::ManuallyDrop::new(self);
-        this.registrations.take().into_iter().for_each(Registration::end);
+        this.registrations.take().drain().for_each(Registration::end);
         // SAFETY: Fresh descriptor: this was its last reference, and `ManuallyDrop` keeps it from being closed here.
         unsafe { OwnedFd::from_raw_fd(this.raw) }
     }
@@ -187,7 +187,7 @@ impl Inner {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        self.registrations.take().into_iter().for_each(Registration::end);
+        self.registrations.take().drain().for_each(Registration::end);
         if let Some(direct) = self.direct.take() {
             return direct.close();
         }

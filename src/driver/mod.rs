@@ -13,6 +13,7 @@ mod close;
 mod counters;
 mod direct;
 mod fd;
+mod few;
 mod groups;
 mod histogram;
 #[cfg(not(annulus_kqueue))]
@@ -55,6 +56,7 @@ pub use counters::Counters;
 pub(crate) use counters::was_copied;
 pub(crate) use direct::{Opening, RING_ONLY};
 pub use fd::Fd;
+pub(crate) use few::Few;
 pub use histogram::Histogram;
 pub(crate) use shelf::{Pipe, keep_buffer, keep_pipe, take_buffer, take_pipe};
 pub(crate) use slots::{Key, Orphan};

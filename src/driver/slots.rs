@@ -1,11 +1,11 @@
 //! Who is in flight: one slot for each entry, from its push to its final completion.
 
 use crate::{
-    driver::{Outlook, close::close_never_began, direct, lending::Lending, poll::SourceId, stream::Stream},
+    driver::{Few, Outlook, close::close_never_began, direct, lending::Lending, poll::SourceId, stream::Stream},
     entry::{Cqe, Interest, Sqe, SqeFlags, Twin},
 };
 use slab::Slab;
-use std::{collections::VecDeque, os::fd::RawFd, task::Waker, time::Instant};
+use std::{os::fd::RawFd, task::Waker, time::Instant};
 
 /// The name of an entry in flight, and the `user_data` of its SQE: the slot's index below, its generation above.
 ///
@@ -42,7 +42,7 @@ impl Key {
 pub(crate) trait Orphan {
     /// Finishes the operation with its last completion, and drops its output. `earlier` are the completions before it
     /// that were not fetched; only a stream has any.
-    fn settle(self: Box<Self>, earlier: VecDeque<Cqe>, last: Cqe);
+    fn settle(self: Box<Self>, earlier: Few<Cqe>, last: Cqe);
 }
 
 /// Who waits for the completion.
@@ -151,7 +151,7 @@ pub(crate) enum Fate {
     /// It is in flight and parked in its slot: somebody should cancel it.
     InFlight,
     /// It had completed: it is to be settled now, outside the driver.
-    Done(Box<dyn Orphan>, VecDeque<Cqe>, Cqe),
+    Done(Box<dyn Orphan>, Few<Cqe>, Cqe),
     /// Its driver gave up on it: it must be leaked.
     Lost(Box<dyn Orphan>),
 }
@@ -161,7 +161,7 @@ pub(crate) enum Effect {
     /// Wake this future.
     Wake(Waker),
     /// Settle this operation.
-    Settle(Box<dyn Orphan>, VecDeque<Cqe>, Cqe),
+    Settle(Box<dyn Orphan>, Few<Cqe>, Cqe),
     /// Close this number: its CLOSE never began.
     Close(RawFd),
     /// Nothing.
@@ -371,7 +371,7 @@ mod tests {
 
     struct Count(Rc<Cell<u32>>);
     impl Orphan for Count {
-        fn settle(self: Box<Self>, _: VecDeque<Cqe>, _: Cqe) {
+        fn settle(self: Box<Self>, _: Few<Cqe>, _: Cqe) {
             self.0.set(self.0.get() + 1);
         }
     }
@@ -425,7 +425,7 @@ mod tests {
             }
         }
         impl Orphan for Bomb {
-            fn settle(self: Box<Self>, _: VecDeque<Cqe>, _: Cqe) {}
+            fn settle(self: Box<Self>, _: Few<Cqe>, _: Cqe) {}
         }
         let mut slots = Slots::new();
         let orphan = slots.insert(Slot::new(Sqe::nop(), &TWIN, future()));

@@ -6,10 +6,10 @@
 //! is told and what is done; it is pure, and `backend.rs` carries it out.
 
 use crate::{
-    driver::later::pause,
+    driver::{Few, later::pause},
     entry::{After, Cqe, CqeFlags, Multishot},
 };
-use std::{collections::VecDeque, time::Duration};
+use std::time::Duration;
 
 /// How many answers wait to be fetched at most before no more are asked for. The kernel may add some until it hears.
 pub(super) const FULL: usize = 256;
@@ -21,7 +21,7 @@ pub(crate) const NO_LIMIT: u32 = u32::MAX;
 pub(crate) struct Stream {
     pub(super) rule: &'static Multishot,
     /// Answers that were not fetched.
-    pub(super) queue: VecDeque<Cqe>,
+    pub(super) queue: Few<Cqe>,
     /// What was asked for is a multishot entry.
     pub(super) multishot: bool,
     trust: Trust,
@@ -73,7 +73,7 @@ impl Stream {
     pub(super) fn new(rule: &'static Multishot, limit: u32) -> Box<Stream> {
         Box::new(Stream {
             rule,
-            queue: VecDeque::new(),
+            queue: Few::default(),
             multishot: false,
             trust: Trust::Untried,
             stopped: false,
@@ -270,7 +270,7 @@ mod tests {
         let mut stream = Stream::new(&RULE, NO_LIMIT);
         let mut give = |cqe| {
             let (told, then) = stream.judge(cqe, false, false);
-            stream.queue.extend(told);
+            told.into_iter().for_each(|cqe| stream.queue.push_back(cqe));
             then
         };
         for _ in 1..FULL {
@@ -279,10 +279,10 @@ mod tests {
         assert_eq!(give(more(1)), Then::Stop);
         assert_eq!(give(more(1)), Then::Go, "told once");
         assert_eq!(give(last(-libc::ECANCELED)), Then::Rest);
-        stream.queue.clear();
+        stream.queue = Few::default();
         stream.resume();
         assert_eq!(stream.judge(last(-libc::ECANCELED), false, false).1, Then::End, "somebody else's cancel");
-        stream.queue.resize(FULL - 1, more(1));
+        (1..FULL).for_each(|_| stream.queue.push_back(more(1)));
         assert_eq!(stream.judge(last(3), false, false), (Some(more(3)), Then::Rest));
     }
 
@@ -310,7 +310,7 @@ mod tests {
     fn a_stream_that_was_stopped_asks_for_no_more() {
         for error in [libc::EMFILE, libc::ENOBUFS] {
             let mut stream = Stream::new(&RULE, NO_LIMIT);
-            stream.queue.resize(FULL - 1, more(1));
+            (1..FULL).for_each(|_| stream.queue.push_back(more(1)));
             assert_eq!(stream.judge(more(1), true, false).1, Then::Stop);
             assert_eq!(stream.judge(last(-error), true, false), (None, Then::Rest));
         }

@@ -1,7 +1,7 @@
 //! What an operation with many answers is, and the stream that gives them.
 
 use crate::{
-    driver::{Driver, Key, NO_LIMIT, Orphan},
+    driver::{Driver, Few, Key, NO_LIMIT, Orphan},
     entry::{Cqe, Multishot},
     op::{
         Op,
@@ -10,7 +10,6 @@ use crate::{
     pool::RecvPool,
 };
 use std::{
-    collections::VecDeque,
     fmt,
     future::{Future, poll_fn},
     mem::{self, MaybeUninit},
@@ -149,10 +148,10 @@ impl<T: MultiOp> Drop for Multi<T> {
 struct Parked<T: MultiOp>(MaybeUninit<T>);
 
 impl<T: MultiOp> Orphan for Parked<T> {
-    fn settle(self: Box<Self>, earlier: VecDeque<Cqe>, last: Cqe) {
+    fn settle(self: Box<Self>, mut earlier: Few<Cqe>, last: Cqe) {
         // SAFETY: Settled: a slot settles its operation once, with the final completion, so it is no longer lent.
         let mut op = unsafe { self.0.assume_init() };
-        earlier.into_iter().for_each(|cqe| drop(op.each(cqe)));
+        earlier.drain().for_each(|cqe| drop(op.each(cqe)));
         drop(op.finish(last));
     }
 }

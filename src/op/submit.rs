@@ -2,13 +2,12 @@
 
 use crate::{
     buf::Fixed,
-    driver::{Driver, Fd, Key, Orphan},
+    driver::{Driver, Fd, Few, Key, Orphan},
     entry::{Cqe, CqeFlags, Sqe, Twin},
     op::ending,
     pool::RecvPool,
 };
 use std::{
-    collections::VecDeque,
     fmt,
     future::Future,
     mem::{self, MaybeUninit},
@@ -257,7 +256,7 @@ impl<T: Op> Drop for Submit<T> {
 struct Parked<T: Op>(MaybeUninit<T>);
 
 impl<T: Op> Orphan for Parked<T> {
-    fn settle(self: Box<Self>, _: VecDeque<Cqe>, last: Cqe) {
+    fn settle(self: Box<Self>, _: Few<Cqe>, last: Cqe) {
         // SAFETY: Settled: a slot settles its operation once, with the final completion, so it is no longer lent.
         let op = unsafe { self.0.assume_init() };
         // What it opened closes here, and what it borrowed is freed here.

@@ -17,7 +17,7 @@ mod watch;
 
 use crate::{
     driver::{
-        Counters, Wait,
+        Counters, Few, Wait,
         groups::Groups,
         slots::{Key, Slot, Slots, Stage},
         wake::{BELL, WakeHandle},
@@ -31,11 +31,7 @@ use inflow::Inflow;
 use kqueue::Selector;
 use patrol::Patrol;
 use slab::Slab;
-use std::{
-    collections::{HashMap, VecDeque},
-    io, mem,
-    os::fd::RawFd,
-};
+use std::{collections::HashMap, io, mem, os::fd::RawFd};
 use watch::{ALARM, Watch};
 
 /// The name of a watched descriptor; stale ones find nobody.
@@ -66,20 +62,20 @@ struct Source {
     fd: RawFd,
     /// An `Fd` owns the number, and will say when it closes.
     owned: bool,
-    readers: VecDeque<Waiter>,
-    writers: VecDeque<Waiter>,
+    readers: Few<Waiter>,
+    writers: Few<Waiter>,
     inflow: Inflow,
 }
 
 impl Source {
-    fn queue(&mut self, interest: Interest) -> &mut VecDeque<Waiter> {
+    fn queue(&mut self, interest: Interest) -> &mut Few<Waiter> {
         match interest {
             Interest::Read => &mut self.readers,
             Interest::Write => &mut self.writers,
         }
     }
 
-    fn waiting(&self, interest: Interest) -> &VecDeque<Waiter> {
+    fn waiting(&self, interest: Interest) -> &Few<Waiter> {
         match interest {
             Interest::Read => &self.readers,
             Interest::Write => &self.writers,
@@ -255,7 +251,7 @@ impl Poll {
     /// Answers all who wait at a source whose number was closed by somebody else, and lets it go.
     fn end(&mut self, index: u32, done: &mut Vec<Cqe>) {
         let source = &mut self.sources[index as usize];
-        let waiting = source.readers.drain(..).chain(source.writers.drain(..));
+        let waiting = source.readers.drain().chain(source.writers.drain());
         done.extend(waiting.map(|waiter| Cqe::new(waiter.key.user_data(), -libc::EBADF)));
         self.remove(index);
     }
@@ -263,7 +259,7 @@ impl Poll {
     fn insert(&mut self, fd: RawFd) -> SourceId {
         let generation = self.next_generation;
         self.next_generation = generation.wrapping_add(1);
-        let (readers, writers) = (VecDeque::new(), VecDeque::new());
+        let (readers, writers) = (Few::default(), Few::default());
         let source = Source { generation, fd, owned: false, readers, writers, inflow: Inflow::default() };
         let index = self.sources.insert(source) as u32;
         self.by_fd.insert(fd, index);
