@@ -396,3 +396,21 @@ async fn direct_descriptors_are_copied_too() {
     assert_eq!(both_ways(&mut a, &mut b).await.unwrap(), Copied { a_to_b: 5000, b_to_a: 70 });
     peers.join().unwrap();
 }
+
+/// While the kernel reads from a terminal it has the pipe locked. Red when a copy that is given up closes an end of it:
+/// the thread waits for whoever types, then.
+#[annulus::test]
+async fn a_copy_that_is_given_up_keeps_nobody_waiting() {
+    let Ok(terminal) = fs::File::options().read(true).write(true).open("/dev/ptmx") else { return };
+    let mut keys = terminal.try_clone().unwrap();
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let types = thread::spawn(move || {
+        let in_time = receiver.recv_timeout(Duration::from_secs(5)).is_ok();
+        keys.write_all(b"\n").map(|()| in_time)
+    });
+    let (there, _other) = UnixStream::pair().unwrap();
+    let (mut terminal, mut there) = (Fd::new(terminal.into()), Fd::new(there.into()));
+    assert!(timeout(Duration::from_millis(20), zero_copy(&mut terminal, &mut there)).await.is_err());
+    sender.send(()).unwrap();
+    assert!(types.join().unwrap().unwrap(), "the thread was kept");
+}

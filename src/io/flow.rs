@@ -141,7 +141,8 @@ impl<'a> Flow<'a> {
             let mut held = Held::take().map_err(|_| None)?;
             let want = self.want(&held);
             held.unsure = true;
-            let res = op::splice(self.from, self.at, &held.pipe().writer, None, want).await;
+            let Pipe { reader, writer, .. } = held.pipe();
+            let res = op::splice_keeping(reader, self.from, self.at, writer, None, want).await;
             held.unsure = false;
             held.inside = res.map_err(refused)?;
             return Ok(held);
@@ -166,9 +167,9 @@ impl<'a> Flow<'a> {
     /// Passes on all that is in a pipe.
     async fn drain(&self, held: &mut Held) -> Result<(), Failed> {
         while held.inside > 0 {
-            let reader = &held.pipe().reader;
+            let Pipe { reader, writer, .. } = held.pipe();
             let res = match self.to.kind() {
-                Kind::File => op::splice(reader, None, self.to, None, held.inside).await,
+                Kind::File => op::splice_keeping(writer, reader, None, self.to, None, held.inside).await,
                 Kind::Socket | Kind::Stream => op::splice_now(reader, self.to, held.inside),
             };
             match res {

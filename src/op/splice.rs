@@ -55,6 +55,8 @@ pub struct Splice {
     from: (Fd, u64),
     to: (Fd, u64),
     len: u32,
+    /// The pipe's other end, if it is not to close before this has ended.
+    _kept: Option<Fd>,
 }
 
 // SAFETY: Lent: two descriptors, which `from` and `to` hold open, and numbers; no memory.
@@ -98,8 +100,26 @@ unsafe impl Op for Splice {
 /// # Cancellation
 /// **Lossy**: bytes may have been moved, and nobody learns how many.
 pub fn splice(from: &Fd, from_at: Option<u64>, to: &Fd, to_at: Option<u64>, len: usize) -> Submit<Splice> {
+    submit(new(from, from_at, to, to_at, len))
+}
+
+/// As [`splice`], with a pipe of which `kept` is the other end. While the kernel waits for the file it has the pipe
+/// locked, and to close an end would wait for that on this thread: so neither is closed before the operation has ended,
+/// whoever gives it up.
+pub(crate) fn splice_keeping(
+    kept: &Fd,
+    from: &Fd,
+    from_at: Option<u64>,
+    to: &Fd,
+    to_at: Option<u64>,
+    len: usize,
+) -> Submit<Splice> {
+    submit(Splice { _kept: Some(kept.clone()), ..new(from, from_at, to, to_at, len) })
+}
+
+fn new(from: &Fd, from_at: Option<u64>, to: &Fd, to_at: Option<u64>, len: usize) -> Splice {
     let at = |offset: Option<u64>| offset.map_or(HERE, place);
-    submit(Splice { from: (from.clone(), at(from_at)), to: (to.clone(), at(to_at)), len: clamp(len) })
+    Splice { from: (from.clone(), at(from_at)), to: (to.clone(), at(to_at)), len: clamp(len), _kept: None }
 }
 
 #[cfg(test)]
