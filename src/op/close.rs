@@ -54,13 +54,19 @@ unsafe impl Op for Close {
 ///
 /// # Errors
 /// Those of `close(2)`; the descriptor is gone all the same. `WouldBlock` when operations on it are in flight or clones
-/// of it are alive: it is closed when the last of them goes.
+/// of it are alive: it is closed when the last of them goes. `Unsupported` for a [direct](Fd::is_direct) descriptor,
+/// which is always closed so.
 ///
 /// # Cancellation
 /// **Detached**: the descriptor is closed all the same.
 pub fn close(fd: Fd) -> io::Result<Submit<Close>> {
+    let direct = fd.is_direct();
     match fd.try_into_owned() {
         Ok(fd) => Ok(submit(Close { fd })),
+        Err(_) if direct => Err(io::Error::new(
+            io::ErrorKind::Unsupported,
+            "nobody can wait for the close of a direct descriptor; it is closed when the last clone of it goes",
+        )),
         Err(_) => Err(io::Error::new(
             io::ErrorKind::WouldBlock,
             "the descriptor is in use by other operations or clones; it is closed when the last of them goes",
@@ -111,5 +117,15 @@ mod tests {
         drop(clone);
         testing::settle().await;
         assert!(is_closed(&mut peer));
+    }
+
+    /// Red when it is said to be in use, which somebody would wait for.
+    #[crate::test]
+    async fn a_direct_one_closes_by_its_last_clone_alone() {
+        let fd = crate::op::socket_direct(libc::AF_INET, libc::SOCK_DGRAM, 0).await.unwrap();
+        match fd.is_direct() {
+            true => assert_eq!(close(fd).unwrap_err().kind(), io::ErrorKind::Unsupported),
+            false => close(fd).unwrap().await.unwrap(),
+        }
     }
 }

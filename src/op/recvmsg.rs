@@ -78,8 +78,9 @@ unsafe impl<B: IoBufMut> Op for RecvMsg<B> {
 
 /// Receives a message into `buf`, and what comes with it into `envelope`. `flags` are `MSG_*`: `MSG_PEEK` leaves the
 /// message where it is. `MSG_TRUNC` is left out, because TCP would throw bytes away by it, and count them; the envelope
-/// [tells](Envelope::is_truncated) all the same. Gives the number of bytes in the buffer: 0 for an empty datagram, or
-/// when the peer of a stream has shut down.
+/// [tells](Envelope::is_truncated) all the same. So is `MSG_WAITALL`: a receive gives what is there.
+///
+/// Gives the number of bytes in the buffer: 0 for an empty datagram, or when the peer of a stream has shut down.
 ///
 /// # Errors
 /// Those of `recvmsg(2)`, with buffer and envelope; `EAGAIN` only with `MSG_DONTWAIT`.
@@ -87,8 +88,8 @@ unsafe impl<B: IoBufMut> Op for RecvMsg<B> {
 /// # Cancellation
 /// **Lossy**: a message that was received is dropped, and the descriptors that came with it are closed.
 pub fn recvmsg<B: IoBufMut>(fd: &Fd, buf: B, envelope: Envelope, flags: i32) -> Submit<RecvMsg<B>> {
-    // Kernel's word: what is counted has to be written.
-    let flags = flags & !unix::MSG_UNWRITTEN;
+    // Kernel's word: what is counted has to be written. And a twin, which does not wait, could not wait for all.
+    let flags = flags & !(unix::MSG_UNWRITTEN | libc::MSG_WAITALL);
     submit(RecvMsg { fd: fd.clone(), buf, len: 0, envelope, flags })
 }
 
@@ -138,5 +139,17 @@ mod tests {
         let (n, (buf, _)) = recvmsg(&fd, vec![b'?'; 8], Envelope::new(), libc::MSG_TRUNC).await;
         let n = n.unwrap();
         assert_eq!((n, &buf[..n]), (5, &b"bytes"[..]));
+    }
+
+    /// Red when one driver waits for all of the room to be filled, and the other one does not.
+    #[crate::test]
+    async fn no_flag_makes_it_wait_for_more() {
+        use std::{io::Write, time::Duration};
+        let (fd, mut peer) = crate::testing::socket_pair();
+        let mut receiving = recvmsg(&fd, Vec::with_capacity(4), Envelope::new(), libc::MSG_WAITALL);
+        crate::testing::poll_once(&mut receiving).await;
+        peer.write_all(b"ab").unwrap();
+        let received = crate::time::timeout(Duration::from_secs(5), receiving).await.expect("it waits for more");
+        assert_eq!(received.1.0, b"ab");
     }
 }
