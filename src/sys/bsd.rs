@@ -156,6 +156,24 @@ pub(crate) fn pin(_cpu: usize) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
+/// Memory of huge pages: not to be had.
+pub(crate) fn map_huge(_len: usize) -> io::Result<MmapRaw> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// What a multiple of would be asked for.
+pub(crate) const HUGE: usize = 2 << 20;
+
+/// Asks for huge pages: nobody hears that.
+pub(crate) fn prefer_huge(_map: &MmapRaw) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Nothing is pinned here, so a child shares the pages like any others.
+pub(crate) fn wipe_on_fork(_map: &MmapRaw) -> io::Result<()> {
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -225,22 +243,4 @@ mod tests {
         while read(&reader, &mut [0; 10_000]) > 0 {}
         assert_eq!(write(&writer, &[7; 10_000]), 10_000, "what does not block by itself takes all");
     }
-}
-
-/// Memory of huge pages: not to be had.
-pub(crate) fn map_huge(_len: usize) -> io::Result<MmapRaw> {
-    Err(io::ErrorKind::Unsupported.into())
-}
-
-/// What a multiple of would be asked for.
-pub(crate) const HUGE: usize = 2 << 20;
-
-/// Asks for huge pages: nobody hears that.
-pub(crate) fn prefer_huge(_map: &MmapRaw) -> io::Result<()> {
-    Err(io::ErrorKind::Unsupported.into())
-}
-
-/// Nothing is pinned here, so a child shares the pages like any others.
-pub(crate) fn wipe_on_fork(_map: &MmapRaw) -> io::Result<()> {
-    Ok(())
 }
