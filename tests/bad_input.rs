@@ -256,7 +256,7 @@ fn without_descriptors_an_accept_is_an_error_and_the_connection_waits() {
             for _ in 0..3 {
                 assert_eq!(listener.accept().await.unwrap_err().raw_os_error(), Some(libc::EMFILE));
             }
-            let refused = TcpStream::connect(addr).await.unwrap_err();
+            let refused = TcpStream::connect_addr(addr).await.unwrap_err();
             assert_eq!(refused.raw_os_error(), Some(libc::EMFILE));
             limits::set_soft(libc::RLIMIT_NOFILE, before);
             let (mut server, _) = listener.accept().await.unwrap();

@@ -49,6 +49,10 @@ impl Uring {
         match self.0 {}
     }
 
+    pub(super) fn leave_table(&mut self) {
+        match self.0 {}
+    }
+
     pub(super) fn has_table(&mut self) -> bool {
         match self.0 {}
     }

@@ -725,6 +725,9 @@ impl Core {
         self.open = false;
         self.counters = self.counters();
         let (lost, wakers) = self.slots.give_up();
+        if let (true, Backend::Uring(uring)) = (lost > 0, &mut self.backend) {
+            uring.leave_table();
+        }
         (lost, wakers, mem::replace(&mut self.backend, Backend::Gone))
     }
 }

@@ -142,16 +142,21 @@ impl Fd {
         }
     }
 
+    /// The number, for calls that need one.
+    ///
+    /// # Errors
+    /// `Unsupported` for a direct one.
+    pub(crate) fn numbered(&self) -> io::Result<BorrowedFd<'_>> {
+        if self.is_direct() { Err(io::Error::new(io::ErrorKind::Unsupported, NUMBERLESS)) } else { Ok(self.as_fd()) }
+    }
+
     /// A second descriptor for the same open file, made with `fcntl(F_DUPFD_CLOEXEC)`.
     ///
     /// # Errors
     /// `EMFILE` when the process may have no more descriptors; `Unsupported` for a direct one, which
     /// [`op::install`](crate::op::install()) makes a number for.
     pub fn duplicate(&self) -> io::Result<OwnedFd> {
-        if self.is_direct() {
-            return Err(io::Error::new(io::ErrorKind::Unsupported, NUMBERLESS));
-        }
-        self.as_fd().try_clone_to_owned()
+        self.numbered()?.try_clone_to_owned()
     }
 }
 

@@ -167,11 +167,10 @@ impl Uring {
     }
 
     /// Whether there is a table of direct descriptors; the first time it is made. `false`: none is wanted, this kernel
-    /// cannot have one (before Linux 5.19) or could not give its descriptors numbers (before 6.8), or it has not the
-    /// memory.
+    /// cannot have one (before Linux 5.19) or could not do much with its descriptors (before 6.8 it cannot give them
+    /// numbers), or it has not the memory.
     pub(super) fn has_table(&mut self) -> bool {
-        let needed = [sys::IORING_OP_CLOSE, sys::IORING_OP_FIXED_FD_INSTALL];
-        if self.has_table || self.known.lacks(DIRECT) || !needed.iter().all(|&opcode| self.knows(opcode as u8)) {
+        if self.has_table || self.known.lacks(DIRECT) || !NEEDED.iter().all(|&opcode| self.knows(opcode as u8)) {
             return self.has_table;
         }
         let mut nr = self.direct_descriptors;
@@ -210,6 +209,12 @@ impl Uring {
     /// Takes memory out of the ring's table.
     pub(super) fn unregister(&mut self, index: u16) {
         self.registered.remove(&self.ring, index);
+    }
+
+    /// Leaves the table of direct descriptors to the ring's end: some kernels (before 6.13) wait for all requests
+    /// before they let it go, and there are such as may never end.
+    pub(super) fn leave_table(&mut self) {
+        self.has_table = false;
     }
 
     /// Queues an entry. A full queue is emptied into the kernel first; what the kernel will not take waits here.
@@ -398,6 +403,23 @@ const RECVMSG_MULTISHOT: &str = "RECVMSG_MULTISHOT";
 
 /// The buffer rings, as `ANNULUS_HIDE_OPS` names them.
 const PBUF_RING: &str = "PBUF_RING";
+
+/// What the ring has to carry out to have direct descriptors, since nobody can do it in its place. All are there since
+/// Linux 6.8, but to bind and to listen, which a direct socket cannot before 6.11.
+const NEEDED: [u32; 12] = [
+    sys::IORING_OP_ACCEPT,
+    sys::IORING_OP_CLOSE,
+    sys::IORING_OP_CONNECT,
+    sys::IORING_OP_FIXED_FD_INSTALL,
+    sys::IORING_OP_POLL_ADD,
+    sys::IORING_OP_READ,
+    sys::IORING_OP_READV,
+    sys::IORING_OP_RECV,
+    sys::IORING_OP_SEND,
+    sys::IORING_OP_SHUTDOWN,
+    sys::IORING_OP_WRITE,
+    sys::IORING_OP_WRITEV,
+];
 
 /// Direct descriptors, likewise.
 const DIRECT: &str = "DIRECT";

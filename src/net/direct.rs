@@ -85,8 +85,14 @@ mod tests {
         assert!(peer.ip().is_loopback());
         client.write_all("ping").await.0.unwrap();
         assert_eq!(server.read(Vec::with_capacity(8)).await.1, b"ping");
+        // Red when an option of a connection without a number panics.
+        if server.fd().is_direct() {
+            let errors = [server.set_nodelay(true).unwrap_err(), server.peer_addr().unwrap_err()];
+            assert!(errors.iter().all(|e| e.kind() == io::ErrorKind::Unsupported), "{errors:?}");
+        }
+        op::setsockopt(server.fd(), libc::IPPROTO_TCP, libc::TCP_NODELAY, 1).await.unwrap();
         let mut server = server.install().await.unwrap();
-        assert_eq!(server.peer_addr().unwrap(), peer);
+        assert!(server.nodelay().unwrap() && server.peer_addr().unwrap() == peer);
         server.write_all("pong").await.0.unwrap();
         assert_eq!(client.read(Vec::with_capacity(8)).await.1, b"pong");
         server.shutdown().await.unwrap();

@@ -6,10 +6,12 @@ use socket2::SockRef;
 use std::{io, net::IpAddr, time::Duration};
 
 /// Options. Those that a system lacks answer `Unsupported`, or what the kernel says (`ENOPROTOOPT`). For any that has
-/// no method here there is the crate `socket2`: `socket2::SockRef::from(&stream)`.
+/// no method here there is the crate `socket2`: `socket2::SockRef::from(&stream)`. Those of a direct connection answer
+/// `Unsupported`; [`op::setsockopt`](crate::op::setsockopt()) sets them.
 impl TcpStream {
-    fn socket(&self) -> SockRef<'_> {
-        SockRef::from(self)
+    fn socket(&self) -> io::Result<SockRef<'_>> {
+        self.fd().numbered()?;
+        Ok(SockRef::from(self))
     }
 
     /// Whether the packets are those of IPv4, be it behind an address of IPv6.
@@ -25,7 +27,7 @@ impl TcpStream {
     /// # Errors
     /// Those of `getsockopt(2)`.
     pub fn nodelay(&self) -> io::Result<bool> {
-        self.socket().tcp_nodelay()
+        self.socket()?.tcp_nodelay()
     }
 
     /// Sends small writes at once, or else waits a moment for more (`TCP_NODELAY`).
@@ -33,7 +35,7 @@ impl TcpStream {
     /// # Errors
     /// Those of `setsockopt(2)`.
     pub fn set_nodelay(&self, on: bool) -> io::Result<()> {
-        self.socket().set_tcp_nodelay(on)
+        self.socket()?.set_tcp_nodelay(on)
     }
 
     /// Whether the kernel looks after the connection while it is silent (`SO_KEEPALIVE`).
@@ -41,7 +43,7 @@ impl TcpStream {
     /// # Errors
     /// Those of `getsockopt(2)`.
     pub fn keepalive(&self) -> io::Result<bool> {
-        self.socket().keepalive()
+        self.socket()?.keepalive()
     }
 
     /// Lets the kernel look after the connection while it is silent, or not (`SO_KEEPALIVE`), by the system's times or
@@ -50,7 +52,7 @@ impl TcpStream {
     /// # Errors
     /// Those of `setsockopt(2)`.
     pub fn set_keepalive(&self, on: bool) -> io::Result<()> {
-        self.socket().set_keepalive(on)
+        self.socket()?.set_keepalive(on)
     }
 
     /// Lets the kernel look after the connection while it is silent: after `time`, then every `interval`, and `retries`
@@ -66,7 +68,7 @@ impl TcpStream {
         interval: Option<Duration>,
         retries: Option<u32>,
     ) -> io::Result<()> {
-        unix::keep_alive(&self.socket(), time, interval, retries)
+        unix::keep_alive(&self.socket()?, time, interval, retries)
     }
 
     /// How the kernel looks after the connection while it is silent, if it does ([`keepalive`](TcpStream::keepalive)):
@@ -75,7 +77,7 @@ impl TcpStream {
     /// # Errors
     /// Those of `getsockopt(2)`; `Unsupported` on OpenBSD.
     pub fn tcp_keepalive(&self) -> io::Result<(Duration, Duration, u32)> {
-        unix::keeping_alive(&self.socket())
+        unix::keeping_alive(&self.socket()?)
     }
 
     /// What becomes of data that was not delivered yet when the connection is closed; see
@@ -84,7 +86,7 @@ impl TcpStream {
     /// # Errors
     /// Those of `getsockopt(2)`.
     pub fn linger(&self) -> io::Result<Option<Duration>> {
-        self.socket().linger()
+        self.socket()?.linger()
     }
 
     /// What becomes of data that was not delivered yet when the connection is closed (`SO_LINGER`, whole seconds).
@@ -94,7 +96,7 @@ impl TcpStream {
     /// # Errors
     /// Those of `setsockopt(2)`.
     pub fn set_linger(&self, linger: Option<Duration>) -> io::Result<()> {
-        self.socket().set_linger(linger)
+        self.socket()?.set_linger(linger)
     }
 
     /// How many routers a packet may pass (`IP_TTL`, `IPV6_UNICAST_HOPS`).
@@ -102,7 +104,7 @@ impl TcpStream {
     /// # Errors
     /// Those of `getsockopt(2)`.
     pub fn ttl(&self) -> io::Result<u32> {
-        if self.is_v4()? { self.socket().ttl_v4() } else { self.socket().unicast_hops_v6() }
+        if self.is_v4()? { self.socket()?.ttl_v4() } else { self.socket()?.unicast_hops_v6() }
     }
 
     /// Sets how many routers a packet may pass (`IP_TTL`, `IPV6_UNICAST_HOPS`).
@@ -110,7 +112,7 @@ impl TcpStream {
     /// # Errors
     /// Those of `setsockopt(2)`: `EINVAL` for more than 255.
     pub fn set_ttl(&self, hops: u32) -> io::Result<()> {
-        if self.is_v4()? { self.socket().set_ttl_v4(hops) } else { self.socket().set_unicast_hops_v6(hops) }
+        if self.is_v4()? { self.socket()?.set_ttl_v4(hops) } else { self.socket()?.set_unicast_hops_v6(hops) }
     }
 
     /// The class of service that packets ask for (`IP_TOS`, `IPV6_TCLASS`).
@@ -118,7 +120,7 @@ impl TcpStream {
     /// # Errors
     /// Those of `getsockopt(2)`.
     pub fn tos(&self) -> io::Result<u32> {
-        if self.is_v4()? { self.socket().tos_v4() } else { self.socket().tclass_v6() }
+        if self.is_v4()? { self.socket()?.tos_v4() } else { self.socket()?.tclass_v6() }
     }
 
     /// Asks for a class of service (`IP_TOS`, `IPV6_TCLASS`): the eight bits as they stand in the packet. The lowest
@@ -127,7 +129,7 @@ impl TcpStream {
     /// # Errors
     /// Those of `setsockopt(2)`.
     pub fn set_tos(&self, class: u32) -> io::Result<()> {
-        if self.is_v4()? { self.socket().set_tos_v4(class) } else { self.socket().set_tclass_v6(class) }
+        if self.is_v4()? { self.socket()?.set_tos_v4(class) } else { self.socket()?.set_tclass_v6(class) }
     }
 
     /// The mark of the packets (`SO_MARK`).
@@ -135,7 +137,7 @@ impl TcpStream {
     /// # Errors
     /// `Unsupported` on systems other than Linux.
     pub fn mark(&self) -> io::Result<u32> {
-        unix::mark(&self.socket())
+        unix::mark(&self.socket()?)
     }
 
     /// Marks the packets, for rules of routing and filtering (`SO_MARK`).
@@ -144,7 +146,7 @@ impl TcpStream {
     /// `Unsupported` on systems other than Linux; `PermissionDenied` without `CAP_NET_ADMIN` or, since Linux 5.17,
     /// `CAP_NET_RAW`.
     pub fn set_mark(&self, mark: u32) -> io::Result<()> {
-        unix::set_mark(&self.socket(), mark)
+        unix::set_mark(&self.socket()?, mark)
     }
 
     /// The interface that the connection is bound to (`SO_BINDTODEVICE`).
@@ -152,7 +154,7 @@ impl TcpStream {
     /// # Errors
     /// `Unsupported` on systems other than Linux.
     pub fn device(&self) -> io::Result<Option<Device>> {
-        unix::device(&self.socket())?.map(Device::new).transpose()
+        unix::device(&self.socket()?)?.map(Device::new).transpose()
     }
 
     /// Lets packets come and go by this interface only (`SO_BINDTODEVICE`). Mostly it is wanted before the connection
@@ -162,7 +164,7 @@ impl TcpStream {
     /// `Unsupported` on systems other than Linux; `ENODEV` when there is no such interface; `PermissionDenied` without
     /// `CAP_NET_RAW`, if the socket is bound to one already.
     pub fn bind_device(&self, device: Option<Device>) -> io::Result<()> {
-        unix::bind_device(&self.socket(), device.as_ref().map(Device::as_bytes))
+        unix::bind_device(&self.socket()?, device.as_ref().map(Device::as_bytes))
     }
 
     /// How long data may be on its way without an answer, before the connection is given up (`TCP_USER_TIMEOUT`);
@@ -171,7 +173,7 @@ impl TcpStream {
     /// # Errors
     /// `Unsupported` on systems other than Linux.
     pub fn user_timeout(&self) -> io::Result<Option<Duration>> {
-        Ok(unix::user_timeout(&self.socket())?.filter(|limit| !limit.is_zero()))
+        Ok(unix::user_timeout(&self.socket()?)?.filter(|limit| !limit.is_zero()))
     }
 
     /// Sets how long data may be on its way without an answer, before the connection is given up with `TimedOut`
@@ -180,7 +182,7 @@ impl TcpStream {
     /// # Errors
     /// `Unsupported` on systems other than Linux.
     pub fn set_user_timeout(&self, limit: Option<Duration>) -> io::Result<()> {
-        unix::set_user_timeout(&self.socket(), limit)
+        unix::set_user_timeout(&self.socket()?, limit)
     }
 
     /// The algorithm that the rate goes by (`TCP_CONGESTION`).
@@ -188,7 +190,7 @@ impl TcpStream {
     /// # Errors
     /// `Unsupported` on systems other than Linux and FreeBSD.
     pub fn congestion(&self) -> io::Result<String> {
-        let name = unix::congestion(&self.socket())?;
+        let name = unix::congestion(&self.socket()?)?;
         let name = name.split(|&byte| byte == 0).next().unwrap_or_default();
         Ok(String::from_utf8_lossy(name).into_owned())
     }
@@ -199,7 +201,7 @@ impl TcpStream {
     /// `Unsupported` on systems other than Linux and FreeBSD; `NotFound` when the system has no such algorithm;
     /// `PermissionDenied` for one that is not for everybody.
     pub fn set_congestion(&self, name: &str) -> io::Result<()> {
-        unix::set_congestion(&self.socket(), name.as_bytes())
+        unix::set_congestion(&self.socket()?, name.as_bytes())
     }
 
     /// Bytes of the send buffer (`SO_SNDBUF`), as the kernel counts them: Linux counts twice of what was asked for.
@@ -207,7 +209,7 @@ impl TcpStream {
     /// # Errors
     /// Those of `getsockopt(2)`.
     pub fn send_buffer_size(&self) -> io::Result<usize> {
-        self.socket().send_buffer_size()
+        self.socket()?.send_buffer_size()
     }
 
     /// Asks for a send buffer of `bytes` (`SO_SNDBUF`); the system has a least and a most, and uses those instead.
@@ -215,7 +217,7 @@ impl TcpStream {
     /// # Errors
     /// Those of `setsockopt(2)`.
     pub fn set_send_buffer_size(&self, bytes: usize) -> io::Result<()> {
-        self.socket().set_send_buffer_size(bytes.min(i32::MAX as usize))
+        self.socket()?.set_send_buffer_size(bytes.min(i32::MAX as usize))
     }
 
     /// Bytes of the receive buffer (`SO_RCVBUF`), as the kernel counts them: Linux counts twice of what was asked for.
@@ -223,7 +225,7 @@ impl TcpStream {
     /// # Errors
     /// Those of `getsockopt(2)`.
     pub fn recv_buffer_size(&self) -> io::Result<usize> {
-        self.socket().recv_buffer_size()
+        self.socket()?.recv_buffer_size()
     }
 
     /// Asks for a receive buffer of `bytes` (`SO_RCVBUF`); the system has a least and a most, and uses those instead.
@@ -231,7 +233,7 @@ impl TcpStream {
     /// # Errors
     /// Those of `setsockopt(2)`.
     pub fn set_recv_buffer_size(&self, bytes: usize) -> io::Result<()> {
-        self.socket().set_recv_buffer_size(bytes.min(i32::MAX as usize))
+        self.socket()?.set_recv_buffer_size(bytes.min(i32::MAX as usize))
     }
 
     /// The error that waits for the next operation, if there is one; it does not meet it any more then (`SO_ERROR`).
@@ -239,7 +241,7 @@ impl TcpStream {
     /// # Errors
     /// Those of `getsockopt(2)`.
     pub fn take_error(&self) -> io::Result<Option<io::Error>> {
-        self.socket().take_error()
+        self.socket()?.take_error()
     }
 }
 

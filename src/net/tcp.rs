@@ -49,17 +49,17 @@ impl TcpStream {
     /// The address of this end.
     ///
     /// # Errors
-    /// Those of `getsockname(2)`.
+    /// Those of `getsockname(2)`; `Unsupported` for a direct connection, before it has a number.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        unix::socket_addr(self.fd.as_raw_fd(), End::Local)?.to_std()
+        unix::socket_addr(self.fd.numbered()?.as_raw_fd(), End::Local)?.to_std()
     }
 
     /// The address of the other end.
     ///
     /// # Errors
-    /// `NotConnected` when there is none any more.
+    /// `NotConnected` when there is none any more; `Unsupported` for a direct connection, before it has a number.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
-        unix::socket_addr(self.fd.as_raw_fd(), End::Peer)?.to_std()
+        unix::socket_addr(self.fd.numbered()?.as_raw_fd(), End::Peer)?.to_std()
     }
 
     /// What the connection receives from now on, in buffers of `pool` that are chosen when there is something to put
@@ -290,7 +290,7 @@ impl IntoRawFd for TcpStream {
     /// must stay open for it, and a duplicate is given instead.
     ///
     /// # Panics
-    /// When a duplicate is needed and no descriptor is left.
+    /// When a duplicate is needed and no descriptor is left, and for a direct connection, which has no number.
     fn into_raw_fd(self) -> RawFd {
         match self.try_into_owned() {
             Ok(fd) => fd.into_raw_fd(),

@@ -3,7 +3,8 @@
 use crate::driver::{Driver, Fd};
 
 /// Asks for an early end of all operations that hold `fd` and are in flight in this runtime: each gives what it had
-/// done, or `ECANCELED`. Returns how many were asked. Closes go on.
+/// done, or `ECANCELED`. Returns how many were asked. Closes go on. A [splice](crate::op::splice()) counts by what it
+/// writes to.
 ///
 /// Each is cancelled by its own name, so none is that comes later, or that works on another file with the same number.
 /// For one operation there is [`Submit::cancel`](crate::op::Submit::cancel).

@@ -95,7 +95,7 @@ unsafe impl Op for Splice {
 /// Those of `splice(2)`: `EINVAL` when neither is a pipe or a file cannot be spliced (one that appends cannot be
 /// written so), `ESPIPE` for an offset in what has none, `EPIPE` when nobody reads any more (a program that does not
 /// ignore SIGPIPE, as Rust's do, gets that signal too). `ENOSYS` where there is no such call: outside of Linux.
-/// `EBADF` for direct descriptors ([`Fd::is_direct`]).
+/// `EBADF` for a source that is a direct descriptor ([`Fd::is_direct`]).
 ///
 /// # Cancellation
 /// **Lossy**: bytes may have been moved, and nobody learns how many.

@@ -233,10 +233,10 @@ mod tests {
     #[test]
     fn an_old_kernel_is_to_be_replaced() {
         let report =
-            with_ring(SetupFlags::CLAMP, None, &[sys::IORING_OP_BIND, sys::IORING_OP_SPLICE], Machine::default());
+            with_ring(SetupFlags::CLAMP, None, &[sys::IORING_OP_BIND, sys::IORING_OP_URING_CMD], Machine::default());
         says(&report, &["Linux 6.1", "newer kernel: BIND work"]);
         assert_eq!(report.support(sys::IORING_OP_BIND as u8), Support::Twin);
-        assert_eq!(report.support(sys::IORING_OP_SPLICE as u8), Support::Missing);
+        assert_eq!(report.support(sys::IORING_OP_URING_CMD as u8), Support::Missing);
         assert_eq!(report.support(u8::MAX), Support::Missing);
         says(&without_ring(libc::EINVAL, None, Machine::default()), &["Linux 5.11"]);
     }
@@ -360,7 +360,7 @@ mod tests {
         assert_eq!(report.support(sys::IORING_OP_READ as u8), Support::Twin);
         assert_eq!(report.support(sys::IORING_OP_ASYNC_CANCEL as u8), Support::Driver);
         assert_eq!(report.support(sys::IORING_OP_TIMEOUT as u8), Support::Driver);
-        assert_eq!(report.support(sys::IORING_OP_SPLICE as u8), Support::Missing);
+        assert_eq!(report.support(sys::IORING_OP_URING_CMD as u8), Support::Missing);
         says(&with_ring(SetupFlags::CLAMP, None, &[], set("ANNULUS_SETUP", "plain")), &["`plain`"]);
         says(&with_ring(BEST, None, &[], set("ANNULUS_SETUP", "")), &[]);
         let hidden = with_ring(BEST, None, &[sys::IORING_OP_READ], set("ANNULUS_HIDE_OPS", "READ"));

@@ -13,6 +13,9 @@
 //! | hand over a connection | [`TcpStream::detach`], and [`Detached::attach`] there |
 //! | end all of them | [`Shards::shutdown`], [`ShutdownToken`] |
 //!
+//! To end by a signal, let one shard [listen](crate::signal) and ask the others by its [`ShutdownToken`]: a shard that
+//! begins to listen after the signal has come would never hear of it.
+//!
 //! Files: `builder` starts them and `thread` is what each does; `peers` is what one knows of the others, over a
 //! `mailbox` each; `dispatch` brings tasks from outside, `slot` carries single values, `stop` the request to end;
 //! `cpus` knows who sits where.
