@@ -170,8 +170,11 @@ pub(crate) fn prefer_huge(_map: &MmapRaw) -> io::Result<()> {
 }
 
 /// Nothing is pinned here, so a child shares the pages like any others.
+///
+/// # Errors
+/// `Unsupported`.
 pub(crate) fn wipe_on_fork(_map: &MmapRaw) -> io::Result<()> {
-    Ok(())
+    Err(io::ErrorKind::Unsupported.into())
 }
 
 #[cfg(test)]
