@@ -198,7 +198,8 @@ fn stranger(local: SocketAddr, addrs: &[SocketAddr]) -> io::Error {
 /// Gives this end its address. Without a port, one is found with the peer's address in mind, where the system can wait.
 fn bind(fd: &Fd, local: SocketAddr) -> io::Result<()> {
     if let Some(late) = unix::IP_BIND_ADDRESS_NO_PORT.filter(|_| local.port() == 0) {
-        set(fd, libc::IPPROTO_IP, late, 1)?;
+        // Where that is not known after all, the port is found now.
+        let _ = set(fd, libc::IPPROTO_IP, late, 1);
     }
     unix::bind(fd.as_raw_fd(), &local.into())
 }
