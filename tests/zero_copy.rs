@@ -131,10 +131,10 @@ async fn a_peer_that_goes_away_lets_go_of_the_memory() {
     assert_eq!(freed.get(), 2);
 }
 
-/// Fills a connection, so that a send has to wait.
+/// Fills a connection, so that a send has to wait. The kernel may still be moving bytes to the peer's side for a while.
 async fn fill(a: &Fd) {
     let bytes: &'static [u8] = &[0; 1 << 16];
-    while let Ok(sent) = timeout(Duration::from_millis(20), op::send(a, bytes)).await {
+    while let Ok(sent) = timeout(Duration::from_millis(100), op::send(a, bytes)).await {
         sent.0.unwrap();
     }
 }
@@ -150,6 +150,7 @@ async fn a_send_that_waits_can_be_cancelled_and_gives_the_buffer_back() {
     assert_eq!(res.unwrap_err().raw_os_error(), Some(libc::ECANCELED));
     drop(timeout(SOON, lent).await.expect("the buffer comes back"));
     assert_eq!(freed.get(), 1);
+    fill(&a).await;
     let mut dropped = op::send_zc(&a, Noted::new(20_000, &freed));
     assert!(timeout(Duration::from_millis(10), &mut dropped).await.is_err());
     drop(dropped);
