@@ -17,6 +17,7 @@ use std::{
     net::{TcpListener, TcpStream as Std},
     os::fd::OwnedFd,
     rc::Rc,
+    sync::mpsc,
     thread,
     time::{Duration, Instant},
 };
@@ -199,9 +200,11 @@ async fn all_of_a_large_buffer_is_sent_to_a_slow_reader() {
     let (a, mut peer) = pair();
     let mut stream = TcpStream::from_std(Std::from(a.duplicate().unwrap())).unwrap();
     drop(a);
+    let (tell, told) = mpsc::channel();
     let reader = thread::spawn(move || {
         thread::sleep(Duration::from_millis(50));
         read(&mut peer, LEN, 256);
+        tell.send(()).unwrap();
         read(&mut peer, 256 * 3, 256);
         peer.read_exact(&mut [0; 30_000]).unwrap();
         read(&mut peer, 5, 5);
@@ -209,6 +212,8 @@ async fn all_of_a_large_buffer_is_sent_to_a_slow_reader() {
     let text: Vec<u8> = (0..LEN).map(|n| n as u8).collect();
     let (res, text) = timeout(SOON, stream.write_all_zc(text)).await.expect("it hangs");
     assert_eq!((res.unwrap(), text.len()), (LEN, LEN));
+    // From now on there is room for all at once.
+    annulus::spawn_blocking(move || told.recv_timeout(SOON).unwrap()).await.unwrap();
     let parts = VecBuf::from(vec![text[..256].to_vec(); 3]);
     assert_eq!(stream.writev_zc(parts).await.0.unwrap(), 256 * 3);
     let part = vec![1; 15_000];
