@@ -73,7 +73,7 @@ mod tests {
     /// Red when the number is all that there is of the file, or the other way round.
     #[crate::test]
     async fn the_number_outlives_the_place_and_is_nobodys_to_inherit() {
-        let file = op::openat_direct(Path::new("rustfmt.toml"), op::OpenHow::default()).unwrap().await.unwrap();
+        let file = op::openat_direct(Path::new("Cargo.toml"), op::OpenHow::default()).unwrap().await.unwrap();
         let numbers = [install(&file).await.unwrap(), install(&file).await.unwrap()];
         drop(file);
         for number in numbers {
