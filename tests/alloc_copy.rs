@@ -3,12 +3,15 @@
 
 #[path = "outside/counting.rs"]
 mod counting;
+#[path = "outside/echo.rs"]
+mod echo;
 
 use annulus::{
-    io::{AsyncReadRent, AsyncReadRentExt, AsyncWriteRentExt, copy},
+    io::copy,
     net::{TcpListener, TcpStream, copy_bidirectional},
 };
 use counting::ALLOCATIONS;
+use echo::{round_trips, serve};
 
 const ROUNDS: usize = 2000;
 
@@ -16,34 +19,6 @@ async fn pair() -> (TcpStream, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
     (client, listener.accept().await.unwrap().0)
-}
-
-/// Echoes until the peer has gone.
-async fn serve(mut stream: TcpStream) {
-    let mut buf: Vec<u8> = Vec::with_capacity(1024);
-    let mut res;
-    loop {
-        buf.clear();
-        (res, buf) = stream.read(buf).await;
-        if res.unwrap() == 0 {
-            return;
-        }
-        (res, buf) = stream.write_all(buf).await;
-        res.unwrap();
-    }
-}
-
-async fn round_trips(client: &mut TcpStream, rounds: usize, bufs: (Vec<u8>, Vec<u8>)) -> (Vec<u8>, Vec<u8>) {
-    let (mut ask, mut answer) = bufs;
-    let mut res;
-    for _ in 0..rounds {
-        (res, ask) = client.write_all(ask).await;
-        res.unwrap();
-        answer.clear();
-        (res, answer) = client.read_exact(answer).await;
-        res.unwrap();
-    }
-    (ask, answer)
 }
 
 /// Red when a round makes a pipe, and when it boxes anything.

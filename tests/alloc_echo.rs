@@ -4,13 +4,15 @@
 
 #[path = "outside/counting.rs"]
 mod counting;
+#[path = "outside/echo.rs"]
+mod echo;
 
 use annulus::{
     Metrics,
-    io::{AsyncReadRent, AsyncWriteRentExt},
     net::{TcpListener, TcpStream},
 };
 use counting::ALLOCATIONS;
+use echo::{round_trips, serve};
 use std::{
     future::poll_fn,
     sync::{
@@ -24,40 +26,12 @@ use std::{
 
 const ROUNDS: usize = 10_000;
 
-/// Echoes until the peer has gone.
-async fn serve(mut stream: TcpStream) {
-    let mut buf: Vec<u8> = Vec::with_capacity(1024);
-    let mut res;
-    loop {
-        buf.clear();
-        (res, buf) = stream.read(buf).await;
-        if res.unwrap() == 0 {
-            return;
-        }
-        (res, buf) = stream.write_all(buf).await;
-        res.unwrap();
-    }
-}
-
-async fn round_trips(client: &mut TcpStream, rounds: usize, bufs: (Vec<u8>, Vec<u8>)) -> (Vec<u8>, Vec<u8>) {
-    let (mut ask, mut answer) = bufs;
-    let mut res;
-    for _ in 0..rounds {
-        (res, ask) = client.write_all(ask).await;
-        res.unwrap();
-        answer.clear();
-        (res, answer) = client.read(answer).await;
-        assert_eq!(res.unwrap(), ask.len());
-    }
-    (ask, answer)
-}
-
 #[annulus::test]
 async fn an_echo_allocates_nothing() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
     let server = annulus::spawn(serve(listener.accept().await.unwrap().0));
-    let bufs = round_trips(&mut client, 100, (vec![42; 512], Vec::with_capacity(1024))).await;
+    let bufs = round_trips(&mut client, 100, (vec![42; 512], Vec::with_capacity(512))).await;
     let (before, start) = (ALLOCATIONS.get(), annulus::metrics());
     let bufs = round_trips(&mut client, ROUNDS, bufs).await;
     let (after, end) = (ALLOCATIONS.get(), annulus::metrics());

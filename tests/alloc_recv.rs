@@ -4,15 +4,18 @@
 
 #[path = "outside/counting.rs"]
 mod counting;
+#[path = "outside/echo.rs"]
+mod echo;
 #[path = "outside/limits.rs"]
 mod limits;
 
 use annulus::{
-    io::{AsyncReadRent, AsyncWriteRentExt},
+    io::AsyncWriteRentExt,
     net::{TcpListener, TcpStream},
     pool::RecvPool,
 };
 use counting::{ALLOCATIONS, BYTES};
+use echo::round_trips;
 use std::{io::Write, net, time::Duration};
 
 /// Echoes from the buffers that the bytes were received in.
@@ -32,19 +35,6 @@ async fn count(stream: TcpStream, pool: RecvPool) -> usize {
     bytes
 }
 
-async fn round_trips(client: &mut TcpStream, rounds: usize, bufs: (Vec<u8>, Vec<u8>)) -> (Vec<u8>, Vec<u8>) {
-    let (mut ask, mut answer) = bufs;
-    let mut res;
-    for _ in 0..rounds {
-        (res, ask) = client.write_all(ask).await;
-        res.unwrap();
-        answer.clear();
-        (res, answer) = client.read(answer).await;
-        assert_eq!(res.unwrap(), ask.len());
-    }
-    (ask, answer)
-}
-
 /// Red when a message costs an allocation, below or above the driver.
 #[annulus::test]
 async fn an_echo_from_a_pool_allocates_nothing() {
@@ -53,7 +43,7 @@ async fn an_echo_from_a_pool_allocates_nothing() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
     let server = annulus::spawn(serve(listener.accept().await.unwrap().0, pool.clone()));
-    let bufs = round_trips(&mut client, 100, (vec![42; 512], Vec::with_capacity(1024))).await;
+    let bufs = round_trips(&mut client, 100, (vec![42; 512], Vec::with_capacity(512))).await;
     let (before, start) = (ALLOCATIONS.get(), annulus::metrics());
     let bufs = round_trips(&mut client, ROUNDS, bufs).await;
     let (after, end) = (ALLOCATIONS.get(), annulus::metrics());
