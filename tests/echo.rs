@@ -167,7 +167,7 @@ fn without_an_argument_it_listens_where_its_documentation_says() {
         thread::sleep(Duration::from_millis(100));
         Some(e)
     };
-    if let Some(e) = (0..30).map_while(|_| taken().and_then(pause)).nth(29) {
+    if let Some(e) = (0..300).map_while(|_| taken().and_then(pause)).nth(299) {
         return skip("without_an_argument_it_listens_where_its_documentation_says", &format!("{ADDRESS}: {e}"));
     }
     let server = Server::start(&mut echo());

@@ -1,10 +1,14 @@
 //! `annulus::ring` on the real kernel.
 #![cfg(not(annulus_kqueue))] // there is no ring
 
+#[path = "outside/child.rs"]
+mod child;
+
 use annulus::{
     ring::{Enter, EnterFlags, Features, Full, Ring, SetupFlags, Sqe},
     sys,
 };
+use child::in_child;
 use std::{
     collections::BTreeMap,
     fmt::Display,
@@ -258,22 +262,6 @@ fn an_enter_submits_no_more_than_it_is_told() {
     assert_eq!((entered.submitted, ring.queued(), ring.ready()), (2, 1, 2));
 }
 
-/// Runs `child` in a fork and gives whether it returned true. No panic may leave it: the parent's harness is there too.
-fn in_child(child: impl FnOnce() -> bool) -> bool {
-    // SAFETY: the child runs `child` alone and leaves with `_exit`.
-    let pid = unsafe { libc::fork() };
-    if pid == 0 {
-        let good = std::panic::catch_unwind(std::panic::AssertUnwindSafe(child)).unwrap_or(false);
-        // SAFETY: ends the child at once.
-        unsafe { libc::_exit(if good { 0 } else { 1 }) };
-    }
-    assert!(pid > 0);
-    let mut status = -1;
-    // SAFETY: Kernel's word: the status is one integer.
-    assert_eq!(unsafe { libc::waitpid(pid, &mut status, 0) }, pid);
-    libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0
-}
-
 fn ring_maps() -> usize {
     fs::read_to_string("/proc/self/maps").unwrap().matches("io_uring").count()
 }
@@ -318,27 +306,6 @@ fn a_fork_within_a_loop_over_completions_ends_the_childs() {
     assert!(completions.next().is_some());
     assert!(in_child(|| completions.next().is_none()));
     assert_eq!(completions.count(), 3);
-}
-
-#[test]
-fn a_child_that_drops_the_ring_unmaps_nothing_else() {
-    let ring = ring!("a_child_that_drops_the_ring", 4);
-    let before = fs::read_to_string("/proc/self/maps").unwrap();
-    let line = before.lines().find(|line| line.contains("io_uring")).unwrap();
-    let (start, end) = line.split_whitespace().next().unwrap().split_once('-').unwrap();
-    let [start, end] = [start, end].map(|hex| usize::from_str_radix(hex, 16).unwrap());
-    let fd = ring.as_raw_fd();
-    assert!(in_child(|| {
-        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED_NOREPLACE;
-        // SAFETY: takes a place where nothing is: DONTFORK left it empty.
-        let ours = unsafe { libc::mmap(start as *mut _, end - start, libc::PROT_READ, flags, -1, 0) };
-        drop(ring);
-        // SAFETY: asks about an address and touches nothing.
-        let mapped = unsafe { libc::msync(ours, 1, libc::MS_ASYNC) } == 0;
-        // SAFETY: asks about a descriptor.
-        let closed = unsafe { libc::fcntl(fd, libc::F_GETFD) } == -1;
-        ours as usize == start && mapped && closed
-    }));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::{fmt, ops::Range};
 
 /// The longest line that says how many arguments or bytes follow.
-const NUMBER: usize = 64;
+pub(crate) const NUMBER: usize = 64;
 
 /// How much a request may ask for.
 #[derive(Clone, Copy, Debug)]

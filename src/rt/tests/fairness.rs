@@ -134,7 +134,7 @@ fn measured(builder: &Builder, latency: Duration, rest: Duration) -> u128 {
         };
         spawn(worker(latency, &ran[0]));
         background().spawn(worker(rest, &ran[1]));
-        crate::time::sleep(Duration::from_millis(100)).await;
+        crate::time::sleep(Duration::from_millis(300)).await;
         ran[1].get().as_nanos() * 100 / (ran[0].get() + ran[1].get()).as_nanos()
     })
 }
@@ -145,12 +145,16 @@ fn the_background_has_its_share_of_the_time() {
     let us = Duration::from_micros;
     on_both("the_background_has_its_share_of_the_time", |builder| {
         for (percent, latency, rest) in
-            [(20, us(1), us(50)), (20, us(50), us(1)), (50, us(5), us(5)), (80, us(1), us(300))]
+            [(20, us(20), us(1000)), (20, us(100), us(20)), (50, us(100), us(100)), (80, us(20), us(3000))]
         {
             let builder = builder.clone().background_share(percent);
-            // A busy machine takes time away from whoever runs; it does not do so three times in the same way.
-            let got = [(); 3].map(|()| measured(&builder, latency, rest));
-            let near = got.iter().any(|got| got.abs_diff(percent.into()) <= 12);
+            // The polls are long beside what a sanitizer or an emulator makes the executor cost, which is no work. A
+            // busy machine takes time away from whoever runs; it does not do so five times in the same way.
+            let mut got = Vec::new();
+            let near = (0..5).any(|_| {
+                got.push(measured(&builder, latency, rest));
+                got[got.len() - 1].abs_diff(percent.into()) <= 12
+            });
             assert!(near, "{got:?} % instead of {percent} % with polls of {latency:?} and {rest:?}");
         }
     });
