@@ -1,0 +1,86 @@
+//! What every room needs: rings of the kinds that this kernel has, and the shortest entries there are.
+
+use annulus::ring::{Full, Ring, SetupFlags, Sqe};
+use std::{
+    fmt::Display,
+    io::{self, Write},
+    os::{fd::AsRawFd, unix::net::UnixStream},
+    thread,
+    time::Duration,
+};
+
+/// Written past the harness, which hides what a passing test prints.
+pub(crate) fn skip(name: &str, reason: impl Display) {
+    let _ = writeln!(io::stderr(), "SKIP {name}: {reason}");
+}
+
+/// A ring, or a line that says why this test is skipped: only for want of io_uring or of a flag.
+pub(crate) fn ring_or_skip(name: &str, entries: u32, flags: SetupFlags) -> Option<Ring> {
+    for _ in 0..200 {
+        match Ring::builder().flags(flags).build(entries) {
+            Ok(ring) => return Some(ring),
+            // Closed rings are credited late.
+            Err(e) if e.raw_os_error() == Some(libc::ENOMEM) => thread::sleep(Duration::from_millis(10)),
+            Err(e) if matches!(e.raw_os_error(), Some(libc::ENOSYS | libc::EPERM | libc::EINVAL)) => {
+                skip(name, format!("{flags:?}: {e}"));
+                return None;
+            }
+            Err(e) => panic!("{name}: {e}"),
+        }
+    }
+    panic!("{name}: no memory for a ring of {entries} entries");
+}
+
+/// A ring with an index, or a line that says why this test is skipped: only for want of indices, before Linux 5.18.
+pub(crate) fn indexed_or_skip(name: &str, entries: u32) -> Option<Ring> {
+    let mut ring = ring_or_skip(name, entries, SetupFlags::empty())?;
+    match ring.register_ring_fd() {
+        Err(e) if e.raw_os_error() == Some(libc::EINVAL) => {
+            skip(name, format!("no indices: {e}"));
+            None
+        }
+        other => {
+            other.unwrap();
+            Some(ring)
+        }
+    }
+}
+
+/// `ring!(NAME, entries)` or `ring!(NAME, entries, flags)`: a ring, or the end of the test.
+macro_rules! ring {
+    ($name:expr, $entries:expr) => {
+        ring!($name, $entries, annulus::ring::SetupFlags::empty())
+    };
+    ($name:expr, $entries:expr, $flags:expr) => {
+        match $crate::common::ring_or_skip($name, $entries, $flags) {
+            Some(ring) => ring,
+            None => return,
+        }
+    };
+}
+pub(crate) use ring;
+
+/// Pushes what names no memory of ours, or memory that outlives the test's last completion.
+pub(crate) fn push(ring: &mut Ring, sqe: Sqe) -> Result<(), Full> {
+    // SAFETY: Lent: see above; every test that reads into memory reaps before it ends.
+    unsafe { ring.push(&sqe) }
+}
+
+pub(crate) fn nops(ring: &mut Ring, numbers: std::ops::Range<u64>) {
+    numbers.for_each(|n| push(ring, Sqe::nop().user_data(n)).unwrap());
+}
+
+pub(crate) fn read(ring: &mut Ring) -> Vec<u64> {
+    ring.completions().map(|cqe| cqe.user_data).collect()
+}
+
+/// A read of one byte from an empty socket, into memory that is never freed.
+pub(crate) fn pending_read(ring: &mut Ring, user_data: u64) -> (UnixStream, UnixStream) {
+    let (reader, writer) = UnixStream::pair().unwrap();
+    let byte: &'static mut [u8; 1] = Box::leak(Box::new([0]));
+    push(ring, Sqe::read(reader.as_raw_fd(), byte.as_mut_ptr(), 1, u64::MAX).user_data(user_data)).unwrap();
+    (reader, writer)
+}
+
+pub(crate) const NOBODY: Duration = Duration::from_millis(20);
+pub(crate) const LONG: Duration = Duration::from_secs(20);
