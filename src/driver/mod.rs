@@ -42,7 +42,7 @@ mod wake;
 
 use crate::{
     buf::{Fixed, Given, Group},
-    entry::{Cqe, Multishot, Sqe, Twin},
+    entry::{BufIndex, Cqe, Multishot, Sqe, Twin},
     sys::unix::Kind as FdKind,
     trace::{self, Teller},
 };
@@ -374,8 +374,8 @@ impl Driver {
 
     /// An entry as this driver performs it best whose memory is registered at `place`: as `fix` spells it, if that is a
     /// place in this driver's own table and the kernel has the opcode.
-    pub(crate) fn fixed(&self, sqe: Sqe, place: Fixed, fix: fn(Sqe, u16) -> Sqe) -> Sqe {
-        let fixed = fix(sqe, place.index);
+    pub(crate) fn fixed(&self, sqe: Sqe, place: Fixed, fix: fn(Sqe, BufIndex) -> Sqe) -> Sqe {
+        let fixed = fix(sqe, BufIndex(place.index));
         let ours = place.ring == self.identity() && sqe.len > 0;
         if ours && self.on_ring(fixed.opcode) { fixed } else { sqe }
     }

@@ -5,10 +5,12 @@
 
 mod cqe;
 mod multishot;
+mod names;
 mod sqe;
 mod twin;
 
 pub use cqe::{Cqe, CqeFlags};
 pub use multishot::{After, Flag, Multishot};
+pub use names::{BufGroup, BufIndex, FixedFile, Personality, Target};
 pub use sqe::{Sqe, SqeFlags};
 pub use twin::{Interest, Place, Twin};

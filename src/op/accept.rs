@@ -2,7 +2,7 @@
 
 use crate::{
     driver::Fd,
-    entry::{Cqe, Interest, Sqe, Twin},
+    entry::{Cqe, Interest, Sqe, Target, Twin},
     op::{Op, Submit, submit},
     sys::{self, sockaddr::SockAddr, unix},
 };
@@ -17,9 +17,9 @@ impl Sqe {
     /// null.
     /// `flags` are `SOCK_*`; close-on-exec is added.
     #[must_use]
-    pub fn accept(fd: RawFd, addr: *mut libc::sockaddr, len: *mut libc::socklen_t, flags: i32) -> Sqe {
+    pub fn accept(fd: impl Target, addr: *mut libc::sockaddr, len: *mut libc::socklen_t, flags: i32) -> Sqe {
         let (op_flags, off) = ((flags | unix::SOCK_CLOEXEC) as u32, len as u64);
-        Sqe { opcode: sys::IORING_OP_ACCEPT as u8, fd, addr: addr as u64, off, op_flags, ..Sqe::default() }
+        fd.aim(Sqe { opcode: sys::IORING_OP_ACCEPT as u8, addr: addr as u64, off, op_flags, ..Sqe::default() })
     }
 }
 

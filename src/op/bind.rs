@@ -2,22 +2,18 @@
 
 use crate::{
     driver::Fd,
-    entry::{Cqe, Sqe, Twin},
+    entry::{Cqe, Sqe, Target, Twin},
     op::{Op, Submit, submit},
     sys::{self, sockaddr::SockAddr, unix::ret},
 };
-use std::{
-    io,
-    net::SocketAddr,
-    os::fd::{AsRawFd, RawFd},
-};
+use std::{io, net::SocketAddr, os::fd::AsRawFd};
 
 impl Sqe {
     /// Gives a socket the address of `len` bytes at `addr`.
     #[must_use]
-    pub fn bind(fd: RawFd, addr: *const libc::sockaddr, len: libc::socklen_t) -> Sqe {
+    pub fn bind(fd: impl Target, addr: *const libc::sockaddr, len: libc::socklen_t) -> Sqe {
         let (addr, off) = (addr as u64, u64::from(len));
-        Sqe { opcode: sys::IORING_OP_BIND as u8, fd, addr, off, ..Sqe::default() }
+        fd.aim(Sqe { opcode: sys::IORING_OP_BIND as u8, addr, off, ..Sqe::default() })
     }
 }
 

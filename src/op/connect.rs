@@ -2,7 +2,7 @@
 
 use crate::{
     driver::Fd,
-    entry::{Cqe, Interest, Sqe, Twin},
+    entry::{Cqe, Interest, Sqe, Target, Twin},
     op::{Op, Submit, submit},
     sys::{
         self,
@@ -10,19 +10,14 @@ use crate::{
         unix::{self, ret},
     },
 };
-use std::{
-    io,
-    net::SocketAddr,
-    os::fd::{AsRawFd, RawFd},
-    path::Path,
-};
+use std::{io, net::SocketAddr, os::fd::AsRawFd, path::Path};
 
 impl Sqe {
     /// Connects to the address of `len` bytes at `addr`.
     #[must_use]
-    pub fn connect(fd: RawFd, addr: *const libc::sockaddr, len: libc::socklen_t) -> Sqe {
+    pub fn connect(fd: impl Target, addr: *const libc::sockaddr, len: libc::socklen_t) -> Sqe {
         let (addr, off) = (addr as u64, u64::from(len));
-        Sqe { opcode: sys::IORING_OP_CONNECT as u8, fd, addr, off, ..Sqe::default() }
+        fd.aim(Sqe { opcode: sys::IORING_OP_CONNECT as u8, addr, off, ..Sqe::default() })
     }
 }
 

@@ -2,21 +2,18 @@
 
 use crate::{
     driver::Fd,
-    entry::{Cqe, Sqe, Twin},
+    entry::{Cqe, Sqe, Target, Twin},
     op::{Op, Submit, submit},
     sys::{self, unix},
 };
-use std::{
-    io,
-    os::fd::{AsRawFd, RawFd},
-};
+use std::{io, os::fd::AsRawFd};
 
 impl Sqe {
     /// Writes a whole file to its device; with `data_only`, only what is needed to read it back.
     #[must_use]
-    pub fn fsync(fd: RawFd, data_only: bool) -> Sqe {
+    pub fn fsync(fd: impl Target, data_only: bool) -> Sqe {
         let op_flags = if data_only { sys::IORING_FSYNC_DATASYNC } else { 0 };
-        Sqe { opcode: sys::IORING_OP_FSYNC as u8, fd, op_flags, ..Sqe::default() }
+        fd.aim(Sqe { opcode: sys::IORING_OP_FSYNC as u8, op_flags, ..Sqe::default() })
     }
 }
 

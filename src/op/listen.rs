@@ -2,20 +2,17 @@
 
 use crate::{
     driver::Fd,
-    entry::{Cqe, Sqe, Twin},
+    entry::{Cqe, Sqe, Target, Twin},
     op::{Op, Submit, submit},
     sys::{self, unix::ret},
 };
-use std::{
-    io,
-    os::fd::{AsRawFd, RawFd},
-};
+use std::{io, os::fd::AsRawFd};
 
 impl Sqe {
     /// Lets a socket take connections; `backlog` of them wait to be accepted.
     #[must_use]
-    pub fn listen(fd: RawFd, backlog: u32) -> Sqe {
-        Sqe { opcode: sys::IORING_OP_LISTEN as u8, fd, len: backlog, ..Sqe::default() }
+    pub fn listen(fd: impl Target, backlog: u32) -> Sqe {
+        fd.aim(Sqe { opcode: sys::IORING_OP_LISTEN as u8, len: backlog, ..Sqe::default() })
     }
 }
 

@@ -2,23 +2,20 @@
 
 use crate::{
     driver::Fd,
-    entry::{Cqe, Interest, Sqe, Twin},
+    entry::{Cqe, Interest, Sqe, Target, Twin},
     op::{Op, Submit, submit},
     sys::{self, unix::ret},
 };
-use std::{
-    io,
-    os::fd::{AsRawFd, RawFd},
-};
+use std::{io, os::fd::AsRawFd};
 
 impl Sqe {
     /// Completes once, when `fd` is ready for `interest` or its peer has gone; the result is the mask of `POLL*`.
     #[must_use]
-    pub fn poll_add(fd: RawFd, interest: Interest) -> Sqe {
+    pub fn poll_add(fd: impl Target, interest: Interest) -> Sqe {
         let mask = events(interest) as u32;
         // The kernel wants the two halves of the word exchanged on big-endian machines.
         let op_flags = if cfg!(target_endian = "big") { mask.rotate_left(16) } else { mask };
-        Sqe { opcode: sys::IORING_OP_POLL_ADD as u8, fd, op_flags, ..Sqe::default() }
+        fd.aim(Sqe { opcode: sys::IORING_OP_POLL_ADD as u8, op_flags, ..Sqe::default() })
     }
 }
 

@@ -4,32 +4,32 @@
 use crate::{
     buf::{BufResult, Fixed, IoBufMut},
     driver::Fd,
-    entry::{Cqe, Interest, Sqe, Twin},
+    entry::{BufIndex, Cqe, Interest, Sqe, Target, Twin},
     op::{HERE, Op, Submit, clamp, place, submit},
     sys::{
         self,
         unix::{self, Kind, ret},
     },
 };
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::AsRawFd;
 
 impl Sqe {
     /// Reads up to `len` bytes at `offset` (`u64::MAX`: at the file's own position) into `buf`.
     #[must_use]
-    pub fn read(fd: RawFd, buf: *mut u8, len: u32, offset: u64) -> Sqe {
-        Sqe { opcode: sys::IORING_OP_READ as u8, fd, off: offset, addr: buf as u64, len, ..Sqe::default() }
+    pub fn read(fd: impl Target, buf: *mut u8, len: u32, offset: u64) -> Sqe {
+        fd.aim(Sqe { opcode: sys::IORING_OP_READ as u8, off: offset, addr: buf as u64, len, ..Sqe::default() })
     }
 
     /// The same into memory that the ring knows as its registered buffer `index`: all of `buf` has to lie in it.
     #[must_use]
-    pub fn read_fixed(fd: RawFd, buf: *mut u8, len: u32, offset: u64, index: u16) -> Sqe {
+    pub fn read_fixed(fd: impl Target, buf: *mut u8, len: u32, offset: u64, index: BufIndex) -> Sqe {
         by_index(Sqe::read(fd, buf, len, offset), index)
     }
 }
 
 /// The same entry, with its memory named by where it is registered.
-fn by_index(sqe: Sqe, index: u16) -> Sqe {
-    Sqe { opcode: sys::IORING_OP_READ_FIXED as u8, buf_index: index, ..sqe }
+fn by_index(sqe: Sqe, index: BufIndex) -> Sqe {
+    Sqe { opcode: sys::IORING_OP_READ_FIXED as u8, buf_index: index.0, ..sqe }
 }
 
 static ON_FILE: Twin = Twin::pool(call);
@@ -101,7 +101,7 @@ unsafe impl<B: IoBufMut> Op for Read<B> {
         self.buf.fixed()
     }
 
-    fn fix(sqe: Sqe, index: u16) -> Sqe {
+    fn fix(sqe: Sqe, index: BufIndex) -> Sqe {
         by_index(sqe, index)
     }
 

@@ -4,21 +4,21 @@
 use crate::{
     buf::{BufResult, IoVecBufMut, iovecs_mut},
     driver::Fd,
-    entry::{Cqe, Interest, Sqe, Twin},
+    entry::{Cqe, Interest, Sqe, Target, Twin},
     op::{HERE, MAX_IOVECS, Op, Submit, place, submit},
     sys::{
         self,
         unix::{self, Kind, ret},
     },
 };
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::AsRawFd;
 
 impl Sqe {
     /// Reads into the `count` buffers at `iov`, one after the other, from `offset` (`u64::MAX`: the file's own
     /// position).
     #[must_use]
-    pub fn readv(fd: RawFd, iov: *const libc::iovec, count: u32, offset: u64) -> Sqe {
-        Sqe { opcode: sys::IORING_OP_READV as u8, fd, off: offset, addr: iov as u64, len: count, ..Sqe::default() }
+    pub fn readv(fd: impl Target, iov: *const libc::iovec, count: u32, offset: u64) -> Sqe {
+        fd.aim(Sqe { opcode: sys::IORING_OP_READV as u8, off: offset, addr: iov as u64, len: count, ..Sqe::default() })
     }
 }
 

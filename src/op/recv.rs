@@ -3,18 +3,18 @@
 use crate::{
     buf::{BufResult, IoBufMut},
     driver::Fd,
-    entry::{Cqe, Interest, Sqe, Twin},
+    entry::{Cqe, Interest, Sqe, Target, Twin},
     op::{Op, Submit, clamp, submit},
     sys::{self, unix::ret},
 };
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::AsRawFd;
 
 impl Sqe {
     /// Receives up to `len` bytes into `buf`; `flags` are `MSG_*`.
     #[must_use]
-    pub fn recv(fd: RawFd, buf: *mut u8, len: u32, flags: i32) -> Sqe {
+    pub fn recv(fd: impl Target, buf: *mut u8, len: u32, flags: i32) -> Sqe {
         let (addr, op_flags) = (buf as u64, flags as u32);
-        Sqe { opcode: sys::IORING_OP_RECV as u8, fd, addr, len, op_flags, ..Sqe::default() }
+        fd.aim(Sqe { opcode: sys::IORING_OP_RECV as u8, addr, len, op_flags, ..Sqe::default() })
     }
 }
 

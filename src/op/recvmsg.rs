@@ -3,23 +3,23 @@
 use crate::{
     buf::{BufResult, Envelope, IoBufMut},
     driver::Fd,
-    entry::{Cqe, Interest, Sqe, Twin},
+    entry::{Cqe, Interest, Sqe, Target, Twin},
     op::{Op, Submit, clamp, submit},
     sys::{
         self,
         unix::{self, ret},
     },
 };
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::AsRawFd;
 
 impl Sqe {
     /// Receives a message by the header at `header`; `flags` are `MSG_*`. Close-on-exec is added, for descriptors that
     /// come with it.
     #[must_use]
-    pub fn recvmsg(fd: RawFd, header: *mut libc::msghdr, flags: i32) -> Sqe {
+    pub fn recvmsg(fd: impl Target, header: *mut libc::msghdr, flags: i32) -> Sqe {
         // The sign speaks of programs with narrower headers, which this is not.
         let (addr, op_flags) = (header as u64, (flags & i32::MAX | unix::MSG_CMSG_CLOEXEC) as u32);
-        Sqe { opcode: sys::IORING_OP_RECVMSG as u8, fd, addr, len: 1, op_flags, ..Sqe::default() }
+        fd.aim(Sqe { opcode: sys::IORING_OP_RECVMSG as u8, addr, len: 1, op_flags, ..Sqe::default() })
     }
 }
 

@@ -3,18 +3,18 @@
 use crate::{
     buf::{BufResult, IoBuf},
     driver::Fd,
-    entry::{Cqe, Interest, Sqe, Twin},
+    entry::{Cqe, Interest, Sqe, Target, Twin},
     op::{Op, Submit, clamp, submit},
     sys::{self, unix::ret},
 };
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::AsRawFd;
 
 impl Sqe {
     /// Sends up to `len` bytes from `buf`; `flags` are `MSG_*`. No signal comes of a closed connection.
     #[must_use]
-    pub fn send(fd: RawFd, buf: *const u8, len: u32, flags: i32) -> Sqe {
+    pub fn send(fd: impl Target, buf: *const u8, len: u32, flags: i32) -> Sqe {
         let (addr, op_flags) = (buf as u64, (flags | libc::MSG_NOSIGNAL) as u32);
-        Sqe { opcode: sys::IORING_OP_SEND as u8, fd, addr, len, op_flags, ..Sqe::default() }
+        fd.aim(Sqe { opcode: sys::IORING_OP_SEND as u8, addr, len, op_flags, ..Sqe::default() })
     }
 }
 

@@ -3,31 +3,31 @@
 use crate::{
     buf::{Fixed, IoBuf},
     driver::Fd,
-    entry::{Cqe, Interest, Sqe, Twin},
+    entry::{BufIndex, Cqe, Interest, Sqe, Target, Twin},
     op::{Op, Send, Submit, ZeroCopy, ZeroCopyOp, clamp, send, zero_copy::zero_copy},
     sys::{self, unix::ret},
 };
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::AsRawFd;
 
 impl Sqe {
     /// Sends up to `len` bytes from `buf`, which the kernel may read until it notifies; `flags` are `MSG_*`.
     #[must_use]
-    pub fn send_zc(fd: RawFd, buf: *const u8, len: u32, flags: i32) -> Sqe {
+    pub fn send_zc(fd: impl Target, buf: *const u8, len: u32, flags: i32) -> Sqe {
         let (addr, op_flags) = (buf as u64, (flags | libc::MSG_NOSIGNAL) as u32);
-        Sqe { opcode: sys::IORING_OP_SEND_ZC as u8, fd, addr, len, op_flags, ..Sqe::default() }
+        fd.aim(Sqe { opcode: sys::IORING_OP_SEND_ZC as u8, addr, len, op_flags, ..Sqe::default() })
     }
 
     /// The same from memory that the ring knows as its registered buffer `index`: all of `buf` has to lie in it.
     #[must_use]
-    pub fn send_zc_fixed(fd: RawFd, buf: *const u8, len: u32, flags: i32, index: u16) -> Sqe {
+    pub fn send_zc_fixed(fd: impl Target, buf: *const u8, len: u32, flags: i32, index: BufIndex) -> Sqe {
         by_index(Sqe::send_zc(fd, buf, len, flags), index)
     }
 }
 
 /// The same entry, with its memory named by where it is registered.
-fn by_index(sqe: Sqe, index: u16) -> Sqe {
+fn by_index(sqe: Sqe, index: BufIndex) -> Sqe {
     let ioprio = sqe.ioprio | sys::IORING_RECVSEND_FIXED_BUF as u16;
-    Sqe { ioprio, buf_index: index, ..sqe }
+    Sqe { ioprio, buf_index: index.0, ..sqe }
 }
 
 static TWIN: Twin = Twin::ready(Interest::Write, call);
@@ -69,7 +69,7 @@ unsafe impl<B: IoBuf> Op for SendZc<B> {
         self.buf.fixed()
     }
 
-    fn fix(sqe: Sqe, index: u16) -> Sqe {
+    fn fix(sqe: Sqe, index: BufIndex) -> Sqe {
         by_index(sqe, index)
     }
 
@@ -193,7 +193,7 @@ mod tests {
         let (plain, place) = (op.encode(), op.fixed());
         assert_eq!((flags(&plain), place.is_some()), (0, pool.is_registered()));
         if let Some(place) = place {
-            let fixed = SendZc::<Vec<u8>>::fix(plain, place.index);
+            let fixed = SendZc::<Vec<u8>>::fix(plain, BufIndex(place.index));
             assert_eq!((flags(&fixed), fixed.buf_index), (sys::IORING_RECVSEND_FIXED_BUF, place.index));
             assert_eq!((fixed.addr, fixed.len), (plain.addr, 20_000));
         }

@@ -3,18 +3,18 @@
 use crate::{
     buf::{BufResult, Envelope, IoBuf},
     driver::Fd,
-    entry::{Cqe, Interest, Sqe, Twin},
+    entry::{Cqe, Interest, Sqe, Target, Twin},
     op::{Op, Submit, clamp, submit},
     sys::{self, unix::ret},
 };
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::AsRawFd;
 
 impl Sqe {
     /// Sends the message of the header at `header`; `flags` are `MSG_*`. No signal comes of a closed connection.
     #[must_use]
-    pub fn sendmsg(fd: RawFd, header: *const libc::msghdr, flags: i32) -> Sqe {
+    pub fn sendmsg(fd: impl Target, header: *const libc::msghdr, flags: i32) -> Sqe {
         let (addr, op_flags) = (header as u64, (flags | libc::MSG_NOSIGNAL) as u32);
-        Sqe { opcode: sys::IORING_OP_SENDMSG as u8, fd, addr, len: 1, op_flags, ..Sqe::default() }
+        fd.aim(Sqe { opcode: sys::IORING_OP_SENDMSG as u8, addr, len: 1, op_flags, ..Sqe::default() })
     }
 }
 

@@ -3,23 +3,19 @@
 use crate::{
     buf::{IoVecBuf, parts},
     driver::Fd,
-    entry::{Cqe, Interest, Sqe, Twin},
+    entry::{Cqe, Interest, Sqe, Target, Twin},
     op::{MAX_IOVECS, Op, Submit, Writev, ZeroCopy, ZeroCopyOp, writev, zero_copy::zero_copy},
     sys::{self, unix::ret},
 };
-use std::{
-    fmt,
-    mem::MaybeUninit,
-    os::fd::{AsRawFd, RawFd},
-};
+use std::{fmt, mem::MaybeUninit, os::fd::AsRawFd};
 
 impl Sqe {
     /// Sends the message of the header at `header`, whose bytes the kernel may read until it notifies; `flags` are
     /// `MSG_*`.
     #[must_use]
-    pub fn sendmsg_zc(fd: RawFd, header: *const libc::msghdr, flags: i32) -> Sqe {
+    pub fn sendmsg_zc(fd: impl Target, header: *const libc::msghdr, flags: i32) -> Sqe {
         let (addr, op_flags) = (header as u64, (flags | libc::MSG_NOSIGNAL) as u32);
-        Sqe { opcode: sys::IORING_OP_SENDMSG_ZC as u8, fd, addr, len: 1, op_flags, ..Sqe::default() }
+        fd.aim(Sqe { opcode: sys::IORING_OP_SENDMSG_ZC as u8, addr, len: 1, op_flags, ..Sqe::default() })
     }
 }
 

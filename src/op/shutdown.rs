@@ -2,21 +2,17 @@
 
 use crate::{
     driver::Fd,
-    entry::{Cqe, Sqe, Twin},
+    entry::{Cqe, Sqe, Target, Twin},
     op::{Op, Submit, submit},
     sys::{self, unix::ret},
 };
-use std::{
-    io,
-    net::Shutdown as How,
-    os::fd::{AsRawFd, RawFd},
-};
+use std::{io, net::Shutdown as How, os::fd::AsRawFd};
 
 impl Sqe {
     /// Ends one direction of a connection or both; `how` is `SHUT_*`.
     #[must_use]
-    pub fn shutdown(fd: RawFd, how: i32) -> Sqe {
-        Sqe { opcode: sys::IORING_OP_SHUTDOWN as u8, fd, len: how as u32, ..Sqe::default() }
+    pub fn shutdown(fd: impl Target, how: i32) -> Sqe {
+        fd.aim(Sqe { opcode: sys::IORING_OP_SHUTDOWN as u8, len: how as u32, ..Sqe::default() })
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::{
     buf::Fixed,
     driver::{Driver, Fd, Few, Key, Orphan},
-    entry::{Cqe, CqeFlags, Sqe, Twin},
+    entry::{BufIndex, Cqe, CqeFlags, Sqe, Twin},
     op::ending,
     pool::RecvPool,
 };
@@ -60,7 +60,7 @@ pub unsafe trait Op: Unpin + 'static {
 
     /// The same entry, for a ring that knows its memory as the registered buffer `index`. The twin takes both.
     #[doc(hidden)]
-    fn fix(sqe: Sqe, index: u16) -> Sqe {
+    fn fix(sqe: Sqe, index: BufIndex) -> Sqe {
         let _ = index;
         sqe
     }

@@ -4,32 +4,32 @@
 use crate::{
     buf::{BufResult, Fixed, IoBuf},
     driver::Fd,
-    entry::{Cqe, Interest, Sqe, Twin},
+    entry::{BufIndex, Cqe, Interest, Sqe, Target, Twin},
     op::{HERE, Op, Submit, clamp, place, submit},
     sys::{
         self,
         unix::{self, Kind, ret},
     },
 };
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::AsRawFd;
 
 impl Sqe {
     /// Writes up to `len` bytes from `buf` at `offset` (`u64::MAX`: at the file's own position).
     #[must_use]
-    pub fn write(fd: RawFd, buf: *const u8, len: u32, offset: u64) -> Sqe {
-        Sqe { opcode: sys::IORING_OP_WRITE as u8, fd, off: offset, addr: buf as u64, len, ..Sqe::default() }
+    pub fn write(fd: impl Target, buf: *const u8, len: u32, offset: u64) -> Sqe {
+        fd.aim(Sqe { opcode: sys::IORING_OP_WRITE as u8, off: offset, addr: buf as u64, len, ..Sqe::default() })
     }
 
     /// The same from memory that the ring knows as its registered buffer `index`: all of `buf` has to lie in it.
     #[must_use]
-    pub fn write_fixed(fd: RawFd, buf: *const u8, len: u32, offset: u64, index: u16) -> Sqe {
+    pub fn write_fixed(fd: impl Target, buf: *const u8, len: u32, offset: u64, index: BufIndex) -> Sqe {
         by_index(Sqe::write(fd, buf, len, offset), index)
     }
 }
 
 /// The same entry, with its memory named by where it is registered.
-fn by_index(sqe: Sqe, index: u16) -> Sqe {
-    Sqe { opcode: sys::IORING_OP_WRITE_FIXED as u8, buf_index: index, ..sqe }
+fn by_index(sqe: Sqe, index: BufIndex) -> Sqe {
+    Sqe { opcode: sys::IORING_OP_WRITE_FIXED as u8, buf_index: index.0, ..sqe }
 }
 
 static ON_FILE: Twin = Twin::pool(call);
@@ -96,7 +96,7 @@ unsafe impl<B: IoBuf> Op for Write<B> {
         self.buf.fixed()
     }
 
-    fn fix(sqe: Sqe, index: u16) -> Sqe {
+    fn fix(sqe: Sqe, index: BufIndex) -> Sqe {
         by_index(sqe, index)
     }
 

@@ -4,20 +4,20 @@
 use crate::{
     buf::{BufResult, IoVecBuf},
     driver::Fd,
-    entry::{Cqe, Interest, Sqe, Twin},
+    entry::{Cqe, Interest, Sqe, Target, Twin},
     op::{HERE, MAX_IOVECS, Op, Submit, place, submit},
     sys::{
         self,
         unix::{self, Kind, ret},
     },
 };
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::AsRawFd;
 
 impl Sqe {
     /// Writes the `count` buffers at `iov`, one after the other, at `offset` (`u64::MAX`: at the file's own position).
     #[must_use]
-    pub fn writev(fd: RawFd, iov: *const libc::iovec, count: u32, offset: u64) -> Sqe {
-        Sqe { opcode: sys::IORING_OP_WRITEV as u8, fd, off: offset, addr: iov as u64, len: count, ..Sqe::default() }
+    pub fn writev(fd: impl Target, iov: *const libc::iovec, count: u32, offset: u64) -> Sqe {
+        fd.aim(Sqe { opcode: sys::IORING_OP_WRITEV as u8, off: offset, addr: iov as u64, len: count, ..Sqe::default() })
     }
 }
 

@@ -46,7 +46,7 @@ mod register;
 mod sq;
 mod word;
 
-pub use crate::entry::{Cqe, CqeFlags, Sqe, SqeFlags};
+pub use crate::entry::{BufGroup, BufIndex, Cqe, CqeFlags, FixedFile, Personality, Sqe, SqeFlags, Target};
 pub use builder::Builder;
 pub use cq::Completions;
 pub use enter::{Enter, Entered};

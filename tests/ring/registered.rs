@@ -1,7 +1,7 @@
 //! What a ring or a thread has registered.
 
 use crate::common::*;
-use annulus::ring::{Ring, Sqe};
+use annulus::ring::{BufIndex, Ring, Sqe};
 use annulus::sys;
 use std::{
     fs,
@@ -72,7 +72,7 @@ fn registered_memory_is_read_into_by_its_index() {
     let start = memory.as_mut_ptr();
     let mut read = |ring: &mut Ring, at: *mut u8, len: u32, index: u16| {
         tx.write_all(b"abc").unwrap();
-        push(ring, Sqe::read_fixed(rx.as_raw_fd(), at, len, u64::MAX, index)).unwrap();
+        push(ring, Sqe::read_fixed(rx.as_raw_fd(), at, len, u64::MAX, BufIndex(index))).unwrap();
         ring.submit_and_wait(1).unwrap();
         ring.completions().next().unwrap().res
     };
