@@ -1,20 +1,27 @@
 //! `annulus::ring` on the real kernel. One room for each topic; what they share is in `ring/common.rs`.
 #![cfg(not(annulus_kqueue))] // there is no ring
+#![allow(clippy::incompatible_msrv, reason = "the tests want stable")]
 
 #[path = "outside/child.rs"]
 mod child;
 
 #[path = "ring/basics.rs"]
 mod basics;
+#[path = "ring/cancel.rs"]
+mod cancel;
 #[path = "ring/common.rs"]
 mod common;
 #[path = "ring/forks.rs"]
 mod forks;
+#[path = "ring/links.rs"]
+mod links;
 #[path = "ring/overflow.rs"]
 mod overflow;
 #[path = "ring/registered.rs"]
 mod registered;
 #[path = "ring/setup.rs"]
 mod setup;
+#[path = "ring/timers.rs"]
+mod timers;
 #[path = "ring/waits.rs"]
 mod waits;

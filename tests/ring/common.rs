@@ -1,12 +1,13 @@
 //! What every room needs: rings of the kinds that this kernel has, and the shortest entries there are.
 
-use annulus::ring::{Full, Ring, SetupFlags, Sqe};
+use annulus::ring::{Cqe, Full, Ring, SetupFlags, Sqe};
 use std::{
+    collections::BTreeMap,
     fmt::Display,
     io::{self, Write},
     os::{fd::AsRawFd, unix::net::UnixStream},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// Written past the harness, which hides what a passing test prints.
@@ -72,6 +73,25 @@ pub(crate) fn nops(ring: &mut Ring, numbers: std::ops::Range<u64>) {
 
 pub(crate) fn read(ring: &mut Ring) -> Vec<u64> {
     ring.completions().map(|cqe| cqe.user_data).collect()
+}
+
+/// Submits what is queued and waits until `n` completions came; they are in the order of their coming.
+pub(crate) fn answers(ring: &mut Ring, n: usize) -> Vec<Cqe> {
+    let (begun, mut all) = (Instant::now(), Vec::new());
+    while all.len() < n {
+        ring.wait_timeout(1, NOBODY).unwrap();
+        all.extend(ring.completions().take(n - all.len()));
+        assert!(begun.elapsed() < LONG, "{n} are due, and these came: {all:?}");
+    }
+    all
+}
+
+/// The result of each, by its number; each number comes once.
+pub(crate) fn results(all: Vec<Cqe>) -> BTreeMap<u64, i32> {
+    let n = all.len();
+    let results: BTreeMap<_, _> = all.iter().map(|cqe| (cqe.user_data, cqe.res)).collect();
+    assert_eq!(results.len(), n, "one was answered twice: {all:?}");
+    results
 }
 
 /// A read of one byte from an empty socket, into memory that is never freed.
