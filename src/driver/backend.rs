@@ -16,7 +16,7 @@ use crate::{
         threads::{Job, Replies},
         uring::{REPORT_USAGE, Uring, waits_first},
     },
-    entry::{Cqe, Place, Sqe, SqeFlags, Twin},
+    entry::{Cqe, FixedFile, Place, Sqe, SqeFlags, Twin},
     sys::unix::Kind as FdKind,
 };
 use std::{
@@ -286,7 +286,7 @@ impl Core {
     /// Frees a place in the ring's table. After the teardown has begun it is left to the ring's end.
     pub(super) fn push_close_direct(&mut self, slot: u32, threads: &Threads) {
         if self.open {
-            self.push(Slot::new(Sqe::close_slot(slot), &RING_ONLY, Owner::Close(None)), None, threads);
+            self.push(Slot::new(Sqe::close_direct(FixedFile(slot)), &RING_ONLY, Owner::Close(None)), None, threads);
         }
     }
 

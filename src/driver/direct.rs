@@ -66,18 +66,6 @@ pub(super) fn aimed(sqe: Sqe, slot: Option<u32>) -> Sqe {
 }
 
 impl Sqe {
-    /// Closes the descriptor at `slot` of the ring's table.
-    pub(super) fn close_slot(slot: u32) -> Sqe {
-        Sqe { file_index: slot + 1, ..Sqe::close(0) }
-    }
-
-    /// Gives the descriptor at `slot` of the ring's table a number, which children do not inherit. It stays in the
-    /// table as well. To be flagged [`FIXED_FILE`](SqeFlags::FIXED_FILE).
-    #[must_use]
-    pub fn fixed_fd_install(slot: i32) -> Sqe {
-        Sqe { opcode: sys::IORING_OP_FIXED_FD_INSTALL as u8, fd: slot, ..Sqe::default() }
-    }
-
     /// Sets an option of a socket, as `setsockopt(2)` does: its value are the `len` bytes at `value`. A command of
     /// sockets, since Linux 6.7.
     #[must_use]
@@ -96,7 +84,7 @@ impl Sqe {
     /// The same, but what it opens gets no number: it goes to a free place of the ring's table. Not for an entry that
     /// asks for close-on-exec, since there is nothing that a child could inherit.
     fn into_table(self) -> Sqe {
-        Sqe { file_index: sys::IORING_FILE_INDEX_ALLOC as u32, ..self }
+        self.direct_any()
     }
 }
 

@@ -66,8 +66,11 @@ impl Sqe {
     /// table is `EINVAL`, and without a table `ENXIO`.
     #[must_use]
     pub const fn direct(mut self, place: FixedFile) -> Sqe {
-        // The kernel counts from 1, as 0 is none; the last number means whichever is free.
-        self.file_index = place.0.wrapping_add(1);
+        // The kernel counts from 1, as 0 is none; the last number means whichever is free. So the last two places,
+        // which no table has, have no number of their own; that of the one before them is as good: it is in no table,
+        // either.
+        const LAST: u32 = sys::IORING_FILE_INDEX_ALLOC as u32 - 1;
+        self.file_index = if place.0 < LAST { place.0 + 1 } else { LAST };
         self
     }
 
@@ -146,6 +149,9 @@ mod tests {
     #[test]
     fn places_are_counted_from_one_and_the_last_number_means_any() {
         assert_eq!(Sqe::nop().direct(FixedFile(0)).file_index, 1);
+        for none in [u32::MAX - 2, u32::MAX - 1, u32::MAX] {
+            assert_eq!(Sqe::nop().direct(FixedFile(none)).file_index, u32::MAX - 1, "neither any place nor no place");
+        }
         assert_eq!(Sqe::nop().direct_any().file_index, u32::MAX);
     }
 

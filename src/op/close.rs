@@ -2,7 +2,7 @@
 
 use crate::{
     driver::{CLOSE, Fd, close_never_began},
-    entry::{Cqe, Sqe, Twin},
+    entry::{Cqe, FixedFile, Sqe, Twin},
     op::{Op, Submit, submit},
     sys,
 };
@@ -12,10 +12,23 @@ use std::{
 };
 
 impl Sqe {
-    /// Closes a descriptor. Requests that name it go on.
+    /// Closes a descriptor. Requests that name it go on, with the file that they have.
+    ///
+    /// *Result*: 0; `EBADF` for a number of no file, and for a ring's. *Since* Linux 5.6. *Cancel*: nothing to cancel,
+    /// or of a file that writes back what it holds, before a worker has it. *Twin*: `close(2)`.
     #[must_use]
     pub fn close(fd: RawFd) -> Sqe {
         Sqe { opcode: sys::IORING_OP_CLOSE as u8, fd, ..Sqe::default() }
+    }
+
+    /// Takes what stands at `place` in the ring's table out of it. Requests that name it go on, and it is closed when
+    /// the last of them has ended.
+    ///
+    /// *Result*: 0; `EBADF` for a place where nothing stands, `EINVAL` for one outside of the table, `ENXIO` without a
+    /// table. *Since* Linux 5.15. *Cancel*: nothing to cancel. *Twin*: none.
+    #[must_use]
+    pub fn close_direct(place: FixedFile) -> Sqe {
+        Sqe::close(0).direct(place)
     }
 }
 

@@ -3,13 +3,26 @@
 
 use crate::{
     driver::{Fd, RING_ONLY},
-    entry::{Cqe, Sqe, Twin},
+    entry::{Cqe, FixedFile, Sqe, Target, Twin},
     op::{Op, submit},
+    sys,
 };
 use std::{
     io,
     os::fd::{FromRawFd, OwnedFd, RawFd},
 };
+
+impl Sqe {
+    /// Gives what stands at `place` in the ring's table a number beside it. Children do not inherit the number, unless
+    /// `flags` are `IORING_FIXED_FD_NO_CLOEXEC`.
+    ///
+    /// *Result*: the descriptor; `EBADF` for a place where nothing stands, `EPERM` with a
+    /// [`personality`](Sqe::personality). *Since* Linux 6.8. *Cancel*: nothing to cancel. *Twin*: none.
+    #[must_use]
+    pub fn fixed_fd_install(place: FixedFile, flags: u32) -> Sqe {
+        place.aim(Sqe { opcode: sys::IORING_OP_FIXED_FD_INSTALL as u8, op_flags: flags, ..Sqe::default() })
+    }
+}
 
 /// The installation of a direct descriptor, as an operation.
 #[derive(Debug)]
@@ -31,7 +44,7 @@ unsafe impl Op for Install {
 
     fn encode(&mut self) -> Sqe {
         // The driver puts the place in.
-        Sqe::fixed_fd_install(0)
+        Sqe::fixed_fd_install(FixedFile(0), 0)
     }
 
     fn finish(self, cqe: Cqe) -> Self::Output {

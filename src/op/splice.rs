@@ -7,7 +7,7 @@
 
 use crate::{
     driver::Fd,
-    entry::{Cqe, Sqe, Twin},
+    entry::{Cqe, Sqe, SqeFlags, Target, Twin},
     op::{HERE, Op, Submit, clamp, place, submit},
     sys::{
         self,
@@ -20,13 +20,24 @@ use std::{
 };
 
 impl Sqe {
-    /// Moves up to `len` bytes; each end is a descriptor and an offset (`u64::MAX`: its own position). `flags` are
-    /// `SPLICE_F_*`.
+    /// Moves up to `len` bytes; each end is a file and an offset (`u64::MAX`: its own position), and one of them a
+    /// pipe. `flags` are `SPLICE_F_*`.
+    ///
+    /// *Result*: the number of bytes, 0 at the end; short of `len`, it breaks a chain. *Since* Linux 5.7. *Cancel*:
+    /// before a worker has it; one that waits in the worker may end with `EINTR`. *Twin*: `splice(2)`.
     #[must_use]
-    pub fn splice(from: (RawFd, u64), to: (RawFd, u64), len: u32, flags: u32) -> Sqe {
-        let ((from, from_at), (fd, off)) = (from, to);
-        let (file_index, addr) = (from as u32, from_at);
-        Sqe { opcode: sys::IORING_OP_SPLICE as u8, fd, off, addr, len, op_flags: flags, file_index, ..Sqe::default() }
+    pub fn splice(from: (impl Target, u64), to: (impl Target, u64), len: u32, flags: u32) -> Sqe {
+        let ((from, addr), (to, off)) = (from, to);
+        let opcode = sys::IORING_OP_SPLICE as u8;
+        to.aim(Sqe { opcode, off, addr, len, op_flags: flags, ..Sqe::default() }).taking_from(from)
+    }
+
+    /// With the file that is read, where the file that is written has the field of that name.
+    pub(crate) fn taking_from(self, from: impl Target) -> Sqe {
+        let from = from.aim(Sqe::default());
+        let place = from.flags.contains(SqeFlags::FIXED_FILE);
+        let flag = if place { sys::SPLICE_F_FD_IN_FIXED } else { 0 };
+        Sqe { file_index: from.fd as u32, op_flags: self.op_flags | flag, ..self }
     }
 }
 

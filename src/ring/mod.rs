@@ -41,6 +41,7 @@ mod index;
 mod layout;
 mod message;
 mod mmap;
+pub mod ops;
 mod probe;
 mod register;
 mod sq;

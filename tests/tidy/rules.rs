@@ -46,6 +46,25 @@ pub(crate) const ORDERINGS: &[&str] = &[
 /// Files of `src/op` that are not an operation.
 pub(crate) const NOT_OPERATIONS: &[&str] = &["mod.rs", "submit.rs", "multi.rs", "ending.rs", "zero_copy.rs"];
 
+/// Opcodes that have no constructor of their own yet.
+pub(crate) const UNSAID: &[&str] = &[
+    "ASYNC_CANCEL",
+    "FILES_UPDATE",
+    "FUTEX_WAIT",
+    "FUTEX_WAITV",
+    "FUTEX_WAKE",
+    "LINK_TIMEOUT",
+    "MSG_RING",
+    "NOP128",
+    "POLL_REMOVE",
+    "PROVIDE_BUFFERS",
+    "RECV_ZC",
+    "REMOVE_BUFFERS",
+    "TIMEOUT_REMOVE",
+    "URING_CMD",
+    "URING_CMD128",
+];
+
 /// Where an opcode may be matched on: the drivers' own words are interpreted there.
 pub(crate) const INTERPRETERS: &[&str] = &["src/sys", "src/driver"];
 
@@ -117,19 +136,55 @@ pub(crate) fn module_docs(source: &Source) -> Vec<Fault> {
     if starts { Vec::new() } else { vec![source.fault(0, "the file does not begin with `//!`: what is it for?")] }
 }
 
-/// `//! \`recv(2)\`: \`IORING_OP_RECV\`, since Linux 5.6.` and tests, in each file of an operation. `since` knows when
-/// an opcode came.
+/// `//! \`recv(2)\`: \`IORING_OP_RECV\`, since Linux 5.6.` in each file of an operation or of an entry without one, and
+/// tests in those of operations: entries are tested as rows of a table. `since` knows when an opcode came.
 pub(crate) fn operations(source: &Source, since: &HashMap<String, String>) -> Vec<Fault> {
-    let Some(file) = source.path.strip_prefix("src/op/") else { return Vec::new() };
-    if NOT_OPERATIONS.contains(&file) {
-        return Vec::new();
-    }
+    let Some(folder) = folder_of_opcodes(source) else { return Vec::new() };
     let mut faults: Vec<Fault> =
         header_fault(&source.text, since).map(|what| source.fault(0, what)).into_iter().collect();
-    if !source.code.contains("#[test]") && !source.code.contains("::test]") && !source.code.contains("::test(") {
+    if folder == "src/op/"
+        && !source.code.contains("#[test]")
+        && !source.code.contains("::test]")
+        && !source.code.contains("::test(")
+    {
         faults.push(source.fault(0, "an operation without tests"));
     }
     faults
+}
+
+/// The folder of a file that is about an opcode.
+fn folder_of_opcodes(source: &Source) -> Option<&'static str> {
+    let folder = ["src/op/", "src/ring/ops/"].into_iter().find(|folder| source.path.starts_with(folder))?;
+    (!NOT_OPERATIONS.contains(&&source.path[folder.len()..])).then_some(folder)
+}
+
+/// Each of the kernel's `opcodes` (without `IORING_OP_`) is put into an entry by one file, whose header names it.
+pub(crate) fn constructors(sources: &[Source], opcodes: &[&str]) -> Vec<Fault> {
+    let mut files: HashMap<&str, Vec<&Source>> = HashMap::new();
+    for source in sources.iter().filter(|source| folder_of_opcodes(source).is_some()) {
+        for (at, mark) in source.product.match_indices("sys::IORING_OP_") {
+            let opcode = name(&source.product[at + mark.len()..]);
+            let asks = source.product[..at].strip_suffix('(').is_some_and(|before| before.ends_with(is_name));
+            let files = files.entry(opcode).or_default();
+            if !asks && !files.iter().any(|known| known.path == source.path) {
+                files.push(source);
+            }
+        }
+    }
+    let fault = |&opcode: &&str| {
+        let files = files.get(opcode).map_or(&[][..], Vec::as_slice);
+        let what = match files {
+            [file] if file.text.split("\nuse ").next().unwrap().contains(&format!("`IORING_OP_{opcode}`")) => None,
+            [_] => Some(format!("its header does not name IORING_OP_{opcode}")),
+            [] => Some(format!("no constructor of IORING_OP_{opcode}")),
+            [_, second, ..] => Some(format!("another constructor of IORING_OP_{opcode}, in {}", second.path)),
+        }?;
+        Some(files.first().map_or_else(
+            || Fault { path: "src/ring/ops/mod.rs".into(), line: 1, what: what.clone() },
+            |file| file.fault(0, what.clone()),
+        ))
+    };
+    opcodes.iter().filter_map(fault).collect()
 }
 
 fn header_fault(text: &str, since: &HashMap<String, String>) -> Option<String> {
@@ -400,6 +455,23 @@ mod tests {
             assert_eq!(check("recv.rs", &format!("//! {header}\n{tests}")), 1, "{header}");
         }
         assert_eq!(check("mod.rs", "//! Operations."), 0);
+        let entry = |text: &str| operations(&Source::new("src/ring/ops/recv.rs", text), &since).len();
+        assert_eq!(entry("//! `recv(2)`: `IORING_OP_RECV`, since Linux 5.6."), 0);
+        assert_eq!(entry("//! `recv(2)`: `IORING_OP_RECV`, since Linux 5.7."), 1);
+    }
+
+    #[test]
+    fn an_opcode_has_one_constructor() {
+        let file = |path: &str, header: &str, code: &str| Source::new(path, &format!("//! {header}\nuse a;\n{code}"));
+        let recv = || file("src/op/recv.rs", "`IORING_OP_RECV`", "let opcode = sys::IORING_OP_RECV as u8;");
+        let asks = || file("src/op/other.rs", "Other.", "on_ring(sys::IORING_OP_RECV as u8)");
+        let opcodes = ["RECV"];
+        assert_eq!(constructors(&[recv(), asks()], &opcodes), []);
+        assert_eq!(constructors(&[asks()], &opcodes).len(), 1, "none");
+        let other = file("src/ring/ops/x.rs", "`IORING_OP_RECV`", "Sqe { opcode: sys::IORING_OP_RECV as u8 }");
+        assert_eq!(constructors(&[recv(), other], &opcodes).len(), 1, "two");
+        let silent = file("src/op/recv.rs", "`IORING_OP_RECVMSG`", "(opcode, x) = (sys::IORING_OP_RECV as u8, 0);");
+        assert_eq!(constructors(&[silent], &opcodes).len(), 1, "not named");
     }
 
     #[test]
