@@ -11,12 +11,22 @@ mod basics;
 mod cancel;
 #[path = "ring/common.rs"]
 mod common;
+#[path = "ring/exits.rs"]
+mod exits;
+#[path = "ring/files.rs"]
+mod files;
 #[path = "ring/forks.rs"]
 mod forks;
+#[path = "ring/identity.rs"]
+mod identity;
 #[path = "ring/links.rs"]
 mod links;
+#[path = "ring/nops.rs"]
+mod nops;
 #[path = "ring/overflow.rs"]
 mod overflow;
+#[path = "ring/polls.rs"]
+mod polls;
 #[path = "ring/registered.rs"]
 mod registered;
 #[path = "ring/setup.rs"]
