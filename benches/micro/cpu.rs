@@ -1,7 +1,10 @@
 //! CPU time as criterion's measure: it does not run while others have the CPU, so a busy machine disturbs it less than
 //! the clock on the wall.
 
-use criterion::measurement::{Measurement, ValueFormatter, WallTime};
+use criterion::{
+    Criterion,
+    measurement::{Measurement, ValueFormatter, WallTime},
+};
 use std::time::Duration;
 
 /// User and system time of all threads of this process.
@@ -18,6 +21,7 @@ fn used() -> Duration {
 }
 
 /// What `future` uses until it is ready.
+#[allow(dead_code, reason = "not every bench has a future")]
 pub(crate) async fn time(future: impl Future<Output = ()>) -> Duration {
     let before = used();
     future.await;
@@ -51,4 +55,11 @@ impl Measurement for CpuTime {
     fn formatter(&self) -> &dyn ValueFormatter {
         SAME_UNITS.formatter()
     }
+}
+
+/// What measures so, for about a second and a half.
+pub(crate) fn brief() -> Criterion<CpuTime> {
+    let (warm_up, measure) = (Duration::from_millis(300), Duration::from_secs(1));
+    let criterion = Criterion::default().without_plots().with_measurement(CpuTime);
+    criterion.warm_up_time(warm_up).measurement_time(measure).sample_size(20)
 }

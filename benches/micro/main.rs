@@ -17,7 +17,6 @@ mod wakes;
 use annulus::{Builder, DriverKind, Runtime};
 use cpu::CpuTime;
 use criterion::{BenchmarkGroup, Criterion, criterion_group, criterion_main};
-use std::time::Duration;
 
 /// The benches of one driver.
 struct Bench<'a> {
@@ -71,15 +70,9 @@ fn micro(c: &mut Criterion<CpuTime>) {
     }
 }
 
-fn brief() -> Criterion<CpuTime> {
-    let (warm_up, measure) = (Duration::from_millis(300), Duration::from_secs(1));
-    let criterion = Criterion::default().without_plots().with_measurement(CpuTime);
-    criterion.warm_up_time(warm_up).measurement_time(measure).sample_size(20)
-}
-
 criterion_group! {
     name = all;
-    config = brief();
+    config = cpu::brief();
     targets = micro
 }
 criterion_main!(all);

@@ -1,0 +1,33 @@
+//! `annulus::ring`.
+
+use crate::Contender;
+use crate::rig::{By, Ours, Setup};
+use std::os::fd::RawFd;
+
+impl Contender for Ours {
+    fn new(setup: Setup) -> Self {
+        Ours::new(setup).expect("a ring")
+    }
+
+    fn push_nops(&mut self, count: u32) {
+        self.push_nops(count);
+    }
+
+    fn enter(&mut self, count: u32) {
+        self.enter(count);
+    }
+
+    fn reap(&mut self) -> u64 {
+        self.reap()
+    }
+
+    unsafe fn register(&mut self, file: RawFd, memory: (*mut u8, usize)) {
+        // SAFETY: by this function's contract.
+        unsafe { self.register(file, memory) }.expect("tables of one");
+    }
+
+    unsafe fn push_reads(&mut self, count: u32, by: By) {
+        // SAFETY: by this function's contract.
+        unsafe { self.push_reads(count, by) };
+    }
+}
