@@ -84,8 +84,8 @@ const AWAITED: &[(&str, &str)] = &[
     ("URING_CMD128", "not written"),
 ];
 
-/// Red when an opcode has no row or two, when one is answered otherwise than the system call, and when the kernel refuses
-/// what it says that it can.
+/// Red when an opcode has no row or two, when one is answered otherwise than the system call, and when the kernel
+/// refuses what it says that it can.
 #[test]
 fn every_opcode_is_carried_out_or_refused() {
     let rows: Vec<&Row> = ROWS.iter().copied().flatten().collect();

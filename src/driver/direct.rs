@@ -80,12 +80,6 @@ impl Sqe {
         let opcode = sys::IORING_OP_URING_CMD as u8;
         Sqe { opcode, fd, off, addr, file_index: len, addr3: value as u64, ..Sqe::default() }
     }
-
-    /// The same, but what it opens gets no number: it goes to a free place of the ring's table. Not for an entry that
-    /// asks for close-on-exec, since there is nothing that a child could inherit.
-    fn into_table(self) -> Sqe {
-        self.direct_any()
-    }
 }
 
 /// Where that goes which an operation opens: to the ring's table, if there is one, and otherwise it gets a number.
@@ -106,7 +100,7 @@ impl Opening {
 
     /// The entry for it: `plain`, or `bare`, which is the same without close-on-exec.
     pub(crate) fn spell(&self, plain: Sqe, bare: Sqe) -> Sqe {
-        if self.is_direct() { bare.into_table() } else { plain }
+        if self.is_direct() { bare.direct_any() } else { plain }
     }
 
     /// The twin of that entry.

@@ -6,11 +6,13 @@
 mod cqe;
 mod multishot;
 mod names;
+mod opcode;
 mod sqe;
 mod twin;
 
 pub use cqe::{Cqe, CqeFlags};
 pub use multishot::{After, Flag, Multishot};
 pub use names::{BufGroup, BufIndex, FixedFile, Personality, Target};
+pub use opcode::{OPCODES, Opcode};
 pub use sqe::{Sqe, SqeFlags};
 pub use twin::{Interest, Place, Twin};

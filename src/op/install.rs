@@ -3,7 +3,7 @@
 
 use crate::{
     driver::{Fd, RING_ONLY},
-    entry::{Cqe, FixedFile, Sqe, Target, Twin},
+    entry::{Cqe, FixedFile, Sqe, SqeFlags, Target, Twin},
     op::{Op, submit},
     sys,
 };
@@ -43,8 +43,8 @@ unsafe impl Op for Install {
     }
 
     fn encode(&mut self) -> Sqe {
-        // The driver puts the place in.
-        Sqe::fixed_fd_install(FixedFile(0), 0)
+        // The driver puts the place in, and says that it is one.
+        Sqe { flags: SqeFlags::empty(), ..Sqe::fixed_fd_install(FixedFile(0), 0) }
     }
 
     fn finish(self, cqe: Cqe) -> Self::Output {

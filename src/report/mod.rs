@@ -11,8 +11,8 @@ mod remedy;
 
 use crate::{
     driver::{self, DriverInfo, DriverKind, Survey},
-    op::TWINS,
-    sys::{self, names::OPCODES},
+    entry::OPCODES,
+    sys,
 };
 use advice::Advice;
 use std::{env, fmt, io};
@@ -106,14 +106,14 @@ impl Report {
         match (self.driver(), self.ring()) {
             (Ok(driver), Ok(ring)) if driver.kind() == DriverKind::Uring && ring.supports(opcode) => Support::Ring,
             (Ok(driver), _) if driver.kind() == DriverKind::Poll && ITSELF.contains(&opcode.into()) => Support::Driver,
-            (Ok(_), _) if TWINS.contains(&opcode.into()) => Support::Twin,
+            (Ok(_), _) if has_twin(opcode) => Support::Twin,
             _ => Support::Missing,
         }
     }
 
     /// All opcodes that annulus knows by name, in the kernel's order.
     pub fn opcodes(&self) -> impl Iterator<Item = (&'static str, Support)> + '_ {
-        (0..=u8::MAX).zip(OPCODES).map(|(opcode, name)| (name, self.support(opcode)))
+        OPCODES.iter().map(|opcode| (opcode.name(), self.support(opcode.number)))
     }
 
     /// What to change to get more, one sentence each; nothing where there is nothing to gain.
@@ -144,6 +144,10 @@ impl Report {
     pub fn refusals(&self) -> Vec<Refusal> {
         refusal::refusals(self)
     }
+}
+
+fn has_twin(opcode: u8) -> bool {
+    OPCODES.get(usize::from(opcode)).is_some_and(|opcode| opcode.twin.is_some())
 }
 
 /// One fact.

@@ -22,6 +22,15 @@
 //!
 //! Unless they are said to, they are answered once, take no buffer from a group (`EOPNOTSUPP`), and name no registered
 //! buffer.
+//!
+//! # All of them
+//!
+//! Where there is a version, the opcode can do that since then. `cargo run --example doctor -- --opcodes` prints the
+//! same and what the kernel says of each; in a program it is [`OPCODES`].
+//!
+#![doc = include_str!("opcodes.md")]
+
+pub use crate::entry::{OPCODES, Opcode};
 
 mod epoll_ctl;
 mod epoll_wait;
