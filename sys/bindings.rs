@@ -87,6 +87,37 @@ pub const RESOLVE_NO_SYMLINKS: u32 = 4;
 pub const RESOLVE_BENEATH: u32 = 8;
 pub const RESOLVE_IN_ROOT: u32 = 16;
 pub const RESOLVE_CACHED: u32 = 32;
+pub const STATX_TYPE: u32 = 1;
+pub const STATX_MODE: u32 = 2;
+pub const STATX_NLINK: u32 = 4;
+pub const STATX_UID: u32 = 8;
+pub const STATX_GID: u32 = 16;
+pub const STATX_ATIME: u32 = 32;
+pub const STATX_MTIME: u32 = 64;
+pub const STATX_CTIME: u32 = 128;
+pub const STATX_INO: u32 = 256;
+pub const STATX_SIZE: u32 = 512;
+pub const STATX_BLOCKS: u32 = 1024;
+pub const STATX_BASIC_STATS: u32 = 2047;
+pub const STATX_BTIME: u32 = 2048;
+pub const STATX_MNT_ID: u32 = 4096;
+pub const STATX_DIOALIGN: u32 = 8192;
+pub const STATX_MNT_ID_UNIQUE: u32 = 16384;
+pub const STATX_SUBVOL: u32 = 32768;
+pub const STATX_WRITE_ATOMIC: u32 = 65536;
+pub const STATX_DIO_READ_ALIGN: u32 = 131072;
+pub const STATX__RESERVED: u32 = 2147483648;
+pub const STATX_ALL: u32 = 4095;
+pub const STATX_ATTR_COMPRESSED: u32 = 4;
+pub const STATX_ATTR_IMMUTABLE: u32 = 16;
+pub const STATX_ATTR_APPEND: u32 = 32;
+pub const STATX_ATTR_NODUMP: u32 = 64;
+pub const STATX_ATTR_ENCRYPTED: u32 = 2048;
+pub const STATX_ATTR_AUTOMOUNT: u32 = 4096;
+pub const STATX_ATTR_MOUNT_ROOT: u32 = 8192;
+pub const STATX_ATTR_VERITY: u32 = 1048576;
+pub const STATX_ATTR_DAX: u32 = 2097152;
+pub const STATX_ATTR_WRITE_ATOMIC: u32 = 4194304;
 pub const FUTEX2_SIZE_U8: u32 = 0;
 pub const FUTEX2_SIZE_U16: u32 = 1;
 pub const FUTEX2_SIZE_U32: u32 = 2;
@@ -225,6 +256,7 @@ pub type __u8 = ::core::ffi::c_uchar;
 pub type __u16 = ::core::ffi::c_ushort;
 pub type __s32 = ::core::ffi::c_int;
 pub type __u32 = ::core::ffi::c_uint;
+pub type __s64 = ::core::ffi::c_longlong;
 pub type __u64 = ::core::ffi::c_ulonglong;
 pub type __kernel_time64_t = ::core::ffi::c_longlong;
 pub type __be16 = __u16;
@@ -256,6 +288,97 @@ const _: () = {
     ["Offset of field: open_how::flags"][::core::mem::offset_of!(open_how, flags) - 0usize];
     ["Offset of field: open_how::mode"][::core::mem::offset_of!(open_how, mode) - 8usize];
     ["Offset of field: open_how::resolve"][::core::mem::offset_of!(open_how, resolve) - 16usize];
+};
+#[repr(C)]
+#[derive(Default, Copy, Clone)]
+pub struct statx_timestamp {
+    pub tv_sec: __s64,
+    pub tv_nsec: __u32,
+    pub __reserved: __s32,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of statx_timestamp"][::core::mem::size_of::<statx_timestamp>() - 16usize];
+    ["Alignment of statx_timestamp"][::core::mem::align_of::<statx_timestamp>() - 8usize];
+    ["Offset of field: statx_timestamp::tv_sec"][::core::mem::offset_of!(statx_timestamp, tv_sec) - 0usize];
+    ["Offset of field: statx_timestamp::tv_nsec"][::core::mem::offset_of!(statx_timestamp, tv_nsec) - 8usize];
+    ["Offset of field: statx_timestamp::__reserved"][::core::mem::offset_of!(statx_timestamp, __reserved) - 12usize];
+};
+#[repr(C)]
+#[derive(Default, Copy, Clone)]
+pub struct statx {
+    pub stx_mask: __u32,
+    pub stx_blksize: __u32,
+    pub stx_attributes: __u64,
+    pub stx_nlink: __u32,
+    pub stx_uid: __u32,
+    pub stx_gid: __u32,
+    pub stx_mode: __u16,
+    pub __spare0: [__u16; 1usize],
+    pub stx_ino: __u64,
+    pub stx_size: __u64,
+    pub stx_blocks: __u64,
+    pub stx_attributes_mask: __u64,
+    pub stx_atime: statx_timestamp,
+    pub stx_btime: statx_timestamp,
+    pub stx_ctime: statx_timestamp,
+    pub stx_mtime: statx_timestamp,
+    pub stx_rdev_major: __u32,
+    pub stx_rdev_minor: __u32,
+    pub stx_dev_major: __u32,
+    pub stx_dev_minor: __u32,
+    pub stx_mnt_id: __u64,
+    pub stx_dio_mem_align: __u32,
+    pub stx_dio_offset_align: __u32,
+    pub stx_subvol: __u64,
+    pub stx_atomic_write_unit_min: __u32,
+    pub stx_atomic_write_unit_max: __u32,
+    pub stx_atomic_write_segments_max: __u32,
+    pub stx_dio_read_offset_align: __u32,
+    pub stx_atomic_write_unit_max_opt: __u32,
+    pub __spare2: [__u32; 1usize],
+    pub __spare3: [__u64; 8usize],
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of statx"][::core::mem::size_of::<statx>() - 256usize];
+    ["Alignment of statx"][::core::mem::align_of::<statx>() - 8usize];
+    ["Offset of field: statx::stx_mask"][::core::mem::offset_of!(statx, stx_mask) - 0usize];
+    ["Offset of field: statx::stx_blksize"][::core::mem::offset_of!(statx, stx_blksize) - 4usize];
+    ["Offset of field: statx::stx_attributes"][::core::mem::offset_of!(statx, stx_attributes) - 8usize];
+    ["Offset of field: statx::stx_nlink"][::core::mem::offset_of!(statx, stx_nlink) - 16usize];
+    ["Offset of field: statx::stx_uid"][::core::mem::offset_of!(statx, stx_uid) - 20usize];
+    ["Offset of field: statx::stx_gid"][::core::mem::offset_of!(statx, stx_gid) - 24usize];
+    ["Offset of field: statx::stx_mode"][::core::mem::offset_of!(statx, stx_mode) - 28usize];
+    ["Offset of field: statx::__spare0"][::core::mem::offset_of!(statx, __spare0) - 30usize];
+    ["Offset of field: statx::stx_ino"][::core::mem::offset_of!(statx, stx_ino) - 32usize];
+    ["Offset of field: statx::stx_size"][::core::mem::offset_of!(statx, stx_size) - 40usize];
+    ["Offset of field: statx::stx_blocks"][::core::mem::offset_of!(statx, stx_blocks) - 48usize];
+    ["Offset of field: statx::stx_attributes_mask"][::core::mem::offset_of!(statx, stx_attributes_mask) - 56usize];
+    ["Offset of field: statx::stx_atime"][::core::mem::offset_of!(statx, stx_atime) - 64usize];
+    ["Offset of field: statx::stx_btime"][::core::mem::offset_of!(statx, stx_btime) - 80usize];
+    ["Offset of field: statx::stx_ctime"][::core::mem::offset_of!(statx, stx_ctime) - 96usize];
+    ["Offset of field: statx::stx_mtime"][::core::mem::offset_of!(statx, stx_mtime) - 112usize];
+    ["Offset of field: statx::stx_rdev_major"][::core::mem::offset_of!(statx, stx_rdev_major) - 128usize];
+    ["Offset of field: statx::stx_rdev_minor"][::core::mem::offset_of!(statx, stx_rdev_minor) - 132usize];
+    ["Offset of field: statx::stx_dev_major"][::core::mem::offset_of!(statx, stx_dev_major) - 136usize];
+    ["Offset of field: statx::stx_dev_minor"][::core::mem::offset_of!(statx, stx_dev_minor) - 140usize];
+    ["Offset of field: statx::stx_mnt_id"][::core::mem::offset_of!(statx, stx_mnt_id) - 144usize];
+    ["Offset of field: statx::stx_dio_mem_align"][::core::mem::offset_of!(statx, stx_dio_mem_align) - 152usize];
+    ["Offset of field: statx::stx_dio_offset_align"][::core::mem::offset_of!(statx, stx_dio_offset_align) - 156usize];
+    ["Offset of field: statx::stx_subvol"][::core::mem::offset_of!(statx, stx_subvol) - 160usize];
+    ["Offset of field: statx::stx_atomic_write_unit_min"]
+        [::core::mem::offset_of!(statx, stx_atomic_write_unit_min) - 168usize];
+    ["Offset of field: statx::stx_atomic_write_unit_max"]
+        [::core::mem::offset_of!(statx, stx_atomic_write_unit_max) - 172usize];
+    ["Offset of field: statx::stx_atomic_write_segments_max"]
+        [::core::mem::offset_of!(statx, stx_atomic_write_segments_max) - 176usize];
+    ["Offset of field: statx::stx_dio_read_offset_align"]
+        [::core::mem::offset_of!(statx, stx_dio_read_offset_align) - 180usize];
+    ["Offset of field: statx::stx_atomic_write_unit_max_opt"]
+        [::core::mem::offset_of!(statx, stx_atomic_write_unit_max_opt) - 184usize];
+    ["Offset of field: statx::__spare2"][::core::mem::offset_of!(statx, __spare2) - 188usize];
+    ["Offset of field: statx::__spare3"][::core::mem::offset_of!(statx, __spare3) - 192usize];
 };
 #[repr(C)]
 #[derive(Default, Copy, Clone)]

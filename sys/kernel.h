@@ -2,6 +2,7 @@
 #include <linux/types.h>
 #include <linux/time_types.h>
 #include <linux/openat2.h>
+#include <linux/stat.h>
 #include <linux/futex.h>
 #include <linux/io_uring.h>
 #if __has_include(<linux/io_uring/query.h>)

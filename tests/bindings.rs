@@ -204,7 +204,7 @@ fn c_struct<'a>(header: &'a str, name: &str) -> Option<&'a str> {
 
 /// Words that only say that nothing is here yet; they move when the kernel puts something there.
 fn is_reserved(field: &str) -> bool {
-    ["resv", "__resv", "pad", "__pad", "reserved", "__reserved"].iter().any(|word| {
+    ["resv", "__resv", "pad", "__pad", "reserved", "__reserved", "__spare"].iter().any(|word| {
         field.rsplit('.').next().is_some_and(|last| last.trim_end_matches(|c: char| c.is_ascii_digit()) == *word)
     })
 }

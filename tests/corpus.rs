@@ -48,3 +48,13 @@ fn control() {
 fn recvmsg_out() {
     assert!(replay("recvmsg_out", messages::recvmsg_out) >= 5);
 }
+
+#[test]
+fn sockaddr() {
+    assert!(replay("sockaddr", messages::sockaddr) >= 5);
+}
+
+#[test]
+fn statx() {
+    assert!(replay("statx", messages::statx) >= 5);
+}

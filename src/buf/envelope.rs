@@ -1,6 +1,10 @@
 //! What a message has beside its bytes.
 
-use crate::sys::{control, sockaddr::SockAddr, unix};
+use crate::sys::{
+    control::{self, ControlMessage, ControlMessages},
+    sockaddr::SockAddr,
+    unix,
+};
 use std::{
     fmt, io,
     mem::{self, MaybeUninit},
@@ -38,17 +42,6 @@ struct Inner {
     flags: i32,
     /// The descriptors that came.
     arrived: Vec<OwnedFd>,
-}
-
-/// Control data that came with a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ControlMessage<'a> {
-    /// The `SOL_*` or `IPPROTO_*` that it belongs to.
-    pub level: i32,
-    /// What it is, as its level counts.
-    pub kind: i32,
-    /// Its content, in the system's form.
-    pub data: &'a [u8],
 }
 
 impl Envelope {
@@ -96,7 +89,7 @@ impl Envelope {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
         }
         control::remove(&mut self.0.outgoing, level, kind);
-        control::push(&mut self.0.outgoing, level, kind, data);
+        ControlMessage { level, kind, data }.append_to(&mut self.0.outgoing);
         Ok(())
     }
 
@@ -107,7 +100,8 @@ impl Envelope {
         control::remove(&mut inner.outgoing, libc::SOL_SOCKET, libc::SCM_RIGHTS);
         if !fds.is_empty() {
             let numbers: Vec<u8> = fds.iter().flat_map(|fd| fd.as_raw_fd().to_ne_bytes()).collect();
-            control::push(&mut inner.outgoing, libc::SOL_SOCKET, libc::SCM_RIGHTS, &numbers);
+            ControlMessage { level: libc::SOL_SOCKET, kind: libc::SCM_RIGHTS, data: &numbers }
+                .append_to(&mut inner.outgoing);
         }
         inner.sent = fds;
     }
@@ -134,7 +128,7 @@ impl Envelope {
     /// The room that control data with `len` bytes of content takes.
     #[must_use]
     pub fn space(len: usize) -> usize {
-        control::space(len)
+        ControlMessage::space(len)
     }
 
     /// The control data that came, as it came.
@@ -144,9 +138,7 @@ impl Envelope {
 
     /// The control data that came. Descriptors are not among it: they are [`Envelope::take_fds`]'.
     pub fn control(&self) -> impl Iterator<Item = ControlMessage<'_>> {
-        control::messages(self.control_bytes())
-            .filter(|m| (m.level, m.kind) != (libc::SOL_SOCKET, libc::SCM_RIGHTS))
-            .map(|control::Message { level, kind, data }| ControlMessage { level, kind, data })
+        ControlMessages::new(self.control_bytes()).filter(|m| (m.level, m.kind) != (libc::SOL_SOCKET, libc::SCM_RIGHTS))
     }
 
     /// The descriptors that came. Children do not inherit them.
@@ -208,7 +200,7 @@ impl Envelope {
         let said = inner.header.msg_controllen as usize;
         inner.came = said.min(inner.incoming.len());
         inner.flags = inner.header.msg_flags;
-        let numbers = control::messages(&inner.incoming[..inner.came]).flat_map(control::rights);
+        let numbers = ControlMessages::new(&inner.incoming[..inner.came]).flat_map(ControlMessage::descriptors);
         // SAFETY: Fresh descriptor: the kernel has just put it there for this message, and it is taken once.
         inner.arrived.extend(numbers.map(|fd| unsafe { unix::arrived(fd) }));
     }
@@ -281,7 +273,11 @@ mod tests {
         envelope.send_fds(vec![null(), null()]);
         envelope.push(1000, 1, b"x").unwrap();
         envelope.push(1000, 1, b"yz").unwrap();
-        assert_eq!(envelope.0.outgoing.len(), control::space(8) + control::space(2), "replaced, not added");
+        assert_eq!(
+            envelope.0.outgoing.len(),
+            ControlMessage::space(8) + ControlMessage::space(2),
+            "replaced, not added"
+        );
         assert_eq!(envelope.clear().len(), 2);
         assert!(envelope.0.outgoing.is_empty());
         envelope.send_fds(Vec::new());

@@ -52,7 +52,8 @@ mod bytes;
 
 use std::io;
 
-pub use envelope::{ControlMessage, Envelope};
+pub use crate::sys::control::ControlMessage;
+pub use envelope::Envelope;
 pub(crate) use group::{Given, Group};
 #[doc(hidden)]
 pub use io_buf::Fixed;

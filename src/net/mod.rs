@@ -20,8 +20,11 @@ mod zero_copy;
 
 pub use self::unix::{Pipe, UnixDatagram, UnixListener, UnixStream};
 pub use crate::{
-    buf::{ControlMessage, Envelope},
-    sys::sockaddr::SockAddr,
+    buf::Envelope,
+    sys::{
+        control::{ControlMessage, ControlMessages},
+        sockaddr::SockAddr,
+    },
 };
 pub use copy::{Copied, CopyCounter, CopyError, Side, copy_bidirectional, copy_bidirectional_counted};
 pub use detached::Detached;

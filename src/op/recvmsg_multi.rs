@@ -6,7 +6,8 @@ use crate::{
     op::{Multi, MultiOp, Op, multi},
     pool::{PoolBuf, RecvPool},
     sys::{
-        self, control,
+        self,
+        control::{ControlMessage, ControlMessages},
         recvmsg_out::{Rooms, write_header},
         sockaddr::SockAddr,
         unix::{self, ret},
@@ -157,7 +158,7 @@ impl Datagram {
     fn new(mut buf: PoolBuf, rooms: Rooms) -> Option<Datagram> {
         let layout = rooms.layout(&buf)?;
         let addr = SockAddr::from_bytes(&buf[layout.name]).unwrap_or_else(|_| SockAddr::none());
-        let numbers = control::messages(&buf[layout.control.clone()]).flat_map(control::rights);
+        let numbers = ControlMessages::new(&buf[layout.control.clone()]).flat_map(ControlMessage::descriptors);
         // SAFETY: Fresh descriptor: it has just come with this message, which is taken apart once.
         let fds = numbers.map(|fd| unsafe { unix::arrived(fd) }).collect();
         buf.truncate(layout.payload.end);

@@ -3,6 +3,10 @@
 //! The unit tests of the queues drive it step by step; the fuzzer and `tests/corpus.rs` through [`layout`] and
 //! [`cq_walk`].
 
+mod layouts;
+
+pub use layouts::layout;
+
 use super::{
     cq::Cq,
     fork::Birth,
@@ -164,22 +168,6 @@ fn region(memory: &[AtomicU64]) -> Region {
 fn word(rings: Region, offset: u32) -> Word {
     // SAFETY: Laid out and Mapped: the offsets of `params`, in memory that a `Fake` keeps.
     unsafe { rings.word(offset) }
-}
-
-/// Reads `bytes` as `io_uring_params` and checks them; a layout that passes is held to what it promises.
-pub fn layout(bytes: &[u8]) {
-    let mut raw = [0; size_of::<io_uring_params>()];
-    let n = bytes.len().min(raw.len());
-    raw[..n].copy_from_slice(&bytes[..n]);
-    // SAFETY: Kernel's word: the structure is numbers alone, and as long as `raw`.
-    let params: io_uring_params = unsafe { std::ptr::read_unaligned(raw.as_ptr().cast()) };
-    let Ok(at) = Layout::new(&params) else { return };
-    let len = at.ring_len as u64;
-    let words = [at.sq.head, at.sq.tail, at.sq.flags, at.sq.dropped, at.cq.head, at.cq.tail, at.cq.overflow];
-    assert!(words.iter().all(|&word| word % 4 == 0 && u64::from(word) + 4 <= len));
-    assert!(u64::from(at.cq.cqes) + (u64::from(at.cq_entries) << at.cqe_shift) <= len);
-    assert!(!at.has_array || u64::from(at.sq.array) + 4 * u64::from(at.sq_entries) <= len);
-    assert!(at.sqes_len as u64 == u64::from(at.sq_entries) << at.sqe_shift);
 }
 
 /// Plays a script against both queues: five bytes of setup (the sizes, the array, where positions start), then steps

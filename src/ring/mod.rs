@@ -43,11 +43,19 @@ mod message;
 mod mmap;
 pub mod ops;
 mod probe;
+mod recvmsg_out;
 mod register;
 mod sq;
 mod word;
 
-pub use crate::entry::{BufGroup, BufIndex, Cqe, CqeFlags, FixedFile, Personality, Sqe, SqeFlags, Target};
+pub use crate::{
+    entry::{BufGroup, BufIndex, Cqe, CqeFlags, FixedFile, Personality, Sqe, SqeFlags, Target},
+    sys::{
+        control::{ControlMessage, ControlMessages},
+        sockaddr::SockAddr,
+        stat::{AtomicWrites, Statx, StatxTime},
+    },
+};
 pub use builder::Builder;
 pub use cq::Completions;
 pub use enter::{Enter, Entered};
@@ -55,6 +63,7 @@ pub use flags::{EnterFlags, Features, SetupFlags};
 pub(crate) use fork::Birth;
 pub(crate) use message::send_message;
 pub use probe::Probe;
+pub use recvmsg_out::RecvMsgOut;
 pub use sq::Full;
 
 use crate::sys;

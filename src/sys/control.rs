@@ -3,14 +3,26 @@
 //! **Kernel's word**: whatever the bytes are, nothing outside of them is read. A message that claims more than there is
 //! has what there is; one that claims less than its own header ends the list.
 
-use std::{iter, mem::MaybeUninit, ptr};
+use std::{iter::FusedIterator, mem::MaybeUninit, os::fd::RawFd, ptr};
 
-/// A message among control data.
+/// Control data of a message, `cmsg(3)`: one of possibly many.
+///
+/// ```
+/// use annulus::net::{ControlMessage, ControlMessages};
+///
+/// let mut bytes = Vec::new();
+/// ControlMessage { level: 1, kind: 2, data: b"abc" }.append_to(&mut bytes);
+/// assert_eq!(bytes.len(), ControlMessage::space(3));
+/// assert_eq!(ControlMessages::new(&bytes).next().unwrap().data, b"abc");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Message<'a> {
-    pub(crate) level: i32,
-    pub(crate) kind: i32,
-    pub(crate) data: &'a [u8],
+pub struct ControlMessage<'a> {
+    /// The `SOL_*` or `IPPROTO_*` that it belongs to.
+    pub level: i32,
+    /// What it is, as its level counts.
+    pub kind: i32,
+    /// Its content, in the system's form.
+    pub data: &'a [u8],
 }
 
 /// Bytes before a message's data.
@@ -21,17 +33,61 @@ pub(crate) fn header_len() -> usize {
     len
 }
 
-/// Bytes that a message with `len` bytes of data takes.
-pub(crate) fn space(len: usize) -> usize {
-    // SAFETY: Plain call: arithmetic on a length, which is 1.
-    let unit = unsafe { libc::CMSG_SPACE(1) } as usize - header_len();
-    header_len() + len.next_multiple_of(unit)
+impl<'a> ControlMessage<'a> {
+    /// Bytes that a message with `len` bytes of content takes: its header, its content, and what follows for the next
+    /// to be aligned.
+    #[must_use]
+    pub fn space(len: usize) -> usize {
+        // SAFETY: Plain call: arithmetic on a length, which is 1.
+        let unit = unsafe { libc::CMSG_SPACE(1) } as usize - header_len();
+        header_len() + len.next_multiple_of(unit)
+    }
+
+    /// Appends the message to control data that is to be sent.
+    pub fn append_to(self, bytes: &mut Vec<u8>) {
+        let (at, start, len) = (bytes.len(), header_len(), self.data.len());
+        bytes.resize(at + ControlMessage::space(len), 0);
+        // SAFETY: Plain bytes: a header of zeros is a value of the structure.
+        let mut header = unsafe { MaybeUninit::<libc::cmsghdr>::zeroed().assume_init() };
+        header.cmsg_len = (start + len) as _;
+        (header.cmsg_level, header.cmsg_type) = (self.level, self.kind);
+        let room = &mut bytes[at..];
+        room[start..start + len].copy_from_slice(self.data);
+        // SAFETY: Plain bytes: the room was just made, and begins with space for a header.
+        unsafe { ptr::write_unaligned(room.as_mut_ptr().cast(), header) };
+    }
+
+    /// The numbers of the descriptors that the message brings (`SCM_RIGHTS`); none for other messages. They are open,
+    /// and whoever received the message is to close them.
+    pub fn descriptors(self) -> impl Iterator<Item = RawFd> + use<'a> {
+        let is_meant = (self.level, self.kind) == (libc::SOL_SOCKET, libc::SCM_RIGHTS);
+        let data = if is_meant { self.data } else { &[] };
+        data.chunks_exact(4).map(|fd| i32::from_ne_bytes([fd[0], fd[1], fd[2], fd[3]])).filter(|&fd| fd >= 0)
+    }
 }
 
-/// The messages in `bytes`.
-pub(crate) fn messages(bytes: &[u8]) -> impl Iterator<Item = Message<'_>> {
-    let (mut rest, start) = (bytes, header_len());
-    iter::from_fn(move || {
+/// The messages in control data as the system wrote it.
+///
+/// Whatever the bytes are, nothing outside of them is read. A message that claims more than there is has what there is;
+/// one that claims less than its own header ends the list.
+#[derive(Clone, Copy, Debug)]
+pub struct ControlMessages<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> ControlMessages<'a> {
+    /// The messages in `bytes`.
+    #[must_use]
+    pub fn new(bytes: &'a [u8]) -> ControlMessages<'a> {
+        ControlMessages { rest: bytes }
+    }
+}
+
+impl<'a> Iterator for ControlMessages<'a> {
+    type Item = ControlMessage<'a>;
+
+    fn next(&mut self) -> Option<ControlMessage<'a>> {
+        let (rest, start) = (std::mem::take(&mut self.rest), header_len());
         if rest.len() < start {
             return None;
         }
@@ -40,42 +96,23 @@ pub(crate) fn messages(bytes: &[u8]) -> impl Iterator<Item = Message<'_>> {
         #[allow(clippy::unnecessary_cast, reason = "C libraries do not agree on its type")]
         let len = header.cmsg_len as usize;
         let data = rest.get(start..len.min(rest.len()))?;
-        let next = if len >= rest.len() { rest.len() } else { space(len - start).min(rest.len()) };
-        rest = &rest[next..];
-        Some(Message { level: header.cmsg_level, kind: header.cmsg_type, data })
-    })
+        let next = if len >= rest.len() { rest.len() } else { ControlMessage::space(len - start).min(rest.len()) };
+        self.rest = &rest[next..];
+        Some(ControlMessage { level: header.cmsg_level, kind: header.cmsg_type, data })
+    }
 }
 
-/// Appends a message.
-pub(crate) fn push(bytes: &mut Vec<u8>, level: i32, kind: i32, data: &[u8]) {
-    let (at, start) = (bytes.len(), header_len());
-    bytes.resize(at + space(data.len()), 0);
-    // SAFETY: Plain bytes: a header of zeros is a value of the structure.
-    let mut header = unsafe { MaybeUninit::<libc::cmsghdr>::zeroed().assume_init() };
-    header.cmsg_len = (start + data.len()) as _;
-    (header.cmsg_level, header.cmsg_type) = (level, kind);
-    let room = &mut bytes[at..];
-    room[start..start + data.len()].copy_from_slice(data);
-    // SAFETY: Plain bytes: the room was just made, and begins with space for a header.
-    unsafe { ptr::write_unaligned(room.as_mut_ptr().cast(), header) };
-}
+impl FusedIterator for ControlMessages<'_> {}
 
 /// Removes all messages of one kind.
 pub(crate) fn remove(bytes: &mut Vec<u8>, level: i32, kind: i32) {
-    let is_meant = |message: &Message<'_>| message.level == level && message.kind == kind;
-    if !messages(bytes).any(|message| is_meant(&message)) {
+    let is_meant = |message: &ControlMessage<'_>| message.level == level && message.kind == kind;
+    if !ControlMessages::new(bytes).any(|message| is_meant(&message)) {
         return;
     }
     let mut others = Vec::with_capacity(bytes.len());
-    messages(bytes).filter(|m| !is_meant(m)).for_each(|m| push(&mut others, m.level, m.kind, m.data));
+    ControlMessages::new(bytes).filter(|message| !is_meant(message)).for_each(|message| message.append_to(&mut others));
     *bytes = others;
-}
-
-/// The descriptors that a message brings.
-pub(crate) fn rights(message: Message<'_>) -> impl Iterator<Item = i32> {
-    let is_meant = message.level == libc::SOL_SOCKET && message.kind == libc::SCM_RIGHTS;
-    let data = if is_meant { message.data } else { &[] };
-    data.chunks_exact(4).map(|fd| i32::from_ne_bytes([fd[0], fd[1], fd[2], fd[3]])).filter(|&fd| fd >= 0)
 }
 
 #[cfg(test)]
@@ -84,23 +121,24 @@ mod tests {
 
     fn two() -> Vec<u8> {
         let mut bytes = Vec::new();
-        push(&mut bytes, 1, 2, b"abc");
-        push(&mut bytes, libc::SOL_SOCKET, libc::SCM_RIGHTS, &[7i32.to_ne_bytes(), (-1i32).to_ne_bytes()].concat());
+        ControlMessage { level: 1, kind: 2, data: b"abc" }.append_to(&mut bytes);
+        let data = &[7i32.to_ne_bytes(), (-1i32).to_ne_bytes()].concat()[..];
+        ControlMessage { level: libc::SOL_SOCKET, kind: libc::SCM_RIGHTS, data }.append_to(&mut bytes);
         bytes
     }
 
     #[test]
     fn what_was_put_in_comes_out() {
         let bytes = two();
-        assert_eq!(bytes.len(), space(3) + space(8));
-        let out: Vec<_> = messages(&bytes).collect();
-        assert_eq!((out.len(), out[0]), (2, Message { level: 1, kind: 2, data: b"abc" }));
-        assert_eq!(rights(out[0]).count(), 0);
-        assert_eq!(rights(out[1]).collect::<Vec<_>>(), [7], "-1 is no descriptor");
-        assert!(messages(&[]).next().is_none());
+        assert_eq!(bytes.len(), ControlMessage::space(3) + ControlMessage::space(8));
+        let out: Vec<_> = ControlMessages::new(&bytes).collect();
+        assert_eq!((out.len(), out[0]), (2, ControlMessage { level: 1, kind: 2, data: b"abc" }));
+        assert_eq!(out[0].descriptors().count(), 0);
+        assert_eq!(out[1].descriptors().collect::<Vec<_>>(), [7], "-1 is no descriptor");
+        assert!(ControlMessages::new(&[]).next().is_none());
         let mut less = bytes.clone();
         remove(&mut less, 1, 2);
-        assert_eq!(messages(&less).collect::<Vec<_>>(), &out[1..]);
+        assert_eq!(ControlMessages::new(&less).collect::<Vec<_>>(), &out[1..]);
     }
 
     /// Red when a length is believed: a slice out of bounds is a panic, and a step of nothing does not end.
@@ -113,7 +151,7 @@ mod tests {
             let header = unsafe { MaybeUninit::<libc::cmsghdr>::zeroed().assume_init() };
             let width = size_of_val(&header.cmsg_len);
             bytes[..width].copy_from_slice(&len.to_ne_bytes()[..width]);
-            messages(&bytes).map(|m| m.data.len()).collect::<Vec<_>>()
+            ControlMessages::new(&bytes).map(|m| m.data.len()).collect::<Vec<_>>()
         };
         for short in [0, 1, header_len() - 1] {
             assert!(lie(short).is_empty(), "{short}");
@@ -124,7 +162,7 @@ mod tests {
         }
         let whole = two();
         for cut in 0..whole.len() {
-            let total: usize = messages(&whole[..cut]).map(|m| m.data.len()).sum();
+            let total: usize = ControlMessages::new(&whole[..cut]).map(|m| m.data.len()).sum();
             assert!(total <= cut);
         }
     }

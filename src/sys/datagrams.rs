@@ -1,7 +1,7 @@
 //! What Linux tells beside datagrams, and can be told: pure parsing of control data, and the options that ask for it.
 
 use crate::sys::{
-    control::{Message, messages},
+    control::{ControlMessage, ControlMessages},
     sockaddr::SockAddr,
     unix::set_option,
 };
@@ -72,7 +72,7 @@ fn bytes<const N: usize>(data: &[u8], at: usize) -> Option<[u8; N]> {
 
 /// The address that a datagram was sent to, and the interface that it came by.
 pub(crate) fn local(control: &[u8]) -> Option<(IpAddr, u32)> {
-    messages(control).find_map(|Message { level, kind, data }| match (level, kind) {
+    ControlMessages::new(control).find_map(|ControlMessage { level, kind, data }| match (level, kind) {
         (libc::IPPROTO_IP, libc::IP_PKTINFO) => {
             Some((Ipv4Addr::from(bytes::<4>(data, 8)?).into(), u32::from_ne_bytes(bytes(data, 0)?)))
         }
@@ -85,14 +85,14 @@ pub(crate) fn local(control: &[u8]) -> Option<(IpAddr, u32)> {
 
 /// The size of each of the datagrams that came as one.
 pub(crate) fn segment_size(control: &[u8]) -> Option<usize> {
-    let is_meant = |m: &Message<'_>| (m.level, m.kind) == (libc::SOL_UDP, libc::UDP_GRO);
-    let size = u32::from_ne_bytes(bytes(messages(control).find(is_meant)?.data, 0)?);
+    let is_meant = |m: &ControlMessage<'_>| (m.level, m.kind) == (libc::SOL_UDP, libc::UDP_GRO);
+    let size = u32::from_ne_bytes(bytes(ControlMessages::new(control).find(is_meant)?.data, 0)?);
     usize::try_from(size).ok().filter(|&size| size > 0)
 }
 
 /// What a datagram met that was sent.
 pub(crate) fn trouble(control: &[u8]) -> Option<Trouble> {
-    messages(control).find_map(|Message { level, kind, data }| match (level, kind) {
+    ControlMessages::new(control).find_map(|ControlMessage { level, kind, data }| match (level, kind) {
         (libc::IPPROTO_IP, libc::IP_RECVERR) | (libc::IPPROTO_IPV6, libc::IPV6_RECVERR) => {
             let [origin, kind, code, _] = bytes(data, 4)?;
             Some(Trouble {
@@ -111,12 +111,11 @@ pub(crate) fn trouble(control: &[u8]) -> Option<Trouble> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sys::control::push;
 
     fn one(level: i32, kind: i32, data: &[u8]) -> Vec<u8> {
         let mut control = Vec::new();
-        push(&mut control, 77, 77, b"something else");
-        push(&mut control, level, kind, data);
+        ControlMessage { level: 77, kind: 77, data: b"something else" }.append_to(&mut control);
+        ControlMessage { level, kind, data }.append_to(&mut control);
         control
     }
 

@@ -21,6 +21,7 @@ pub(crate) mod kqueue;
 pub(crate) mod linux;
 pub(crate) mod recvmsg_out;
 pub(crate) mod sockaddr;
+pub(crate) mod stat;
 pub(crate) mod unix;
 #[cfg(not(annulus_kqueue))]
 pub(crate) mod uring;

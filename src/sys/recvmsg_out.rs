@@ -24,6 +24,8 @@ pub(crate) struct Layout {
     pub(crate) name: Range<usize>,
     pub(crate) control: Range<usize>,
     pub(crate) payload: Range<usize>,
+    /// How long the address was, before it was cut.
+    pub(crate) name_len: usize,
     /// `MSG_*`.
     pub(crate) flags: i32,
 }
@@ -54,6 +56,7 @@ impl Rooms {
             name: part(self.name_at(), self.name, word(0)?),
             control: part(self.control_at(), self.control, word(4)?),
             payload: part(self.start(), bytes.len() - self.start(), word(8)?),
+            name_len: word(0)? as usize,
             flags: word(12)? as i32,
         })
     }
