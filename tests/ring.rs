@@ -11,6 +11,8 @@ mod basics;
 mod cancel;
 #[path = "ring/common.rs"]
 mod common;
+#[path = "ring/disk.rs"]
+mod disk;
 #[path = "ring/exits.rs"]
 mod exits;
 #[path = "ring/files.rs"]
@@ -19,6 +21,8 @@ mod files;
 mod forks;
 #[path = "ring/identity.rs"]
 mod identity;
+#[path = "ring/iopoll.rs"]
+mod iopoll;
 #[path = "ring/links.rs"]
 mod links;
 #[path = "ring/nops.rs"]
@@ -33,5 +37,7 @@ mod registered;
 mod setup;
 #[path = "ring/timers.rs"]
 mod timers;
+#[path = "ring/traps.rs"]
+mod traps;
 #[path = "ring/waits.rs"]
 mod waits;

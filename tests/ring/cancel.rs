@@ -63,7 +63,7 @@ fn met(ring: &mut Ring, sqe: Sqe) -> Option<(i32, Vec<u64>)> {
 /// T8. Red when a request that is cancelled while it ends has no answer, or two, or loses a byte.
 #[test]
 fn a_race_with_the_end_has_one_answer() {
-    const ROUNDS: u64 = 1000;
+    const ROUNDS: u64 = 300;
     let mut ring = ring!("a_race_with_the_end_has_one_answer", 8);
     let (reader, mut writer) = UnixStream::pair().unwrap();
     let mut said = BTreeMap::new();
@@ -240,20 +240,18 @@ fn t08_what_a_worker_does_ends_later() {
     ring.submit().unwrap();
     thread::sleep(crate::common::NOBODY); // until the worker has it
     push(&mut ring, cancel(1, 0)).unwrap();
-    ring.submit().unwrap();
-    let asked = answers(&mut ring, 1)[0];
-    let ended = if asked.user_data == CANCEL {
-        assert_eq!(asked.res, -libc::EALREADY);
+    let mut all = answers(&mut ring, 1);
+    if all[0].user_data == CANCEL && all[0].res == EALREADY {
+        // On some kernels it is not interrupted.
         tx.write_all(b"x").unwrap();
-        answers(&mut ring, 1)[0]
-    } else {
-        assert_eq!(results(answers(&mut ring, 1))[&CANCEL], -libc::EALREADY);
-        asked
-    };
-    assert_eq!(ended.user_data, 1);
+    }
+    all.extend(answers(&mut ring, 1));
+    let ended = *all.iter().find(|cqe| cqe.user_data == 1).unwrap();
     // An interruption has an inner number of the kernel's on some.
-    match ended.result() {
-        Ok(n) => assert_eq!(n, 1),
-        Err(e) => assert!([libc::EINTR, libc::ECANCELED].contains(&e.raw_os_error().unwrap()), "{e}"),
+    let res = ended.result().map_err(|e| e.raw_os_error().unwrap());
+    match results(all)[&CANCEL] {
+        0 => assert_eq!(res, Err(libc::ECANCELED), "it had not begun"),
+        EALREADY => assert!([Ok(1), Err(libc::EINTR), Err(libc::ECANCELED)].contains(&res), "{res:?}"),
+        other => panic!("{other}, and {res:?}"),
     }
 }
