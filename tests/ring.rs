@@ -41,3 +41,5 @@ mod timers;
 mod traps;
 #[path = "ring/waits.rs"]
 mod waits;
+#[path = "ring/wide.rs"]
+mod wide;

@@ -49,6 +49,21 @@ static_assertions::const_assert_eq!(
 static_assertions::const_assert_eq!(std::mem::offset_of!(Cqe, res), std::mem::offset_of!(io_uring_cqe, res));
 static_assertions::const_assert_eq!(std::mem::offset_of!(Cqe, flags), std::mem::offset_of!(io_uring_cqe, flags));
 
+/// A completion of 32 bytes: what a request says beside its result, on a ring with `CQE32` or `CQE_MIXED`.
+///
+/// On a mixed ring only those with [`CqeFlags::BIG`] have something there; with `CQE32` all of them do, and the flag is
+/// not set.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BigCqe {
+    /// The first half, which every completion has.
+    pub cqe: Cqe,
+    /// The second half; zeros if the completion has none.
+    pub extra: [u64; 2],
+}
+
+static_assertions::const_assert_eq!(size_of::<BigCqe>(), 2 * size_of::<io_uring_cqe>());
+
 /// The kernel's `-ERESTARTSYS`, an internal number that some kernels let out (splice on Linux 6.18).
 const RESTARTED: i32 = -512;
 

@@ -10,9 +10,9 @@ mod opcode;
 mod sqe;
 mod twin;
 
-pub use cqe::{Cqe, CqeFlags};
+pub use cqe::{BigCqe, Cqe, CqeFlags};
 pub use multishot::{After, Flag, Multishot};
 pub use names::{BufGroup, BufIndex, FixedFile, Personality, Target};
 pub use opcode::{OPCODES, Opcode};
-pub use sqe::{Sqe, SqeFlags};
+pub use sqe::{Sqe, Sqe128, SqeFlags};
 pub use twin::{Interest, Place, Twin};

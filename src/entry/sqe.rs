@@ -117,6 +117,56 @@ impl Sqe {
     }
 }
 
+/// An entry of 128 bytes, for the commands that do not fit into 64, on a ring with `SQE128` or `SQE_MIXED`.
+///
+/// A command of `URING_CMD` or `URING_CMD128` begins in the first half, at [`Sqe::addr3`], and goes on to the end:
+///
+/// ```
+/// use annulus::entry::{Sqe, Sqe128};
+/// let mut command = [0; 80];
+/// command[79] = 7;
+/// let entry = Sqe128::from(Sqe::nop()).command(&command);
+/// assert_eq!((entry.sqe.addr3, entry.rest[7].to_ne_bytes()[7]), (0, 7));
+/// ```
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sqe128 {
+    /// The first half, which every entry has.
+    pub sqe: Sqe,
+    /// The second half.
+    pub rest: [u64; 8],
+}
+
+static_assertions::const_assert_eq!(size_of::<Sqe128>(), 2 * size_of::<io_uring_sqe>());
+
+impl Sqe128 {
+    /// How many bytes a command has.
+    pub const COMMAND: usize = 80;
+
+    /// Puts a command in its place, as the bytes that the device knows.
+    #[must_use]
+    pub fn command(mut self, bytes: &[u8; Sqe128::COMMAND]) -> Sqe128 {
+        let word = |i: usize| u64::from_ne_bytes(std::array::from_fn(|byte| bytes[8 * i + byte]));
+        (self.sqe.addr3, self.sqe.pad) = (word(0), word(1));
+        self.rest = std::array::from_fn(|i| word(2 + i));
+        self
+    }
+
+    /// Sets what the completion will carry.
+    #[must_use]
+    pub const fn user_data(mut self, user_data: u64) -> Sqe128 {
+        self.sqe.user_data = user_data;
+        self
+    }
+}
+
+/// With a second half of zeros.
+impl From<Sqe> for Sqe128 {
+    fn from(sqe: Sqe) -> Sqe128 {
+        Sqe128 { sqe, rest: [0; 8] }
+    }
+}
+
 /// `RECV { fd: 3, addr: 0x7f…, len: 64 }`: the name, then every field that is not zero.
 impl fmt::Debug for Sqe {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

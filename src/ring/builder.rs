@@ -32,13 +32,7 @@ pub struct Builder {
 }
 
 /// What this version cannot lay out or walk.
-const LATER: SetupFlags = SetupFlags::SQE128
-    .union(SetupFlags::CQE32)
-    .union(SetupFlags::SQE_MIXED)
-    .union(SetupFlags::CQE_MIXED)
-    .union(SetupFlags::NO_MMAP)
-    .union(SetupFlags::REGISTERED_FD_ONLY)
-    .union(SetupFlags::SQ_REWIND);
+const LATER: SetupFlags = SetupFlags::NO_MMAP.union(SetupFlags::REGISTERED_FD_ONLY);
 
 impl Builder {
     /// Adds `flags` to those asked for.
@@ -115,7 +109,13 @@ impl Builder {
                 "a ring has 1 to {MAX_SQ_ENTRIES} entries, not {entries}; clamp() takes what fits"
             ));
         }
+        if entries == 1 && self.flags.contains(SetupFlags::SQE_MIXED) {
+            return invalid("an entry of a mixed ring may need two slots: ask for 2 entries or more");
+        }
         let Some(cq) = self.cq_entries else { return Ok(()) };
+        if cq == 1 && self.flags.contains(SetupFlags::CQE_MIXED) {
+            return invalid("a completion of a mixed ring may need two slots: ask for 2 completions or more");
+        }
         if cq == 0 || (cq > MAX_CQ_ENTRIES && !clamp) {
             return invalid(format!("a ring has 1 to {MAX_CQ_ENTRIES} completions, not {cq}; clamp() takes what fits"));
         }
@@ -151,6 +151,14 @@ impl Builder {
             "TASKRUN_FLAG needs COOP_TASKRUN or DEFER_TASKRUN"
         } else if has(F::SQPOLL) && has(F::COOP_TASKRUN | F::DEFER_TASKRUN) {
             "SQPOLL goes with neither COOP_TASKRUN nor DEFER_TASKRUN: its thread runs the completions"
+        } else if has(F::SQE_MIXED) && has(F::SQE128) {
+            "SQE_MIXED and SQE128 are two answers to one question: take one"
+        } else if has(F::CQE_MIXED) && has(F::CQE32) {
+            "CQE_MIXED and CQE32 are two answers to one question: take one"
+        } else if has(F::SQ_REWIND) && !has(F::NO_SQARRAY) {
+            "SQ_REWIND needs NO_SQARRAY"
+        } else if has(F::SQ_REWIND) && has(F::SQPOLL) {
+            "SQ_REWIND does not go with SQPOLL: its thread reads where the queue says"
         } else {
             return Ok(());
         };

@@ -1,18 +1,21 @@
 //! The completion queue: the kernel writes completions and moves the tail, we read them and move the head.
 
 use super::{
+    flags::SetupFlags,
     fork::Birth,
     index::Index,
     layout::{Layout, LayoutError},
     word::{Region, Word},
 };
-use crate::entry::Cqe;
+use crate::entry::{BigCqe, Cqe, CqeFlags};
 use std::{fmt, iter::FusedIterator, ptr::NonNull};
 
 /// Our end of the completion queue, over any memory that is laid out like one.
 pub(crate) struct Cq {
     cqes: NonNull<u8>,
     shift: u32,
+    /// Whether a completion may take two slots, or be none.
+    mixed: bool,
     mask: u32,
     head_word: Word,
     tail_word: Word,
@@ -23,6 +26,8 @@ pub(crate) struct Cq {
     tail: Index,
     poisoned: bool,
     birth: Birth,
+    /// The same, until the queue is poisoned: one look tells both.
+    open: Birth,
 }
 
 impl Cq {
@@ -40,16 +45,27 @@ impl Cq {
         }
         let (head_word, tail_word) = (word(at.cq.head), word(at.cq.tail));
         let head = Index(head_word.peek());
-        let overflow = word(at.cq.overflow);
-        let (cqes, shift) = (rings.at(at.cq.cqes as usize), at.cqe_shift);
-        Ok(Cq { cqes, shift, mask, head_word, tail_word, overflow, head, tail: head, poisoned: false, birth })
+        Ok(Cq {
+            cqes: rings.at(at.cq.cqes as usize),
+            shift: at.cqe_shift,
+            mixed: at.flags.contains(SetupFlags::CQE_MIXED),
+            mask,
+            head_word,
+            tail_word,
+            overflow: word(at.cq.overflow),
+            head,
+            tail: head,
+            poisoned: false,
+            birth,
+            open: birth,
+        })
     }
 
     pub(crate) fn capacity(&self) -> u32 {
         self.mask + 1
     }
 
-    /// How many completions can be read.
+    /// How many slots can be read.
     pub(crate) fn ready(&mut self) -> u32 {
         self.look();
         if self.usable() { self.tail.since(self.head) } else { 0 }
@@ -71,12 +87,18 @@ impl Cq {
         self.poisoned
     }
 
+    /// Shuts the queue for good: no completion in it could be believed.
+    #[cold]
+    pub(crate) fn poison(&mut self) {
+        (self.poisoned, self.open) = (true, Birth::nowhere());
+    }
+
     fn usable(&self) -> bool {
-        !self.poisoned && self.birth.is_here()
+        self.open.is_here()
     }
 
     /// Reads the kernel's tail. It only moves forward, and never more than the queue's size past our head; anything
-    /// else poisons the queue, because no completion in it could be believed.
+    /// else poisons the queue.
     fn look(&mut self) {
         if !self.usable() {
             return;
@@ -84,32 +106,99 @@ impl Cq {
         let tail = Index(self.tail_word.moved());
         let ready = tail.since(self.head);
         if ready > self.capacity() || ready < self.tail.since(self.head) {
-            self.poisoned = true;
+            self.poison();
         } else {
             self.tail = tail;
         }
     }
 
-    /// Takes the completion at the head, which must be before the tail.
+    /// Takes the slot at the head, which must be before the tail.
     fn take(&mut self) -> Cqe {
-        let offset = self.head.slot(self.mask) << self.shift;
-        // SAFETY: Laid out: a slot below the entry count lies inside the array of completions.
-        let slot = unsafe { self.cqes.add(offset) };
         // SAFETY: Mapped; the acquire of the tail came after the kernel wrote this slot, and it writes the slot again
         // only after our head has passed. Kernel's word: every bit pattern is a `Cqe`.
-        let cqe = unsafe { slot.cast::<Cqe>().read() };
+        let cqe = unsafe { self.slot(self.head).cast::<Cqe>().read() };
         self.head = self.head.plus(1);
         cqe
     }
+
+    /// The second half of the slot that was taken last, where slots have two.
+    fn taken_extra(&self) -> [u64; 2] {
+        // SAFETY: Laid out: a slot of 32 bytes has another 16 after its completion.
+        let half = unsafe { self.slot(self.head.minus(1)).add(size_of::<Cqe>()) };
+        // SAFETY: Mapped, and the head is published after this, so that the slot is still ours. Kernel's word: numbers.
+        unsafe { half.cast().read() }
+    }
+
+    /// Takes the slot at the head, which must be before the tail, as the second half of the one before it.
+    fn take_extra(&mut self) -> [u64; 2] {
+        // SAFETY: Mapped, and ours until the head is published, as in `take`. Kernel's word: numbers.
+        let extra = unsafe { self.slot(self.head).cast().read() };
+        self.head = self.head.plus(1);
+        extra
+    }
+
+    fn slot(&self, position: Index) -> NonNull<u8> {
+        // SAFETY: Laid out: a slot below the entry count lies inside the array of completions.
+        unsafe { self.cqes.add(position.slot(self.mask) << self.shift) }
+    }
 }
+
+/// What only a mixed ring means by it. Elsewhere these bits are a message's, whose sender may set them all.
+const UNEVEN: CqeFlags = CqeFlags::SKIP.union(CqeFlags::BIG);
 
 /// The completions that were ready when this was made, oldest first.
 ///
 /// Their room is given back to the kernel when the iterator is dropped, whether or not it was read to its end; what
-/// was not read stays for the next one.
+/// was not read stays for the next one. The padding of a mixed ring is never seen.
 pub struct Completions<'a> {
     cq: &'a mut Cq,
+    /// In slots.
     left: u32,
+}
+
+impl Completions<'_> {
+    /// The next completion with its second half, on rings with `CQE32` or `CQE_MIXED`; `next` gives the first half
+    /// alone. What has no second half comes with zeros.
+    pub fn next_big(&mut self) -> Option<BigCqe> {
+        let cqe = self.slot()?;
+        if self.cq.mixed {
+            return self.uneven(cqe);
+        }
+        let wide = self.cq.shift == size_of::<BigCqe>().ilog2();
+        Some(BigCqe { cqe, extra: if wide { self.cq.taken_extra() } else { [0; 2] } })
+    }
+
+    #[inline]
+    fn slot(&mut self) -> Option<Cqe> {
+        // Asked each time: a loop over completions may fork.
+        if self.left == 0 || !self.cq.usable() {
+            return None;
+        }
+        self.left -= 1;
+        Some(self.cq.take())
+    }
+
+    /// Goes on from a slot of a mixed ring to the end of the first completion that means something. The kernel puts no
+    /// completion across the queue's end, nor half of one before the tail; if it did, all after it would be misread.
+    #[cold]
+    fn uneven(&mut self, mut cqe: Cqe) -> Option<BigCqe> {
+        loop {
+            let mut extra = [0; 2];
+            if cqe.flags.contains(CqeFlags::BIG) {
+                let second = self.cq.head;
+                if self.left == 0 || second.slot(self.cq.mask) == 0 {
+                    self.cq.poison();
+                    return None;
+                }
+                self.left -= 1;
+                extra = self.cq.take_extra();
+            }
+            if !cqe.flags.contains(CqeFlags::SKIP) {
+                return Some(BigCqe { cqe, extra });
+            }
+            cqe = self.slot()?;
+        }
+    }
 }
 
 impl fmt::Debug for Completions<'_> {
@@ -121,13 +210,13 @@ impl fmt::Debug for Completions<'_> {
 impl Iterator for Completions<'_> {
     type Item = Cqe;
 
+    #[inline]
     fn next(&mut self) -> Option<Cqe> {
-        // Asked each time: a loop over completions may fork.
-        if self.left == 0 || !self.cq.usable() {
-            return None;
+        let cqe = self.slot()?;
+        if cqe.flags.intersects(UNEVEN) && self.cq.mixed {
+            return self.uneven(cqe).map(|big| big.cqe);
         }
-        self.left -= 1;
-        Some(self.cq.take())
+        Some(cqe)
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -147,10 +236,17 @@ impl Drop for Completions<'_> {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
     use crate::ring::fake::Fake;
 
+    /// Just below the wrap, with and without the array of indices, and of every width.
     fn rings() -> impl Iterator<Item = Fake> {
-        [u32::MAX - 2, u32::MAX, 0].into_iter().flat_map(|at| [Fake::new(4, 8, at, true), Fake::new(4, 8, at, false)])
+        let widths = [SetupFlags::empty(), SetupFlags::CQE32, SetupFlags::CQE_MIXED];
+        widths.into_iter().flat_map(|width| of(width).chain(of(width | SetupFlags::NO_SQARRAY)))
+    }
+
+    fn of(flags: SetupFlags) -> impl Iterator<Item = Fake> {
+        [u32::MAX - 2, u32::MAX, 0].into_iter().map(move |at| Fake::new(4, 8, at, flags))
     }
 
     fn read(ring: &mut Fake) -> Vec<u64> {
@@ -224,6 +320,88 @@ mod tests {
             assert_eq!(ring.cq.ready(), 4);
             ring.set_cq_tail(ring.cq_tail().wrapping_sub(1));
             assert_eq!((ring.cq.ready(), ring.cq.poisoned()), (0, true));
+        }
+    }
+
+    fn big(user_data: u64) -> [u64; 2] {
+        [user_data + 100, user_data + 200]
+    }
+
+    /// Red when a second half is another's, or `next` and `next_big` go different ways.
+    #[test]
+    fn wide_completions_keep_their_halves_together_across_the_wrap() {
+        for mut ring in of(SetupFlags::CQE32).chain(of(SetupFlags::CQE_MIXED)) {
+            for round in (0..60).step_by(3) {
+                ring.post_big(round, big(round));
+                ring.post_big(round + 1, big(round + 1));
+                let mut ready = ring.cq.completions();
+                let first = ready.next_big().unwrap();
+                assert_eq!((first.cqe.user_data, first.extra), (round, big(round)));
+                assert_eq!(ready.next().map(|cqe| cqe.user_data), Some(round + 1));
+                assert_eq!(ready.next_big(), None);
+                drop(ready);
+                assert_eq!((ring.cq_head(), ring.cq.poisoned()), (ring.cq_tail(), false));
+                ring.post(round + 2);
+                let last = ring.cq.completions().next_big().unwrap();
+                assert_eq!((last.cqe.user_data, last.extra), (round + 2, [0; 2]));
+            }
+        }
+    }
+
+    /// Red when padding is seen, small completions get a second half, or one that is read half way is read again.
+    #[test]
+    fn a_mixed_queue_is_read_one_by_one() {
+        for mut ring in of(SetupFlags::CQE_MIXED) {
+            for round in 0..40 {
+                ring.post(2 * round);
+                ring.post_big(2 * round + 1, big(round));
+                let small = ring.cq.completions().next_big();
+                assert_eq!(small.map(|small| (small.cqe.user_data, small.extra)), Some((2 * round, [0; 2])));
+                let head = ring.cq_head();
+                assert_eq!(ring.cq.completions().next_big().map(|big| big.extra), Some(big(round)));
+                assert_eq!(ring.cq_head().wrapping_sub(head), 2 + u32::from(head & 7 == 7));
+            }
+        }
+    }
+
+    /// Red when padding that the kernel posted alone ends the walk or is given out.
+    #[test]
+    fn padding_alone_is_nothing() {
+        for mut ring in of(SetupFlags::CQE_MIXED) {
+            ring.scribble(ring.cq_tail(), Cqe { flags: CqeFlags::SKIP, ..Cqe::default() });
+            ring.set_cq_tail(ring.cq_tail().wrapping_add(1));
+            assert_eq!((ring.cq.ready(), ring.cq.completions().next()), (1, None));
+            assert_eq!((ring.cq_head(), ring.cq.poisoned()), (ring.cq_tail(), false));
+        }
+    }
+
+    /// Red when the half of a completion is read from the queue's start, or from beyond the tail.
+    #[test]
+    fn half_a_completion_poisons() {
+        for (at, slots) in [(7, 2), (3, 1), (7, 1)] {
+            let takes: [fn(&mut Completions<'_>) -> Option<Cqe>; 2] =
+                [|ready| ready.next(), |ready| ready.next_big().map(|big| big.cqe)];
+            for take in takes {
+                let mut ring = Fake::new(4, 8, at, SetupFlags::CQE_MIXED);
+                ring.scribble(at, Cqe { flags: CqeFlags::BIG, ..Cqe::default() });
+                ring.set_cq_tail(at + slots);
+                let mut ready = ring.cq.completions();
+                assert_eq!((take(&mut ready), take(&mut ready)), (None, None));
+                drop(ready);
+                assert_eq!((ring.cq.poisoned(), ring.cq_head()), (true, at));
+            }
+        }
+    }
+
+    /// A message's sender may set every flag. Red when one can make a plain ring skip or swallow completions.
+    #[test]
+    fn a_queue_that_is_not_mixed_has_neither_padding_nor_halves() {
+        for mut ring in of(SetupFlags::empty()).chain(of(SetupFlags::CQE32)) {
+            for n in 0..20 {
+                ring.scribble(ring.cq_tail(), Cqe { user_data: n, flags: UNEVEN, ..Cqe::default() });
+                ring.set_cq_tail(ring.cq_tail().wrapping_add(1));
+                assert_eq!((read(&mut ring), ring.cq.poisoned()), (vec![n], false));
+            }
         }
     }
 }

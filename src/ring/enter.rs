@@ -61,7 +61,10 @@ impl Ring {
         let time = enter.timeout.map(timespec);
         let arg = enter.argument(time.as_ref());
         match self.syscall(submit, enter.wait, flags, arg.as_ref()) {
-            Ok(submitted) => Ok(Entered { submitted, timed_out: false }),
+            Ok(submitted) => {
+                self.sq.taken(submitted);
+                Ok(Entered { submitted, timed_out: false })
+            }
             Err(error) if error.raw_os_error() == Some(ETIME) => Ok(Entered { submitted: 0, timed_out: true }),
             Err(error) => Err(error),
         }

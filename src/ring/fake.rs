@@ -9,24 +9,27 @@ pub use layouts::layout;
 
 use super::{
     cq::Cq,
+    flags::SetupFlags,
     fork::Birth,
     layout::Layout,
     sq::Sq,
     word::{Region, Word},
 };
 use crate::{
-    entry::{Cqe, Sqe},
+    entry::{BigCqe, Cqe, CqeFlags, Sqe},
     sys::{self, io_cqring_offsets, io_sqring_offsets, io_uring_params},
 };
 use std::{ptr::NonNull, sync::atomic::AtomicU64};
 
 /// What a kernel that makes no mistakes would answer.
-pub(crate) fn params(sq_entries: u32, cq_entries: u32, array: bool) -> io_uring_params {
-    let indices = if array { 64 + cq_entries * size_of::<Cqe>() as u32 } else { 0 };
+pub(crate) fn params(sq_entries: u32, cq_entries: u32, flags: SetupFlags) -> io_uring_params {
+    let array = !flags.contains(SetupFlags::NO_SQARRAY);
+    let wide = u32::from(flags.contains(SetupFlags::CQE32));
+    let indices = if array { 64 + ((cq_entries * size_of::<Cqe>() as u32) << wide) } else { 0 };
     io_uring_params {
         sq_entries,
         cq_entries,
-        flags: if array { 0 } else { sys::IORING_SETUP_NO_SQARRAY },
+        flags: flags.bits(),
         features: sys::IORING_FEAT_SINGLE_MMAP,
         sq_off: io_sqring_offsets {
             head: 0,
@@ -64,14 +67,16 @@ pub(crate) struct Fake {
 }
 
 impl Fake {
-    /// Queues of these sizes, with all positions at `start`.
-    pub(crate) fn new(sq_entries: u32, cq_entries: u32, start: u32, array: bool) -> Fake {
-        let layout = Layout::new(&params(sq_entries, cq_entries, array)).expect("made by the book");
+    /// Queues of these sizes and of the kind that `flags` say (the widths, `NO_SQARRAY`, `SQ_REWIND`), with all
+    /// positions at `start`, but for those that stay 0.
+    pub(crate) fn new(sq_entries: u32, cq_entries: u32, start: u32, flags: SetupFlags) -> Fake {
+        let layout = Layout::new(&params(sq_entries, cq_entries, flags)).expect("made by the book");
         let memory = [zeroed(layout.ring_len), zeroed(layout.sqes_len)];
         let [rings, sqes] = [region(&memory[0]), region(&memory[1])];
+        let sq_start = if flags.contains(SetupFlags::SQ_REWIND) { 0 } else { start };
         let words = [
-            (layout.sq.head, start),
-            (layout.sq.tail, start),
+            (layout.sq.head, sq_start),
+            (layout.sq.tail, sq_start),
             (layout.cq.head, start),
             (layout.cq.tail, start),
             (layout.sq.ring_mask, sq_entries - 1),
@@ -119,39 +124,107 @@ impl Fake {
         self.word(self.layout.cq.tail).publish(tail);
     }
 
-    /// Takes up to `n` entries as the kernel would, through the array of indices if there is one.
+    fn is(&self, flag: SetupFlags) -> bool {
+        self.layout.flags.contains(flag)
+    }
+
+    /// Takes up to `n` slots as the kernel would, through the array of indices if there is one, and gives the
+    /// `user_data` of each entry.
+    ///
+    /// # Panics
+    /// If an entry of two slots is not wholly there.
     pub(crate) fn take(&mut self, n: u32) -> Vec<u64> {
-        let head = self.word(self.layout.sq.head).peek();
-        let n = n.min(self.sq_tail().wrapping_sub(head));
-        let taken = (0..n).map(|i| self.entry(head.wrapping_add(i)).user_data).collect();
-        self.set_sq_head(head.wrapping_add(n));
+        let rewind = self.is(SetupFlags::SQ_REWIND);
+        let head = if rewind { 0 } else { self.word(self.layout.sq.head).peek() };
+        let n = n.min(if rewind { self.sq.queued() } else { self.sq_tail().wrapping_sub(head) });
+        let mut taken = vec![];
+        let mut i = 0;
+        while i < n {
+            let position = head.wrapping_add(i);
+            let sqe = self.entry(position);
+            if self.takes_two(&sqe) {
+                i += 1;
+                let whole = i < n && position & (self.layout.sq_entries - 1) != self.layout.sq_entries - 1;
+                assert!(whole, "half an entry");
+            }
+            i += 1;
+            taken.push(sqe.user_data);
+        }
+        if rewind {
+            self.sq.taken(n);
+        } else {
+            self.set_sq_head(head.wrapping_add(n));
+        }
         taken
     }
 
+    fn takes_two(&self, sqe: &Sqe) -> bool {
+        let two = [sys::IORING_OP_NOP128, sys::IORING_OP_URING_CMD128];
+        self.is(SetupFlags::SQE_MIXED) && two.contains(&u32::from(sqe.opcode))
+    }
+
     /// The entry at a position.
-    fn entry(&self, position: u32) -> Sqe {
+    pub(crate) fn entry(&self, position: u32) -> Sqe {
+        // SAFETY: Mapped: inside our own memory; whatever is in it was pushed as an entry, or is zero.
+        unsafe { self.entry_at(position).cast().read() }
+    }
+
+    /// The entry of 128 bytes at a position, which must not be the last slot of a mixed queue.
+    #[cfg(test)]
+    pub(crate) fn entry128(&self, position: u32) -> crate::entry::Sqe128 {
+        // SAFETY: Mapped, as the line before: what is no slot of 128 bytes has another one after it.
+        unsafe { self.entry_at(position).cast().read() }
+    }
+
+    fn entry_at(&self, position: u32) -> NonNull<u8> {
         let mut slot = position & (self.layout.sq_entries - 1);
         if self.layout.has_array {
             slot = self.word(self.layout.sq.array + 4 * slot).peek();
         }
-        let at = self.sqes.at((slot as usize) << self.layout.sqe_shift).cast();
-        // SAFETY: Mapped: inside our own memory; whatever is in it was pushed as an entry, or is zero.
-        unsafe { at.read() }
+        self.sqes.at((slot as usize) << self.layout.sqe_shift)
     }
 
-    /// Writes a completion at a position, whosever it is.
-    fn scribble(&self, position: u32, cqe: Cqe) {
+    /// Writes the first half of a completion, or all of one, at a position, whosever it is.
+    pub(crate) fn scribble<T: Copy>(&self, position: u32, value: T) {
+        assert!(size_of::<T>() <= 1 << self.layout.cqe_shift, "more than a slot");
         let slot = position & (self.layout.cq_entries - 1);
         let at = self.rings.at(self.layout.cq.cqes as usize + ((slot as usize) << self.layout.cqe_shift)).cast();
         // SAFETY: Mapped: inside our own memory, and nobody reads it at the same time.
-        unsafe { at.write(cqe) };
+        unsafe { at.write(value) };
+    }
+
+    fn step_tail(&self) {
+        self.set_cq_tail(self.cq_tail().wrapping_add(1));
     }
 
     /// Posts a completion as the kernel would.
     pub(crate) fn post(&mut self, user_data: u64) {
+        if self.is(SetupFlags::CQE32) {
+            return self.post_big(user_data, [0; 2]);
+        }
+        self.scribble(self.cq_tail(), Cqe { user_data, ..Cqe::default() });
+        self.step_tail();
+    }
+
+    /// Posts a completion of 32 bytes as the kernel would: in one wide slot, or in two that are not the last and the
+    /// first.
+    pub(crate) fn post_big(&mut self, user_data: u64, extra: [u64; 2]) {
+        let mut cqe = Cqe { user_data, ..Cqe::default() };
+        if self.is(SetupFlags::CQE32) {
+            self.scribble(self.cq_tail(), BigCqe { cqe, extra });
+            self.step_tail();
+            return;
+        }
+        let last = self.layout.cq_entries - 1;
+        if self.cq_tail() & last == last {
+            self.scribble(last, Cqe { flags: CqeFlags::SKIP, ..Cqe::default() });
+            self.step_tail();
+        }
+        cqe.flags = CqeFlags::BIG;
         let tail = self.cq_tail();
-        self.scribble(tail, Cqe { user_data, ..Cqe::default() });
-        self.set_cq_tail(tail.wrapping_add(1));
+        self.scribble(tail, cqe);
+        self.scribble(tail.wrapping_add(1), extra);
+        self.set_cq_tail(tail.wrapping_add(2));
     }
 }
 
@@ -178,7 +251,8 @@ pub fn cq_walk(script: &[u8]) {
     let sizes = u32::from(setup[0]);
     let (sq, cq) = (1 << (sizes & 3), 1 << (sizes >> 2 & 7));
     let start = u32::from_le_bytes([setup[1], setup[2], setup[3], setup[4]]);
-    let mut ring = Fake::new(sq, cq, start, sizes & 0x80 != 0);
+    let array = if sizes & 0x80 != 0 { SetupFlags::empty() } else { SetupFlags::NO_SQARRAY };
+    let mut ring = Fake::new(sq, cq, start, array);
     for step in steps.chunks_exact(5).take(1024) {
         let arg = u32::from_le_bytes([step[1], step[2], step[3], step[4]]);
         match step[0] % 9 {

@@ -23,6 +23,8 @@ pub(crate) struct Birth {
 static PAGE: AtomicPtr<AtomicU64> = AtomicPtr::new(ptr::null_mut());
 /// The highest number given out in this process or an ancestor of it.
 static LAST: AtomicU64 = AtomicU64::new(0);
+/// What is compared where no process matters.
+static ZERO: AtomicU64 = AtomicU64::new(0);
 
 impl Birth {
     /// The present process.
@@ -44,8 +46,12 @@ impl Birth {
 
     /// For memory that a child keeps: always here.
     pub(crate) fn anywhere() -> Birth {
-        static ZERO: AtomicU64 = AtomicU64::new(0);
         Birth { word: &ZERO, number: 0 }
+    }
+
+    /// For memory that nobody is to touch again: never here.
+    pub(crate) fn nowhere() -> Birth {
+        Birth { word: &ZERO, number: 1 }
     }
 }
 

@@ -15,6 +15,11 @@ impl Index {
         Index(self.0.wrapping_add(n))
     }
 
+    /// `n` steps back.
+    pub(crate) fn minus(self, n: u32) -> Index {
+        Index(self.0.wrapping_sub(n))
+    }
+
     /// The slot that this position names in a ring of `mask + 1` slots.
     pub(crate) fn slot(self, mask: u32) -> usize {
         (self.0 & mask) as usize
@@ -30,7 +35,7 @@ mod tests {
         let before = Index(u32::MAX - 1);
         let after = before.plus(5);
         assert_eq!(after, Index(3));
-        assert_eq!(after.since(before), 5);
+        assert_eq!((after.since(before), after.minus(5)), (5, before));
         assert_eq!((before.slot(7), after.slot(7)), (6, 3));
     }
 }

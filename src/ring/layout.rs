@@ -23,6 +23,8 @@ pub(crate) struct Layout {
     pub(crate) cq_entries: u32,
     pub(crate) sq: io_sqring_offsets,
     pub(crate) cq: io_cqring_offsets,
+    /// What the ring was made with.
+    pub(crate) flags: SetupFlags,
     /// Whether the submission queue has its array of indices, at `sq.array`.
     pub(crate) has_array: bool,
     /// An entry's size, as a shift.
@@ -118,6 +120,7 @@ impl Layout {
             cq_entries: p.cq_entries,
             sq: p.sq_off,
             cq: p.cq_off,
+            flags,
             has_array,
             sqe_shift,
             cqe_shift,
@@ -187,7 +190,7 @@ mod tests {
     use crate::ring::fake;
 
     fn refused(change: impl FnOnce(&mut io_uring_params)) -> LayoutError {
-        let mut params = fake::params(8, 16, true);
+        let mut params = fake::params(8, 16, SetupFlags::empty());
         change(&mut params);
         match Layout::new(&params) {
             Ok(_) => panic!("a bad layout passed"),
@@ -197,18 +200,22 @@ mod tests {
 
     #[test]
     fn a_good_answer_passes_with_the_right_lengths() {
-        let layout = Layout::new(&fake::params(8, 16, true)).unwrap();
+        let layout = Layout::new(&fake::params(8, 16, SetupFlags::empty())).unwrap();
         assert_eq!((layout.ring_len, layout.sqes_len), (64 + 16 * 16 + 8 * 4, 8 * 64));
-        let layout = Layout::new(&fake::params(8, 16, false)).unwrap();
+        let layout = Layout::new(&fake::params(8, 16, SetupFlags::NO_SQARRAY)).unwrap();
         assert_eq!((layout.ring_len, layout.has_array), (64 + 16 * 16, false));
     }
 
     #[test]
     fn wide_entries_double_the_strides() {
-        let mut params = fake::params(8, 16, false);
-        params.flags |= sys::IORING_SETUP_SQE128 | sys::IORING_SETUP_CQE32;
-        let layout = Layout::new(&params).unwrap();
+        let wide = SetupFlags::SQE128 | SetupFlags::CQE32;
+        let layout = Layout::new(&fake::params(8, 16, wide | SetupFlags::NO_SQARRAY)).unwrap();
         assert_eq!((layout.ring_len, layout.sqes_len), (64 + 16 * 32, 8 * 128));
+        let layout = Layout::new(&fake::params(8, 16, wide)).unwrap();
+        assert_eq!((layout.ring_len, layout.sqes_len), (64 + 16 * 32 + 8 * 4, 8 * 128));
+        let mixed = SetupFlags::SQE_MIXED | SetupFlags::CQE_MIXED;
+        let layout = Layout::new(&fake::params(8, 16, mixed | SetupFlags::NO_SQARRAY)).unwrap();
+        assert_eq!((layout.ring_len, layout.sqes_len), (64 + 16 * 16, 8 * 64));
     }
 
     #[test]

@@ -49,7 +49,7 @@ mod sq;
 mod word;
 
 pub use crate::{
-    entry::{BufGroup, BufIndex, Cqe, CqeFlags, FixedFile, Personality, Sqe, SqeFlags, Target},
+    entry::{BigCqe, BufGroup, BufIndex, Cqe, CqeFlags, FixedFile, Personality, Sqe, Sqe128, SqeFlags, Target},
     sys::{
         control::{ControlMessage, ControlMessages},
         sockaddr::SockAddr,
@@ -64,7 +64,7 @@ pub(crate) use fork::Birth;
 pub(crate) use message::send_message;
 pub use probe::Probe;
 pub use recvmsg_out::RecvMsgOut;
-pub use sq::Full;
+pub use sq::{Full, PADDING};
 
 use crate::sys;
 use register::Registered;
@@ -119,7 +119,8 @@ impl Ring {
         Builder::default()
     }
 
-    /// Queues a copy of `sqe`. The kernel sees it at the next submit, or with `SQPOLL` at once.
+    /// Queues a copy of `sqe`. The kernel sees it at the next submit, or with `SQPOLL` at once. On a ring with `SQE128`
+    /// the second half of its slot is zeros. An opcode that ends in `128` is for [`Ring::push128`].
     ///
     /// # Errors
     /// [`Full`] if there is no room; the entry was not taken.
@@ -131,6 +132,39 @@ impl Ring {
     pub unsafe fn push(&mut self, sqe: &Sqe) -> Result<(), Full> {
         // SAFETY: Lent, by this function's contract.
         unsafe { self.sq.push(sqe) }
+    }
+
+    /// Queues copies of all `sqes` in their order, or of none. A chain that is pushed this way is not cut in two by a
+    /// full queue: links end where a submit ends.
+    ///
+    /// # Errors
+    /// [`Full`] if there is no room for all; none was taken. More than [`Ring::sq_entries`] never fit.
+    ///
+    /// # Safety
+    /// Lent, as for [`Ring::push`], for each of them.
+    pub unsafe fn push_all(&mut self, sqes: &[Sqe]) -> Result<(), Full> {
+        // SAFETY: Lent, for each of the entries, by the caller's promise.
+        unsafe { self.sq.push_all(sqes) }
+    }
+
+    /// Queues a copy of an entry of 128 bytes: in one slot of a ring with `SQE128`, or in two of one with `SQE_MIXED`.
+    ///
+    /// On a mixed ring all counts are of slots. No entry is cut in two by the queue's end: when only the last slot is
+    /// left before it, a NOP without a completion is put there first, as a part of the chain that is being pushed if
+    /// there is one (see [`PADDING`]). It stays when `Full` is the answer, and it makes the kernel refuse `IO_DRAIN`
+    /// from then on, as every entry with `CQE_SKIP_SUCCESS` does.
+    ///
+    /// # Errors
+    /// [`Full`] if there is no room; the entry was not taken.
+    ///
+    /// # Panics
+    /// On a ring with neither `SQE128` nor `SQE_MIXED`.
+    ///
+    /// # Safety
+    /// Lent, as for [`Ring::push`].
+    pub unsafe fn push128(&mut self, entry: &Sqe128) -> Result<(), Full> {
+        // SAFETY: Lent: what the command points to is among what the caller promises.
+        unsafe { self.sq.push128(entry) }
     }
 
     /// The completions that are ready now, oldest first. What is not read stays for the next call.
@@ -219,17 +253,17 @@ impl Ring {
         deferred || self.sq.cq_overflow() || self.flags.contains(SetupFlags::IOPOLL)
     }
 
-    /// How many entries are queued that the kernel has not taken.
+    /// How many entries are queued that the kernel has not taken; with `SQE_MIXED`, how many slots of 64 bytes.
     pub fn queued(&mut self) -> u32 {
         self.sq.queued()
     }
 
-    /// How many entries can be pushed before the queue is full.
+    /// How many entries can be pushed before the queue is full; with `SQE_MIXED`, how many slots of 64 bytes.
     pub fn space_left(&mut self) -> u32 {
         self.sq.space_left()
     }
 
-    /// How many completions are ready.
+    /// How many completions are ready; with `CQE_MIXED`, how many slots of 16 bytes, padding among them.
     pub fn ready(&mut self) -> u32 {
         self.cq.ready()
     }

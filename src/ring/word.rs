@@ -53,6 +53,14 @@ impl Region {
 pub(crate) struct Word(NonNull<AtomicU32>);
 
 impl Word {
+    /// A word of our own, where the kernel shares none.
+    ///
+    /// # Safety
+    /// Mapped: `word` stays where it is for as long as this is used.
+    pub(crate) unsafe fn over(word: &AtomicU32) -> Word {
+        Word(NonNull::from(word))
+    }
+
     fn get(&self) -> &AtomicU32 {
         // SAFETY: Mapped and Laid out, by the contract of `Region::word`; an atomic may be written by others.
         unsafe { self.0.as_ref() }
