@@ -1,8 +1,7 @@
 //! The memory of a buffer group: buffers of one size, and the ring of entries that says which of them may be filled.
 //!
-//! The ring has the kernel's form (`struct io_uring_buf_ring`): entries of 16 bytes, the position up to which they are
-//! valid in the last two bytes of the first. The kernel takes buffers from its front when the ring is registered with
-//! it; otherwise a driver in user space does, by [`Group::peek`] and [`Group::pop`].
+//! The ring has the kernel's form ([`Entries`]). The kernel takes buffers from its front when the ring is registered
+//! with it; otherwise a driver in user space does, by [`Group::peek`] and [`Group::pop`].
 //!
 //! **Lent** holds for each buffer by its number: it is the other side's from [`Group::give`] until [`Group::take`]
 //! noted that it came back in a completion, and then belongs to whoever asked for it.
@@ -10,22 +9,13 @@
 //! A completion may bring several buffers at once, a bundle: those that follow each other on the ring, from the one
 //! that it names. Which these are, and how much is in each, is read from the ring and checked (**Kernel's word**).
 
-use crate::sys::{self, io_uring_buf};
-use memmap2::{MmapOptions, MmapRaw};
-use std::{
-    cell::Cell,
-    fmt, io,
-    mem::{offset_of, size_of},
-    ptr::NonNull,
-    sync::atomic::{AtomicU16, Ordering},
-};
-
-/// The most buffers that a group can have.
-pub(crate) const MAX_BUFFERS: u32 = 1 << 15;
+use crate::sys::buf_ring::{self, Buffer, Entries};
+use memmap2::MmapRaw;
+use std::{cell::Cell, fmt, io, ptr::NonNull};
 
 /// Buffers, and the ring that offers them.
 pub(crate) struct Group {
-    ring: MmapRaw,
+    ring: Entries,
     memory: MmapRaw,
     /// Bytes in each buffer.
     size: u32,
@@ -74,18 +64,7 @@ impl Group {
     /// # Errors
     /// `InvalidInput` for numbers that no group can have; `ENOMEM`.
     pub(crate) fn new(count: u32, size: u32) -> io::Result<Group> {
-        let complain = |text: String| Err(io::Error::new(io::ErrorKind::InvalidInput, text));
-        if !count.is_power_of_two() || count > MAX_BUFFERS {
-            return complain(format!("a buffer group cannot have {count} buffers; ask for a power of two up to 32768"));
-        }
-        if size == 0 || size > i32::MAX as u32 {
-            return complain(format!("a buffer cannot have {size} bytes; ask for 1 to 2147483647"));
-        }
-        let Some(bytes) = (count as usize).checked_mul(size as usize).filter(|&n| n <= isize::MAX as usize) else {
-            return complain(format!("{count} buffers of {size} bytes do not fit into memory; ask for fewer"));
-        };
-        let ring = MmapRaw::from(MmapOptions::new().len(count as usize * size_of::<io_uring_buf>()).map_anon()?);
-        let memory = MmapRaw::from(MmapOptions::new().len(bytes).map_anon()?);
+        let (ring, memory) = (Entries::new(count)?, buf_ring::arena(count, size)?);
         let note = |_| Note { parts: Cell::new(1), position: Cell::new(0), holder: Cell::new(None) };
         let notes = (0..count).map(note).collect();
         let (out_count, taken, starved) = (Cell::new(count), Cell::new(0), Cell::new(false));
@@ -100,7 +79,7 @@ impl Group {
     /// Where the ring lies, as an address that is page-aligned.
     #[allow(dead_code, reason = "where no kernel has rings, nobody registers one")]
     pub(crate) fn ring(&self) -> u64 {
-        self.ring.as_mut_ptr() as u64
+        self.ring.address()
     }
 
     /// How many buffers there are.
@@ -158,24 +137,9 @@ impl Group {
     fn offer(&self, bid: u16) {
         let tail = self.tail.get();
         self.notes[usize::from(bid)].position.set(tail);
-        let entry = self.entry(tail);
-        let buffer = io_uring_buf { addr: self.buffer(bid).as_ptr() as u64, len: self.size, bid, resv: 0 };
-        // Field by field: the last two bytes of the first entry are the ring's tail.
-        // SAFETY: Laid out: an entry of the ring; the other side does not look at it before the tail says so.
-        unsafe { entry.wrapping_byte_add(offset_of!(io_uring_buf, addr)).cast::<u64>().write(buffer.addr) };
-        // SAFETY: Laid out: likewise, the entry's length.
-        unsafe { entry.wrapping_byte_add(offset_of!(io_uring_buf, len)).cast::<u32>().write(buffer.len) };
-        // SAFETY: Laid out: likewise, the buffer's number.
-        unsafe { entry.wrapping_byte_add(offset_of!(io_uring_buf, bid)).cast::<u16>().write(buffer.bid) };
+        self.ring.write(tail, Buffer { addr: self.buffer(bid).as_ptr() as u64, len: self.size, bid });
         self.tail.set(tail.wrapping_add(1));
-        self.publish();
-    }
-
-    /// Release: pairs with the kernel's acquire load of the tail, so that it finds the entries before it written.
-    fn publish(&self) {
-        let word = self.entry(0).cast::<u8>().wrapping_add(TAIL);
-        // SAFETY: Laid out: the tail lies there, aligned to two bytes; we write it by atomic stores alone.
-        unsafe { AtomicU16::from_ptr(word.cast()) }.store(self.tail.get(), Ordering::Release);
+        self.ring.publish(self.tail.get());
     }
 
     /// Notes that a completion brought buffer `bid` back, for `holder` to count. `false` when it cannot have: the group
@@ -230,11 +194,7 @@ impl Group {
 
     /// Which buffer is on offer at a position of the ring, and how much fits into it: some kernels make it less there.
     fn offered_at(&self, position: u16) -> Option<(u16, u32)> {
-        let entry = self.entry(position);
-        // SAFETY: Kernel's word: an entry of the ring, in which any bytes may stand.
-        let bid = unsafe { entry.wrapping_byte_add(offset_of!(io_uring_buf, bid)).cast::<u16>().read_volatile() };
-        // SAFETY: Kernel's word: likewise, the entry's length.
-        let len = unsafe { entry.wrapping_byte_add(offset_of!(io_uring_buf, len)).cast::<u32>().read_volatile() };
+        let Buffer { len, bid, .. } = self.ring.read(position);
         let note = self.notes.get(usize::from(bid))?;
         let is_there = note.parts.get() == 0 && note.position.get() == position;
         (is_there && len > 0).then_some((bid, len.min(self.size)))
@@ -245,26 +205,14 @@ impl Group {
         if self.head.get() == self.tail.get() {
             return None;
         }
-        let entry = self.entry(self.head.get());
-        // SAFETY: Laid out: the entry was written by `give`, and nobody else writes to the ring.
-        Some(unsafe { entry.wrapping_byte_add(offset_of!(io_uring_buf, bid)).cast::<u16>().read() })
+        Some(self.ring.read(self.head.get()).bid)
     }
 
     /// Takes the first buffer off the ring.
     pub(crate) fn pop(&self) {
         self.head.set(self.head.get().wrapping_add(1));
     }
-
-    fn entry(&self, position: u16) -> *mut io_uring_buf {
-        let index = usize::from(position) & (self.notes.len() - 1);
-        self.ring.as_mut_ptr().cast::<io_uring_buf>().wrapping_add(index)
-    }
 }
-
-/// Where the tail lies in the ring.
-const TAIL: usize = offset_of!(io_uring_buf, resv);
-static_assertions::const_assert_eq!(size_of::<io_uring_buf>(), 16);
-static_assertions::const_assert_eq!(TAIL, offset_of!(sys::io_uring_buf_ring__bindgen_ty_1__bindgen_ty_1, tail));
 
 impl fmt::Debug for Group {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -333,9 +281,8 @@ mod tests {
 
     /// Puts `len` into a buffer's entry, as some kernels do.
     fn shorten(group: &Group, bid: u16, len: u32) {
-        let entry = group.entry(group.notes[usize::from(bid)].position.get());
-        // SAFETY: Laid out: the length of an entry of the ring.
-        unsafe { entry.wrapping_byte_add(offset_of!(io_uring_buf, len)).cast::<u32>().write(len) };
+        let position = group.notes[usize::from(bid)].position.get();
+        group.ring.write(position, Buffer { len, ..group.ring.read(position) });
     }
 
     /// Red when a bundle goes by numbers and not by places, or past the ring's end.
@@ -377,13 +324,10 @@ mod tests {
     }
 
     #[test]
-    fn buffers_do_not_overlap_and_the_tail_survives() {
+    fn buffers_do_not_overlap() {
         let group = Group::new(4, 3).unwrap();
         let places: Vec<usize> = (0..4).map(|bid| group.buffer(bid).as_ptr() as usize).collect();
         assert!(places.windows(2).all(|pair| pair[1] - pair[0] == 3));
-        // SAFETY: Laid out: the map is at least an entry long.
-        let tail = unsafe { group.entry(0).cast::<u8>().wrapping_add(TAIL).cast::<u16>().read() };
-        assert_eq!(tail, 4);
         assert_eq!(group.ring() % 4096, 0);
     }
 

@@ -7,6 +7,7 @@
 mod abi;
 #[cfg(annulus_kqueue)]
 pub(crate) mod bsd;
+pub(crate) mod buf_ring;
 pub(crate) mod control;
 #[cfg(not(annulus_kqueue))]
 pub(crate) mod datagrams;

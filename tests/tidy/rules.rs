@@ -28,10 +28,10 @@ pub(crate) const GATE_EXCEPTIONS: &[(&str, &str, &str)] = &[
 
 /// The files that may name an atomic ordering; each says there whom it pairs with.
 pub(crate) const ORDERINGS: &[&str] = &[
-    "src/buf/group.rs",
+    "src/sys/buf_ring.rs",
     "src/ring/word.rs",
     "src/ring/fork.rs",
-    "src/ring/register.rs",
+    "src/ring/number.rs",
     "src/driver/batch.rs",
     "src/rt/handoff.rs",
     "src/rt/pulse.rs",
@@ -69,7 +69,7 @@ pub(crate) const UNSAID: &[&str] = &[
 pub(crate) const INTERPRETERS: &[&str] = &["src/sys", "src/driver"];
 
 /// Where the names that bindgen made up may stand.
-pub(crate) const BINDGEN_NAMES: &[&str] = &["src/sys", "src/entry/sqe.rs", "src/buf/group.rs", "src/ring/register.rs"];
+pub(crate) const BINDGEN_NAMES: &[&str] = &["src/sys", "src/entry/sqe.rs"];
 
 const FATES: [&str; 3] = ["**Clean**", "**Lossy**", "**Detached**"];
 
