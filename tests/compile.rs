@@ -110,8 +110,8 @@ const UNSAFE: &[Claim] = &[
     claim(
         "registered_memory_is_lent",
         "E0133",
-        "let mut page = [0; 9]; unsafe { ring().update_buffer(0, page.as_mut_ptr_range()) };",
-        "let mut page = [0; 9]; ring().update_buffer(0, page.as_mut_ptr_range());",
+        "let mut page = [0; 9]; unsafe { ring().register_buffers(&[IoVec::new(page.as_mut_ptr(), 9)], &[]) };",
+        "let mut page = [0; 9]; ring().register_buffers(&[IoVec::new(page.as_mut_ptr(), 9)], &[]);",
     ),
 ];
 

@@ -7,6 +7,8 @@ mod child;
 
 #[path = "ring/basics.rs"]
 mod basics;
+#[path = "ring/buffers.rs"]
+mod buffers;
 #[path = "ring/cancel.rs"]
 mod cancel;
 #[path = "ring/common.rs"]
@@ -17,6 +19,8 @@ mod disk;
 mod exits;
 #[path = "ring/files.rs"]
 mod files;
+#[path = "ring/fixed_files.rs"]
+mod fixed_files;
 #[path = "ring/forks.rs"]
 mod forks;
 #[path = "ring/identity.rs"]

@@ -1,6 +1,6 @@
 //! A ring that is measured: `nop.rs` and `ring.rs` do it here, and `bench/ring` does it beside the `io-uring` crate.
 
-use annulus::ring::{BufIndex, FixedFile, Ring, SetupFlags, Sqe};
+use annulus::ring::{BufIndex, FixedFile, IoVec, Ring, SetupFlags, Sqe};
 use std::{
     fs::File,
     io,
@@ -108,9 +108,9 @@ impl Ours {
     /// Lent: both live as long as the ring.
     pub(crate) unsafe fn register(&mut self, file: RawFd, (memory, len): (*mut u8, usize)) -> io::Result<()> {
         (self.file, self.memory) = (file, memory);
-        self.ring.register_buffer_table(1)?;
+        self.ring.register_buffers_sparse(1)?;
         // SAFETY: Lent: by this function's contract.
-        unsafe { self.ring.update_buffer(0, memory..memory.wrapping_add(len)) }?;
+        unsafe { self.ring.update_buffers(BufIndex(0), &[IoVec::new(memory, len)], &[]) }?;
         let mut file = file;
         // SAFETY: Kernel's word: one number, which is read before the call returns.
         unsafe { self.ring.register(annulus::sys::IORING_REGISTER_FILES, (&raw mut file).cast(), 1) }.map(drop)

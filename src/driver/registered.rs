@@ -1,9 +1,12 @@
 //! The ring's table of registered buffers: memory that the kernel has looked up and pinned once, and not for every
 //! request.
 
-use crate::ring::Ring;
+use crate::{
+    entry::BufIndex,
+    ring::{IoVec, Ring},
+};
 use slab::Slab;
-use std::{io, ops::Range, ptr};
+use std::{io, ops::Range};
 
 /// The places in a ring's table. It cannot grow: where unregistering waits for requests (before Linux 6.13), a larger
 /// one could only be had when none is in flight. So it is made large enough at once, for 8 bytes each in the kernel.
@@ -27,7 +30,7 @@ impl Registered {
     /// Lent: the memory may be written to, and stays mapped until [`Registered::remove`].
     pub(super) unsafe fn insert(&mut self, ring: &Ring, memory: Range<*mut u8>) -> io::Result<u16> {
         if !self.is_there {
-            ring.register_buffer_table(PLACES).map_err(explain)?;
+            ring.register_buffers_sparse(PLACES).map_err(explain)?;
             self.is_there = true;
         }
         let place = self.taken.vacant_entry();
@@ -35,17 +38,16 @@ impl Registered {
             let why = format!("a runtime's ring knows {PLACES} parts of memory at most: make fewer, larger pools");
             return Err(io::Error::other(why));
         };
+        let memory = IoVec::new(memory.start, memory.end.addr().saturating_sub(memory.start.addr()));
         // SAFETY: Lent: the memory stays mapped until `remove`; no entry names the place before it is told.
-        unsafe { ring.update_buffer(index.into(), memory) }.map_err(explain)?;
+        unsafe { ring.update_buffers(BufIndex(index), &[memory], &[]) }.map_err(explain)?;
         place.insert(());
         Ok(index)
     }
 
     /// Takes memory out that no operation uses any more. A place that the kernel would not clear is not used again.
     pub(super) fn remove(&mut self, ring: &Ring, index: u16) {
-        // SAFETY: Lent: no memory is named, and what was there is nobody's any more.
-        let cleared = unsafe { ring.update_buffer(index.into(), ptr::null_mut()..ptr::null_mut()) };
-        if cleared.is_ok() {
+        if ring.remove_buffer(BufIndex(index)).is_ok() {
             self.taken.try_remove(index.into());
         }
     }

@@ -11,9 +11,9 @@ use crate::{
         survey::{Attempt, Known, RingInfo},
         wake::DEAF,
     },
-    entry::{Cqe, Interest, Sqe, SqeFlags},
+    entry::{BufGroup, Cqe, Interest, Sqe, SqeFlags},
     ring::{Enter, EnterFlags, Features, Ring, SetupFlags, send_message},
-    sys::{self, io_uring_buf_reg, io_uring_rsrc_register, names::OPCODES, uring as calls},
+    sys::{self, io_uring_buf_reg, names::OPCODES, uring as calls},
     trace,
 };
 use std::{
@@ -146,11 +146,10 @@ impl Uring {
             return Ok(false);
         }
         let (ring_addr, ring_entries) = (group.ring(), group.count());
-        let mut arg = io_uring_buf_reg { ring_addr, ring_entries, bgid: id, ..io_uring_buf_reg::default() };
-        let arg = (&raw mut arg).cast();
+        let ring = io_uring_buf_reg { ring_addr, ring_entries, bgid: id, ..io_uring_buf_reg::default() };
         // SAFETY: Lent: the group's ring stays mapped until `withdraw`, as the driver holds the group until then.
-        match unsafe { self.ring.register(sys::IORING_REGISTER_PBUF_RING, arg, 1) } {
-            Ok(_) => Ok(true),
+        match unsafe { self.ring.register_entries(ring) } {
+            Ok(()) => Ok(true),
             Err(e) if e.raw_os_error() == Some(libc::EINVAL) => {
                 self.lacks(PBUF_RING);
                 Ok(false)
@@ -161,9 +160,7 @@ impl Uring {
 
     /// Takes a group's ring back from the kernel.
     pub(super) fn withdraw(&mut self, id: u16) {
-        let mut arg = io_uring_buf_reg { bgid: id, ..io_uring_buf_reg::default() };
-        // SAFETY: Kernel's word: one structure, which is only read.
-        let _ = unsafe { self.ring.register(sys::IORING_UNREGISTER_PBUF_RING, (&raw mut arg).cast(), 1) };
+        let _ = self.ring.unregister_entries(BufGroup(id));
     }
 
     /// Whether there is a table of direct descriptors; the first time it is made. `false`: none is wanted, this kernel
@@ -175,11 +172,7 @@ impl Uring {
         }
         let mut nr = self.direct_descriptors;
         while nr > 0 && !self.has_table {
-            let flags = sys::IORING_RSRC_REGISTER_SPARSE;
-            let mut arg = io_uring_rsrc_register { nr, flags, ..io_uring_rsrc_register::default() };
-            let size = size_of_val(&arg) as u32;
-            // SAFETY: Kernel's word: one structure, which is only read and names no memory.
-            let made = unsafe { self.ring.register(sys::IORING_REGISTER_FILES2, (&raw mut arg).cast(), size) };
+            let made = self.ring.register_files_sparse(nr);
             self.has_table = made.is_ok();
             // A table may have no more places than the process may have descriptors.
             let too_many = made.is_err_and(|e| e.raw_os_error() == Some(libc::EMFILE));
@@ -374,8 +367,7 @@ impl Drop for Uring {
     fn drop(&mut self) {
         if self.has_table {
             // By itself the kernel lets the open files go some ten milliseconds later, and their peers wait for it.
-            // SAFETY: Kernel's word: there is no argument.
-            let _ = unsafe { self.ring.register(sys::IORING_UNREGISTER_FILES, ptr::null_mut(), 0) };
+            let _ = self.ring.unregister_files();
         }
         self.bell.leave();
     }

@@ -7,6 +7,7 @@ use super::{
     fork::Birth,
     layout::{Layout, MAX_CQ_ENTRIES, MAX_SQ_ENTRIES},
     mmap::Maps,
+    number::unique,
     sq::Sq,
 };
 use crate::sys::{self, io_uring_params};
@@ -181,5 +182,5 @@ fn assemble(fd: OwnedFd, params: &io_uring_params, flags: SetupFlags) -> io::Res
     // SAFETY: Mapped, and ours alone, for the same reasons.
     let cq = unsafe { Cq::new(maps.rings(), &layout, birth) }?;
     let features = Features::from_bits_retain(params.features);
-    Ok(Ring { sq, cq, registered: None, flags, features, birth, _maps: maps, fd })
+    Ok(Ring { sq, cq, registered: None, flags, features, birth, id: unique(), _maps: maps, fd })
 }

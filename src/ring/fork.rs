@@ -44,6 +44,14 @@ impl Birth {
         self.word.load(Ordering::Relaxed) == self.number
     }
 
+    /// The same as a result.
+    pub(crate) fn check(&self) -> io::Result<()> {
+        if self.is_here() {
+            return Ok(());
+        }
+        Err(io::Error::other("a forked child cannot use its parent's ring: make another"))
+    }
+
     /// For memory that a child keeps: always here.
     pub(crate) fn anywhere() -> Birth {
         Birth { word: &ZERO, number: 0 }

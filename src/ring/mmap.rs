@@ -20,8 +20,8 @@ pub(crate) struct Maps {
 impl Maps {
     /// Maps what `layout` describes.
     pub(crate) fn new(fd: BorrowedFd<'_>, layout: &Layout, birth: Birth) -> io::Result<Maps> {
-        let rings = map(fd, sys::IORING_OFF_SQ_RING, layout.ring_len)?;
-        let sqes = map(fd, sys::IORING_OFF_SQES, layout.sqes_len)?;
+        let rings = map(fd, sys::IORING_OFF_SQ_RING.into(), layout.ring_len)?;
+        let sqes = map(fd, sys::IORING_OFF_SQES.into(), layout.sqes_len)?;
         Ok(Maps { rings: Some(rings), sqes: Some(sqes), birth })
     }
 
@@ -47,8 +47,8 @@ impl Drop for Maps {
 }
 
 /// `MAP_SHARED | MAP_POPULATE`, and gone in a child.
-fn map(fd: BorrowedFd<'_>, offset: u32, len: usize) -> io::Result<MmapRaw> {
-    let map = MmapOptions::new().offset(offset.into()).len(len).populate().map_raw(fd.as_raw_fd())?;
+pub(super) fn map(fd: BorrowedFd<'_>, offset: u64, len: usize) -> io::Result<MmapRaw> {
+    let map = MmapOptions::new().offset(offset).len(len).populate().map_raw(fd.as_raw_fd())?;
     map.advise(Advice::DontFork)?;
     Ok(map)
 }

@@ -13,6 +13,9 @@
 //! writing*: a read that is with a device goes on into its buffer after the ring is gone. So wait for every final
 //! completion before a drop, or leak the buffers.
 //!
+//! An entry that [selects](Sqe::buffer_select) from a group of buffers names all that are on offer in it:
+//! [`BufArena`] says what this asks for. One that names a [`BufIndex`] names the memory that is registered there.
+//!
 //! # What the kernel says is input
 //!
 //! Sizes and offsets are checked before anything is mapped (**Laid out**). Positions are checked each time they are
@@ -30,22 +33,29 @@
 //! A forked child must not use its parent's ring, and cannot: it has no maps, a push says [`Full`], there are no
 //! completions, and submitting is an error. It may make rings of its own, and it may drop the inherited one.
 
+mod arena;
+mod buf_ring;
+mod buffers;
 mod builder;
 mod cq;
 mod enter;
 #[doc(hidden)]
 pub mod fake;
+mod files;
 mod flags;
 mod fork;
 mod index;
 mod layout;
 mod message;
 mod mmap;
+mod number;
 pub mod ops;
 mod probe;
 mod recvmsg_out;
-mod register;
+mod ring_fd;
+mod shadow;
 mod sq;
+mod tag;
 mod word;
 
 pub use crate::{
@@ -56,18 +66,24 @@ pub use crate::{
         stat::{AtomicWrites, Statx, StatxTime},
     },
 };
+pub use arena::BufArena;
+pub use buf_ring::{BufRing, BufRingBuilder};
+pub use buffers::IoVec;
 pub use builder::Builder;
 pub use cq::Completions;
 pub use enter::{Enter, Entered};
+pub use files::FileSlot;
 pub use flags::{EnterFlags, Features, SetupFlags};
 pub(crate) use fork::Birth;
 pub(crate) use message::send_message;
 pub use probe::Probe;
 pub use recvmsg_out::RecvMsgOut;
+pub use shadow::{Part, Parts};
 pub use sq::{Full, PADDING};
+pub use tag::Tag;
 
 use crate::sys;
-use register::Registered;
+use ring_fd::Registered;
 use std::{
     ffi::c_void,
     fmt, io,
@@ -94,6 +110,8 @@ pub struct Ring {
     flags: SetupFlags,
     features: Features,
     birth: Birth,
+    /// What its tables are told by from another ring's.
+    id: u64,
     // Fields drop in this order: each map holds the ring, so they go before the descriptor.
     _maps: mmap::Maps,
     fd: OwnedFd,
@@ -407,14 +425,12 @@ impl Ring {
 
     /// Whether the ring can be used: not in a forked child, nor when the kernel broke its word.
     pub(crate) fn check_alive(&self) -> io::Result<()> {
-        let why = if !self.birth.is_here() {
-            "a forked child cannot use its parent's ring: make another"
-        } else if self.poisoned() {
-            "the kernel moved a position of the ring to where it cannot be: make another"
-        } else {
-            return Ok(());
-        };
-        Err(io::Error::other(why))
+        self.birth.check()?;
+        if self.poisoned() {
+            let why = "the kernel moved a position of the ring to where it cannot be: make another";
+            return Err(io::Error::other(why));
+        }
+        Ok(())
     }
 }
 

@@ -264,7 +264,7 @@ mod tests {
         assert_eq!(time(-1, 500_000_000), Some(epoch - Duration::from_millis(500)));
         assert_eq!((time(0, 1_000_000_000), time(0, u32::MAX)), (None, None));
         // Whatever `std` can express, none of these is a panic.
-        [i64::MIN, i64::MAX].map(|seconds| time(seconds, 999_999_999));
+        let _ = [i64::MIN, i64::MAX].map(|seconds| time(seconds, 999_999_999));
     }
 
     /// Red when a field is given whose bit is missing, or an attribute that nobody knows.

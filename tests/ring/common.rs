@@ -104,3 +104,30 @@ pub(crate) fn pending_read(ring: &mut Ring, user_data: u64) -> (UnixStream, Unix
 
 pub(crate) const NOBODY: Duration = Duration::from_millis(20);
 pub(crate) const LONG: Duration = Duration::from_secs(20);
+
+/// The one answer to an entry that names no memory of ours, or memory that outlives the answer.
+pub(crate) fn answer(ring: &mut Ring, sqe: Sqe) -> Cqe {
+    push(ring, sqe).unwrap();
+    ring.submit_and_wait(1).unwrap();
+    let cqe = ring.completions().next().unwrap();
+    assert_eq!(ring.ready(), 0);
+    cqe
+}
+
+/// The kernel's error.
+#[track_caller]
+pub(crate) fn errno<T>(result: io::Result<T>) -> i32 {
+    let Err(error) = result else { panic!("it succeeded") };
+    error.raw_os_error().unwrap_or_else(|| panic!("no errno: {error}"))
+}
+
+/// What succeeded; nothing where the kernel is too old for it, which it says by `EINVAL`. It is not too old if it has
+/// `opcode`, which is as new.
+#[track_caller]
+pub(crate) fn newer<T>(ring: &Ring, opcode: u32, result: io::Result<T>) -> Option<T> {
+    match result {
+        Ok(value) => Some(value),
+        Err(e) if e.raw_os_error() == Some(libc::EINVAL) && !ring.probe().unwrap().supports(opcode as u8) => None,
+        Err(e) => panic!("{e}"),
+    }
+}

@@ -3,7 +3,7 @@
 use crate::common::{LONG, NOBODY, answers, push, results, ring, ring_or_skip};
 use annulus::{
     entry::BufIndex,
-    ring::{Cqe, Ring, SetupFlags, Sqe, SqeFlags},
+    ring::{Cqe, IoVec, Ring, SetupFlags, Sqe, SqeFlags},
 };
 use std::{
     env,
@@ -87,7 +87,7 @@ fn there_and_back(ring: &mut Ring, by: By, flags: SqeFlags, file: &File, salt: u
     let before = memory.0.to_vec();
     if let By::Index = by {
         // SAFETY: the memory outlives its place in the table, which is taken back below.
-        unsafe { ring.update_buffer(0, memory.0.as_mut_ptr_range()) }.unwrap();
+        unsafe { ring.update_buffers(BufIndex(0), &[IoVec::from(&raw mut memory.0[..])], &[]) }.unwrap();
     }
     for writes in [true, false] {
         let mut parts = vec![libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 }; 2 * BLOCKS];
@@ -101,8 +101,7 @@ fn there_and_back(ring: &mut Ring, by: By, flags: SqeFlags, file: &File, salt: u
         memory.0.fill(if writes { 0xee } else { 0 });
     }
     if let By::Index = by {
-        // SAFETY: no memory is named.
-        unsafe { ring.update_buffer(0, std::ptr::null_mut()..std::ptr::null_mut()) }.unwrap();
+        ring.remove_buffer(BufIndex(0)).unwrap();
     }
 }
 
@@ -122,7 +121,7 @@ fn every_way_of_reading_and_writing_gives_the_same() {
     let mut salt = 0;
     for setup in [SetupFlags::empty(), SetupFlags::SQPOLL, deferred] {
         let Some(mut ring) = ring_or_skip(NAME, 32, setup) else { continue };
-        let indices = ring.register_buffer_table(1).is_ok();
+        let indices = ring.register_buffers_sparse(1).is_ok();
         for file in [Some(&temporary.open(0).unwrap()), direct.as_ref()].into_iter().flatten() {
             for flags in [SqeFlags::empty(), SqeFlags::ASYNC] {
                 for by in [By::Address, By::Vector, By::Index] {

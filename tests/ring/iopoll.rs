@@ -10,7 +10,7 @@ use crate::{
 };
 use annulus::{
     entry::{BufIndex, Interest},
-    ring::{Ring, SetupFlags, Sqe},
+    ring::{IoVec, Ring, SetupFlags, Sqe},
     sys::__kernel_timespec,
 };
 use std::{fs::File, io::pipe, os::fd::AsRawFd, time::Instant};
@@ -68,7 +68,7 @@ fn only_what_can_be_asked_is_read() {
             assert!([-libc::EOPNOTSUPP, -libc::EINVAL].contains(&res), "{flags:?}: {res}");
         }
         if let Some(disk) = &disk {
-            let indices = ring.register_buffer_table(64).is_ok();
+            let indices = ring.register_buffers_sparse(64).is_ok();
             for by_index in [false, indices] {
                 let read = read_all(&mut ring, disk, by_index);
                 println!("{flags:?}, by index: {by_index}: {read:?} blocks");
@@ -85,7 +85,7 @@ fn read_all(ring: &mut Ring, file: &File, by_index: bool) -> Result<usize, i32> 
         let (at, place) = (block.0.as_mut_ptr(), disk::place(n));
         let sqe = if by_index {
             // SAFETY: the memory outlives its place in the table, which is taken back below.
-            unsafe { ring.update_buffer(n as u32, block.0.as_mut_ptr_range()) }.unwrap();
+            unsafe { ring.update_buffers(BufIndex(n as u16), &[IoVec::from(&raw mut block.0[..])], &[]) }.unwrap();
             Sqe::read_fixed(file.as_raw_fd(), at, BLOCK as u32, place, BufIndex(n as u16))
         } else {
             Sqe::read(file.as_raw_fd(), at, BLOCK as u32, place)
@@ -95,9 +95,8 @@ fn read_all(ring: &mut Ring, file: &File, by_index: bool) -> Result<usize, i32> 
     let begun = Instant::now();
     let all = results(answers(ring, 64));
     assert!(begun.elapsed() < LONG);
-    for n in 0..64 * u32::from(by_index) {
-        // SAFETY: no memory is named.
-        unsafe { ring.update_buffer(n, std::ptr::null_mut()..std::ptr::null_mut()) }.unwrap();
+    for n in 0..64 * u16::from(by_index) {
+        ring.remove_buffer(BufIndex(n)).unwrap();
     }
     match all.values().find(|&&res| res != BLOCK as i32) {
         Some(&res) => Err(-res),

@@ -2,10 +2,10 @@
 
 use crate::common::{answers, push, results, ring};
 use annulus::{
-    ring::{Ring, SetupFlags, Sqe, SqeFlags},
+    ring::{BufIndex, IoVec, Ring, SetupFlags, Sqe, SqeFlags},
     sys,
 };
-use std::{fs::File, os::fd::AsRawFd, ptr};
+use std::{fs::File, os::fd::AsRawFd};
 
 fn nop(flags: u32, number: u64) -> Sqe {
     Sqe { op_flags: flags, ..Sqe::nop() }.user_data(number)
@@ -79,13 +79,12 @@ fn a_nop_looks_its_buffer_up() {
     }
     let buffer = |index| Sqe { buf_index: index, ..nop(flag, 0) };
     assert_eq!(result(&mut ring, buffer(0)), -libc::EFAULT, "there is no table");
-    ring.register_buffer_table(2).unwrap();
+    ring.register_buffers_sparse(2).unwrap();
     let mut memory = Box::new([0_u8; 64]);
     // SAFETY: the memory outlives the ring, and nothing reads or writes it.
-    unsafe { ring.update_buffer(1, memory.as_mut_ptr_range()) }.unwrap();
+    unsafe { ring.update_buffers(BufIndex(1), &[IoVec::new(memory.as_mut_ptr(), 64)], &[]) }.unwrap();
     assert_eq!([0, 1, 2].map(|index| result(&mut ring, buffer(index))), [-libc::EFAULT, 0, -libc::EFAULT]);
-    // SAFETY: no memory is named.
-    unsafe { ring.update_buffer(1, ptr::null_mut()..ptr::null_mut()) }.unwrap();
+    ring.remove_buffer(BufIndex(1)).unwrap();
     assert_eq!(result(&mut ring, buffer(1)), -libc::EFAULT, "it was taken out");
 }
 

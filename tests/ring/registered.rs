@@ -1,14 +1,9 @@
 //! What a ring or a thread has registered.
 
 use crate::common::*;
-use annulus::ring::{BufIndex, Ring, Sqe};
+use annulus::ring::Ring;
 use annulus::sys;
-use std::{
-    fs,
-    io::{self, Write},
-    os::fd::AsRawFd,
-    ptr, thread,
-};
+use std::{fs, io, os::fd::AsRawFd, thread};
 
 #[test]
 fn the_registered_index_is_used() {
@@ -55,41 +50,6 @@ fn an_index_is_used_on_its_own_thread_only() {
     })
     .join()
     .unwrap();
-}
-
-/// Red when an update is put elsewhere than it says, or an empty range does not clear its place.
-#[test]
-fn registered_memory_is_read_into_by_its_index() {
-    const NAME: &str = "registered_memory_is_read_into_by_its_index";
-    let mut ring = ring!("registered_memory_is_read_into_by_its_index", 4);
-    match ring.register_buffer_table(8) {
-        Err(e) if e.raw_os_error() == Some(libc::EINVAL) => return skip(NAME, e),
-        other => other.unwrap(),
-    }
-    assert_eq!(ring.register_buffer_table(8).unwrap_err().raw_os_error(), Some(libc::EBUSY));
-    let (rx, mut tx) = std::io::pipe().unwrap();
-    let mut memory = Box::new([0_u8; 64]);
-    let start = memory.as_mut_ptr();
-    let mut read = |ring: &mut Ring, at: *mut u8, len: u32, index: u16| {
-        tx.write_all(b"abc").unwrap();
-        push(ring, Sqe::read_fixed(rx.as_raw_fd(), at, len, u64::MAX, BufIndex(index))).unwrap();
-        ring.submit_and_wait(1).unwrap();
-        ring.completions().next().unwrap().res
-    };
-    assert_eq!(read(&mut ring, start, 3, 5), -libc::EFAULT, "nothing is there yet");
-    // SAFETY: the memory outlives the ring, and is written by these reads alone.
-    unsafe { ring.update_buffer(5, start..start.wrapping_add(64)) }.unwrap();
-    assert_eq!(read(&mut ring, start.wrapping_add(60), 4, 5), 4);
-    assert_eq!(read(&mut ring, start.wrapping_add(60), 5, 5), -libc::EFAULT, "past its end");
-    assert_eq!(read(&mut ring, start, 3, 4), -libc::EFAULT, "another place");
-    // SAFETY: no memory is named.
-    unsafe { ring.update_buffer(5, ptr::null_mut()..ptr::null_mut()) }.unwrap();
-    assert_eq!(read(&mut ring, start, 3, 5), -libc::EFAULT, "it was taken out");
-    // SAFETY: no memory is named.
-    let outside = unsafe { ring.update_buffer(8, ptr::null_mut()..ptr::null_mut()) };
-    assert_eq!(outside.unwrap_err().raw_os_error(), Some(libc::EINVAL));
-    drop(ring);
-    assert_eq!(&memory[60..], b"abca");
 }
 
 #[test]

@@ -34,7 +34,7 @@
 use crate::common::{LONG, NOBODY, answers, nops, pending_read, push, read, results, ring};
 use annulus::{
     entry::{BufIndex, Interest},
-    ring::{CqeFlags, Enter, EnterFlags, Features, Ring, SetupFlags, Sqe},
+    ring::{CqeFlags, Enter, EnterFlags, Features, IoVec, Ring, SetupFlags, Sqe},
     sys,
 };
 use std::{
@@ -47,7 +47,7 @@ use std::{
         unix::{ffi::OsStrExt, net::UnixStream},
     },
     path::Path,
-    ptr, thread,
+    thread,
     time::Instant,
 };
 
@@ -269,19 +269,18 @@ fn t27_a_send_that_is_refused_may_still_lend() {
 #[test]
 fn t28_what_is_taken_out_is_written_to_the_end() {
     let mut ring = ring!("t28_what_is_taken_out_is_written_to_the_end", 4);
-    if let Err(e) = ring.register_buffer_table(1) {
+    if let Err(e) = ring.register_buffers_sparse(1) {
         return assert_eq!(e.raw_os_error(), Some(libc::EINVAL), "before Linux 5.19");
     }
     let (rx, mut tx) = pipe().unwrap();
     let mut memory = Box::new([0_u8; 8]);
     let start = memory.as_mut_ptr();
     // SAFETY: the memory outlives the request.
-    unsafe { ring.update_buffer(0, memory.as_mut_ptr_range()) }.unwrap();
+    unsafe { ring.update_buffers(BufIndex(0), &[IoVec::from(&raw mut memory[..])], &[]) }.unwrap();
     let entry = Sqe::read_fixed(rx.as_raw_fd(), start, 8, u64::MAX, BufIndex(0));
     push(&mut ring, entry.user_data(1)).unwrap();
     ring.submit().unwrap();
-    // SAFETY: no memory is named.
-    unsafe { ring.update_buffer(0, ptr::null_mut()..ptr::null_mut()) }.unwrap();
+    ring.remove_buffer(BufIndex(0)).unwrap();
     push(&mut ring, entry.user_data(2)).unwrap();
     assert_eq!(results(answers(&mut ring, 1)), [(2, -libc::EFAULT)].into(), "it is out");
     tx.write_all(b"abcdefgh").unwrap();
