@@ -11,6 +11,8 @@ mod basics;
 mod buffers;
 #[path = "ring/cancel.rs"]
 mod cancel;
+#[path = "ring/commands.rs"]
+mod commands;
 #[path = "ring/common.rs"]
 mod common;
 #[path = "ring/disk.rs"]

@@ -2,6 +2,7 @@
 
 use std::{
     fs::{self, File},
+    io,
     os::unix::fs::OpenOptionsExt,
     path::PathBuf,
 };
@@ -26,6 +27,17 @@ pub(crate) fn ours() -> Option<Disk> {
 impl Disk {
     pub(crate) fn open_direct(&self) -> File {
         File::options().read(true).custom_flags(libc::O_DIRECT).open(format!("/dev/{}", self.name)).unwrap()
+    }
+
+    /// The device that takes commands for the namespace. Since Linux 5.13.
+    pub(crate) fn open_commands(&self) -> io::Result<File> {
+        File::options().read(true).write(true).open(format!("/dev/{}", self.name.replace("nvme", "ng")))
+    }
+
+    /// The device that takes commands for the controller: the disk's name without its namespace.
+    pub(crate) fn open_controller(&self) -> io::Result<File> {
+        let (controller, _) = self.name.rsplit_once('n').unwrap();
+        File::options().read(true).write(true).open(format!("/dev/{controller}"))
     }
 }
 

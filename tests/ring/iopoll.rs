@@ -47,9 +47,11 @@ fn what_no_device_can_be_asked_for_is_refused() {
             push(&mut ring, sqe.user_data(number)).unwrap();
         }
         push(&mut ring, Sqe::nop().user_data(9)).unwrap();
-        let all = results(answers(&mut ring, 6));
-        let due = |number| if number == 9 { 0 } else { -libc::EINVAL };
-        assert!(all.iter().all(|(&number, &res)| res == due(number)), "{flags:?}: {all:?}");
+        let mut all = results(answers(&mut ring, 6));
+        // Some kernels think that a device has to do nothing, too.
+        let nothing = all.remove(&9);
+        assert!([Some(0), Some(-libc::EINVAL)].contains(&nothing), "{flags:?}: {nothing:?}");
+        assert!(all.values().all(|&res| res == -libc::EINVAL), "{flags:?}: {all:?}");
     }
 }
 

@@ -6,9 +6,10 @@ use annulus::{
     sys,
 };
 use std::{
+    fs::File,
     io::{PipeReader, PipeWriter, Write, pipe},
     os::fd::AsRawFd,
-    thread,
+    ptr, thread,
     time::Duration,
 };
 
@@ -68,14 +69,15 @@ fn a_bad_entry_anywhere_in_a_chain_cancels_the_others() {
 #[test]
 fn a_failure_breaks_a_link_and_no_hard_link() {
     let mut ring = ring!("a_failure_breaks_a_link_and_no_hard_link", 8);
+    let zero = File::open("/dev/zero").unwrap();
     for (flags, then) in [(LINK, CANCELED), (HARD, 0)] {
-        let mut byte = 0;
-        push(&mut ring, Sqe::read(-1, &raw mut byte, 1, 0).user_data(0).flags(flags)).unwrap();
+        // Not a bad descriptor: some kernels break all chains with what never began.
+        push(&mut ring, Sqe::read(zero.as_raw_fd(), ptr::null_mut(), 1, 0).user_data(0).flags(flags)).unwrap();
         push(&mut ring, nop(1).flags(flags)).unwrap();
         push(&mut ring, nop(2)).unwrap();
         push(&mut ring, nop(3)).unwrap();
         let all = results(answers(&mut ring, 4));
-        assert_eq!(all, [(0, -libc::EBADF), (1, then), (2, then), (3, 0)].into(), "{flags:?}");
+        assert_eq!(all, [(0, -libc::EFAULT), (1, then), (2, then), (3, 0)].into(), "{flags:?}");
     }
 }
 
@@ -111,7 +113,7 @@ fn a_chain_ends_with_its_enter() {
     }
 }
 
-/// Red when a drained entry starts before one that came earlier, or a later one before it.
+/// Red when a drained entry starts before one that came earlier, or one that came later does.
 #[test]
 fn a_drain_waits_for_all_that_came_before() {
     let mut ring = ring!("a_drain_waits_for_all_that_came_before", 8);
@@ -124,7 +126,8 @@ fn a_drain_waits_for_all_that_came_before() {
     assert_eq!(numbers(answers(&mut ring, 1)), [1]);
     assert_eq!(ring.ready(), 0, "one is left");
     first.1.write_all(b"x").unwrap();
-    assert_eq!(numbers(answers(&mut ring, 3)), [0, 2, 3]);
+    let rest = numbers(answers(&mut ring, 3));
+    assert!([[0, 2, 3], [0, 3, 2]].iter().any(|order| rest == order), "{rest:?}");
 }
 
 /// Red when a drain takes the first answer of many for the last.
@@ -209,7 +212,9 @@ fn a_linked_timeout_may_come_late_to_what_a_worker_does() {
     match (all[&0], all[&1]) {
         // It was not reached, and it was.
         (1, CANCELED) => {}
-        (stopped, PASSED | EALREADY) => assert!([1, CANCELED, -libc::EINTR, -512].contains(&stopped), "{all:?}"),
+        (stopped, PASSED | EALREADY | NOT_FOUND) => {
+            assert!([1, CANCELED, -libc::EINTR, -512].contains(&stopped), "{all:?}")
+        }
         _ => panic!("{all:?}"),
     }
     // A read that a worker was asked for waits by polling, and is reached.
@@ -219,6 +224,7 @@ fn a_linked_timeout_may_come_late_to_what_a_worker_does() {
     assert!(matches!((all[&0], all[&1]), (CANCELED | EINTR, PASSED | EALREADY)), "{all:?}");
 }
 
+const NOT_FOUND: i32 = -libc::ENOENT;
 const EALREADY: i32 = -libc::EALREADY;
 const EINTR: i32 = -libc::EINTR;
 

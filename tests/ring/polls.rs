@@ -3,7 +3,7 @@
 use crate::common::{LONG, NOBODY, answers, push, results, ring};
 use annulus::{
     entry::Interest,
-    ring::{Cqe, Ring, Sqe},
+    ring::{Cqe, Features, Ring, Sqe},
     sys,
 };
 use std::{
@@ -48,6 +48,10 @@ fn a_poll_that_is_changed_to_what_is_there_is_over() {
     let (socket, _peer) = UnixStream::pair().unwrap();
     push(&mut ring, poll(&socket, 1)).unwrap();
     push(&mut ring, update(1, writable(&socket), 2)).unwrap();
+    if !ring.features().contains(Features::CQE_SKIP) {
+        // Before Linux 5.17 it may wait for a change.
+        return assert!(results(answers(&mut ring, 1)).into_values().all(|res| res >= 0));
+    }
     let all = results(answers(&mut ring, 2));
     assert!(all[&1] & OUT != 0 && all[&2] == 0, "{all:?}");
     push(&mut ring, update(1, writable(&socket), 2)).unwrap();

@@ -186,25 +186,24 @@ fn time_that_passed_is_no_failure_where_it_is_said() {
     }
 }
 
-/// Red when timers fire in the order of their coming.
+/// Red when a timer is early, or is lost among many. Those that are due together come in any order.
 #[test]
-fn many_timers_fire_in_the_order_of_their_times() {
+fn of_many_timers_none_is_early() {
     const MANY: u64 = 256;
-    let mut ring = ring!("many_timers_fire_in_the_order_of_their_times", MANY as u32);
-    let begun = Instant::now();
+    let mut ring = ring!("of_many_timers_none_is_early", MANY as u32);
     let base = now(libc::CLOCK_MONOTONIC) + NOBODY;
-    // 5 ms apart for neighbours in time, which are not neighbours in the queue.
-    let at = |n: u64| (n * 101 % MANY) / 16;
+    // Neighbours in time are no neighbours in the queue.
+    let due = |n: u64| base + Duration::from_millis(5 * (n * 101 % MANY / 16));
     for n in 0..MANY {
-        let when = base + Duration::from_millis(5 * at(n));
-        push(&mut ring, timeout(when, sys::IORING_TIMEOUT_ABS, n)).unwrap();
+        push(&mut ring, timeout(due(n), sys::IORING_TIMEOUT_ABS, n)).unwrap();
     }
-    let all = answers(&mut ring, MANY as usize);
-    assert!(all.iter().all(|cqe| cqe.res == PASSED));
-    let order: Vec<_> = all.iter().map(|cqe| at(cqe.user_data)).collect();
-    assert!(order.is_sorted(), "{order:?}");
-    assert_eq!(results(all).len(), MANY as usize);
-    assert!(begun.elapsed() >= NOBODY + Duration::from_millis(75));
+    let mut left: std::collections::BTreeSet<_> = (0..MANY).collect();
+    while !left.is_empty() {
+        let cqe = answers(&mut ring, 1)[0];
+        assert!(left.remove(&cqe.user_data) && cqe.res == PASSED, "{cqe:?}");
+        assert!(now(libc::CLOCK_MONOTONIC) >= due(cqe.user_data), "{} is early", cqe.user_data);
+    }
+    assert_eq!(ring.ready(), 0);
 }
 
 /// T6, and that a time is read once: red when the kernel looks at it again after the submit.

@@ -325,7 +325,8 @@ fn t30_a_poll_that_found_no_room_is_armed_again() {
         }
         (&bell).write_all(&1_u64.to_ne_bytes()).unwrap();
     }
-    assert!(armed > 0, "it never found the queue full");
+    // Old kernels keep what finds no room.
+    assert!(armed > 0 || !ring.features().contains(Features::CQE_SKIP), "it never found the queue full");
 }
 
 /// Red when a wait that is not to count as IO is refused where it is known, or known where it is refused. Since Linux
