@@ -3,7 +3,7 @@
 use super::Histogram;
 use crate::{
     entry::{Cqe, CqeFlags},
-    sys::{self, names::OPCODES},
+    sys::names::OPCODES,
 };
 use std::fmt;
 
@@ -108,7 +108,7 @@ impl Counters {
             return cqe;
         }
         self.zero_copies += 1;
-        self.zero_copies_copied += u64::from(asked && was_copied(cqe.res));
+        self.zero_copies_copied += u64::from(asked && cqe.was_copied());
         if asked { cqe } else { Cqe { flags: cqe.flags - CqeFlags::NOTIF, ..cqe } }
     }
 
@@ -127,11 +127,6 @@ impl Counters {
     pub fn sqes_total(&self) -> u64 {
         self.sqes.iter().sum()
     }
-}
-
-/// Whether a notification says that the kernel has copied.
-pub(crate) fn was_copied(res: i32) -> bool {
-    res as u32 & sys::IORING_NOTIF_USAGE_ZC_COPIED != 0
 }
 
 impl fmt::Debug for Counters {

@@ -3,7 +3,7 @@
 use crate::{
     driver::{Driver, Fd},
     entry::{Place, Sqe, SqeFlags, Twin},
-    sys::{self, unix::Kind},
+    sys::unix::Kind,
 };
 use std::{
     fmt,
@@ -63,23 +63,6 @@ pub(super) fn ring_only(twin: &'static Twin) -> &'static Twin {
 /// The entry, aimed at the descriptor at `slot` of the ring's table if there is one.
 pub(super) fn aimed(sqe: Sqe, slot: Option<u32>) -> Sqe {
     slot.map_or(sqe, |slot| Sqe { fd: slot as i32, ..sqe.flags(SqeFlags::FIXED_FILE) })
-}
-
-impl Sqe {
-    /// Sets an option of a socket, as `setsockopt(2)` does: its value are the `len` bytes at `value`. A command of
-    /// sockets, since Linux 6.7.
-    #[must_use]
-    pub fn set_socket_option(fd: RawFd, level: i32, name: i32, value: *const u8, len: u32) -> Sqe {
-        // `level` lies before `optname` in the word that other entries have an address in, and `cmd_op` is the first
-        // half of its own.
-        let words = |first: u32, second: u32| {
-            let [first, second] = [first.to_ne_bytes(), second.to_ne_bytes()];
-            u64::from_ne_bytes(std::array::from_fn(|at| if at < 4 { first[at] } else { second[at - 4] }))
-        };
-        let (off, addr) = (words(sys::SOCKET_URING_OP_SETSOCKOPT, 0), words(level as u32, name as u32));
-        let opcode = sys::IORING_OP_URING_CMD as u8;
-        Sqe { opcode, fd, off, addr, file_index: len, addr3: value as u64, ..Sqe::default() }
-    }
 }
 
 /// Where that goes which an operation opens: to the ring's table, if there is one, and otherwise it gets a number.

@@ -53,7 +53,6 @@ pub(crate) use choice::{Choice, Config};
 pub use choice::{DriverInfo, DriverKind};
 pub(crate) use close::{CLOSE, close_never_began};
 pub use counters::Counters;
-pub(crate) use counters::was_copied;
 pub(crate) use direct::{Opening, RING_ONLY};
 pub use fd::Fd;
 pub(crate) use few::Few;

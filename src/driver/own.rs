@@ -3,19 +3,18 @@
 use crate::{
     driver::slots::Key,
     entry::{Interest, Sqe},
-    sys,
+    ring::Cancel,
 };
 use std::os::fd::RawFd;
 
 /// `ASYNC_CANCEL` of one entry, since Linux 5.5. Its own completion tells nothing: the entry's does.
 pub(super) fn cancel(key: Key) -> Sqe {
-    Sqe { opcode: sys::IORING_OP_ASYNC_CANCEL as u8, fd: -1, addr: key.user_data(), ..Sqe::default() }
+    Sqe::cancel(Cancel::user_data(key.user_data()))
 }
 
 /// `ASYNC_CANCEL` of everything in the ring, since Linux 5.19.
 pub(super) fn cancel_all() -> Sqe {
-    let op_flags = sys::IORING_ASYNC_CANCEL_ANY | sys::IORING_ASYNC_CANCEL_ALL;
-    Sqe { opcode: sys::IORING_OP_ASYNC_CANCEL as u8, fd: -1, op_flags, ..Sqe::default() }
+    Sqe::cancel(Cancel::any().all())
 }
 
 /// A one-shot `POLL_ADD`, since Linux 5.1.

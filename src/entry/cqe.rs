@@ -90,6 +90,13 @@ impl Cqe {
         !self.flags.contains(CqeFlags::MORE)
     }
 
+    /// Whether a zero-copy send's notification says that the kernel copied the bytes after all. Only told to those that
+    /// ask for it: [`RecvSendFlags::REPORT_USAGE`](crate::entry::RecvSendFlags::REPORT_USAGE).
+    #[must_use]
+    pub fn was_copied(self) -> bool {
+        self.flags.contains(CqeFlags::NOTIF) && self.res as u32 & sys::IORING_NOTIF_USAGE_ZC_COPIED != 0
+    }
+
     /// The id of the provided buffer that was used, if one was.
     #[must_use]
     pub fn buffer(self) -> Option<u16> {

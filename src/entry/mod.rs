@@ -7,6 +7,7 @@ mod cqe;
 mod multishot;
 mod names;
 mod opcode;
+mod options;
 mod sqe;
 mod twin;
 
@@ -14,5 +15,7 @@ pub use cqe::{BigCqe, Cqe, CqeFlags};
 pub use multishot::{After, Flag, Multishot};
 pub use names::{BufGroup, BufIndex, FixedFile, Personality, Target};
 pub use opcode::{OPCODES, Opcode};
+pub use options::{AcceptFlags, RecvSendFlags, TimeoutFlags};
+pub(crate) use options::{poll_word, two_words};
 pub use sqe::{Sqe, Sqe128, SqeFlags};
 pub use twin::{Interest, Place, Twin};

@@ -13,9 +13,13 @@ use std::{
 };
 
 impl Sqe {
-    /// Accepts a connection; the kernel writes the peer's address to `addr` and its length to `len`, unless both are
-    /// null.
-    /// `flags` are `SOCK_*`; close-on-exec is added.
+    /// Accepts a connection; `flags` are `SOCK_*`, and close-on-exec is added. The kernel writes the peer's address to
+    /// `addr` and its length to `len`, where it finds how much room there is, unless both are null: both are lent until
+    /// the completion. Takes [`AcceptFlags`](crate::entry::AcceptFlags).
+    ///
+    /// *Result*: the descriptor; [`CqeFlags::SOCK_NONEMPTY`](crate::entry::CqeFlags::SOCK_NONEMPTY) says that more
+    /// wait. A listener that does not block makes no difference. *Since* Linux 5.5. *Cancel*: while it waits. For a
+    /// fixed file there is [`accept_direct`](Sqe::accept_direct). *Twin*: `accept4(2)`.
     #[must_use]
     pub fn accept(fd: impl Target, addr: *mut libc::sockaddr, len: *mut libc::socklen_t, flags: i32) -> Sqe {
         let (op_flags, off) = ((flags | unix::SOCK_CLOEXEC) as u32, len as u64);

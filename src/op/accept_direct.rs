@@ -2,7 +2,7 @@
 
 use crate::{
     driver::{Fd, Opening},
-    entry::{Cqe, Sqe, Twin},
+    entry::{Cqe, Sqe, Target, Twin},
     op::{
         Op, Peer, Submit,
         accept::{self, Accept},
@@ -14,6 +14,20 @@ use crate::{
     },
 };
 use std::io;
+
+impl Sqe {
+    /// As [`accept`](Sqe::accept), but what is accepted goes to a free place of the ring's table, or to the one that
+    /// [`direct`](Sqe::direct) says.
+    ///
+    /// *Result*: the place, or 0 for one that was said; `ENFILE` when none is free, and the connection is closed.
+    /// *Since* Linux 5.19, to a place that is said 5.15. *Cancel*: while it waits. *Twin*: none.
+    #[must_use]
+    pub fn accept_direct(fd: impl Target, addr: *mut libc::sockaddr, len: *mut libc::socklen_t, flags: i32) -> Sqe {
+        let plain = Sqe::accept(fd, addr, len, flags);
+        // There is nothing to inherit, and to say so is refused.
+        Sqe { op_flags: plain.op_flags & !(unix::SOCK_CLOEXEC as u32), ..plain }.direct_any()
+    }
+}
 
 /// An accept into the ring's table, as an operation.
 #[derive(Debug)]
@@ -37,7 +51,7 @@ unsafe impl Op for AcceptDirect {
     fn encode(&mut self) -> Sqe {
         self.opening = Opening::decide(sys::IORING_OP_ACCEPT as u8);
         let plain = self.accept.encode();
-        self.opening.spell(plain, Sqe { op_flags: plain.op_flags & !(unix::SOCK_CLOEXEC as u32), ..plain })
+        self.opening.spell(plain, Sqe::accept_direct(plain.fd, plain.addr as *mut _, plain.off as *mut _, 0))
     }
 
     fn finish(self, cqe: Cqe) -> Self::Output {

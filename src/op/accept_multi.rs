@@ -2,9 +2,8 @@
 
 use crate::{
     driver::Fd,
-    entry::{After, Cqe, Flag, Multishot, Sqe, Twin},
+    entry::{AcceptFlags, After, Cqe, Flag, Multishot, Sqe, Target, Twin},
     op::{Multi, MultiOp, Op, accept, multi},
-    sys,
 };
 use std::{
     io,
@@ -12,11 +11,22 @@ use std::{
     ptr,
 };
 
+impl Sqe {
+    /// Accepts connections without end; `flags` are `SOCK_*`, and close-on-exec is added. For fixed files it is
+    /// [`accept_direct`](Sqe::accept_direct) with [`AcceptFlags::MULTISHOT`], to any place. Whose connection each is,
+    /// `getpeername(2)` tells: one address for all of them would be written over.
+    ///
+    /// *Result*: a descriptor of each completion. It goes on as long as they have
+    /// [`CqeFlags::MORE`](crate::entry::CqeFlags::MORE); an error ends it, and a completion queue that is full. *Since*
+    /// Linux 5.19. *Cancel*: while it waits. Multishot; no group of buffers. *Twin*: `accept4(2)`, one by one.
+    #[must_use]
+    pub fn accept_multi(fd: impl Target, flags: i32) -> Sqe {
+        Sqe::accept(fd, ptr::null_mut(), ptr::null_mut(), flags).accept_flags(AcceptFlags::MULTISHOT)
+    }
+}
+
 pub(super) static MULTISHOT: Multishot = Multishot {
-    flag: Some(Flag {
-        name: "ACCEPT_MULTISHOT",
-        set: |sqe| Sqe { ioprio: sqe.ioprio | sys::IORING_ACCEPT_MULTISHOT as u16, ..sqe },
-    }),
+    flag: Some(Flag { name: "ACCEPT_MULTISHOT", set: |sqe| sqe.accept_flags(AcceptFlags::MULTISHOT) }),
     after,
 };
 
@@ -91,7 +101,7 @@ pub fn accept_multi(fd: &Fd) -> Multi<AcceptMulti> {
 mod tests {
     use super::*;
     use crate::{
-        sys::unix,
+        sys::{self, unix},
         testing::{listener, poll_once, settle},
     };
     use std::{

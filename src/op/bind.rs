@@ -9,7 +9,9 @@ use crate::{
 use std::{io, net::SocketAddr, os::fd::AsRawFd};
 
 impl Sqe {
-    /// Gives a socket the address of `len` bytes at `addr`.
+    /// Gives a socket the address of `len` bytes at `addr`, which is read when this is submitted.
+    ///
+    /// *Result*: 0. *Since* Linux 6.11. *Cancel*: nothing to cancel. *Twin*: `bind(2)`.
     #[must_use]
     pub fn bind(fd: impl Target, addr: *const libc::sockaddr, len: libc::socklen_t) -> Sqe {
         let (addr, off) = (addr as u64, u64::from(len));

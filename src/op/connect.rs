@@ -13,7 +13,10 @@ use crate::{
 use std::{io, net::SocketAddr, os::fd::AsRawFd, path::Path};
 
 impl Sqe {
-    /// Connects to the address of `len` bytes at `addr`.
+    /// Connects to the address of `len` bytes at `addr`, which is read when this is submitted.
+    ///
+    /// *Result*: 0, when the connection is there; a socket that does not block is waited for all the same. *Since*
+    /// Linux 5.5. *Cancel*: while it waits, and the socket is good for nothing but closing. *Twin*: `connect(2)`.
     #[must_use]
     pub fn connect(fd: impl Target, addr: *const libc::sockaddr, len: libc::socklen_t) -> Sqe {
         let (addr, off) = (addr as u64, u64::from(len));

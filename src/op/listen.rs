@@ -10,6 +10,8 @@ use std::{io, os::fd::AsRawFd};
 
 impl Sqe {
     /// Lets a socket take connections; `backlog` of them wait to be accepted.
+    ///
+    /// *Result*: 0. *Since* Linux 6.11. *Cancel*: nothing to cancel. *Twin*: `listen(2)`.
     #[must_use]
     pub fn listen(fd: impl Target, backlog: u32) -> Sqe {
         fd.aim(Sqe { opcode: sys::IORING_OP_LISTEN as u8, len: backlog, ..Sqe::default() })

@@ -2,20 +2,30 @@
 
 use crate::{
     driver::Fd,
-    entry::{Cqe, Interest, Sqe, Target, Twin},
+    entry::{Cqe, Interest, Sqe, Target, Twin, poll_word},
     op::{Op, Submit, submit},
     sys::{self, unix::ret},
 };
 use std::{io, os::fd::AsRawFd};
 
 impl Sqe {
-    /// Completes once, when `fd` is ready for `interest` or its peer has gone; the result is the mask of `POLL*`.
+    /// Completes once, when `fd` is ready for `interest` or its peer has gone. A regular file always is. It may be
+    /// [changed](Sqe::poll_update) meanwhile, and [removed](Sqe::poll_remove).
+    ///
+    /// *Result*: the mask of `POLL*` that holds. *Since* Linux 5.1. *Cancel*: while it waits. *Twin*: `poll(2)`.
     #[must_use]
     pub fn poll_add(fd: impl Target, interest: Interest) -> Sqe {
-        let mask = events(interest) as u32;
-        // The kernel wants the two halves of the word exchanged on big-endian machines.
-        let op_flags = if cfg!(target_endian = "big") { mask.rotate_left(16) } else { mask };
-        fd.aim(Sqe { opcode: sys::IORING_OP_POLL_ADD as u8, op_flags, ..Sqe::default() })
+        Sqe::poll_mask(fd, events(interest) as u32)
+    }
+
+    /// Completes once, when one of the `POLL*` or `EPOLL*` in `mask` holds for `fd`, or `POLLERR` or `POLLHUP`. Of the
+    /// upper half only `EPOLLEXCLUSIVE` and the like have a meaning, since Linux 5.9.
+    ///
+    /// *Result*: the mask of those that hold. *Since* Linux 5.1. *Cancel*: while it waits. *Twin*: none but for an
+    /// [`Interest`](Sqe::poll_add).
+    #[must_use]
+    pub fn poll_mask(fd: impl Target, mask: u32) -> Sqe {
+        fd.aim(Sqe { opcode: sys::IORING_OP_POLL_ADD as u8, op_flags: poll_word(mask), ..Sqe::default() })
     }
 }
 

@@ -2,11 +2,25 @@
 
 use crate::{
     driver::Fd,
-    entry::{After, Cqe, Flag, Interest, Multishot, Sqe, Twin},
+    entry::{After, Cqe, Flag, Interest, Multishot, Sqe, Target, Twin},
     op::{Multi, MultiOp, Op, multi, poll},
     sys,
 };
 use std::{io, os::fd::AsRawFd};
+
+impl Sqe {
+    /// Completes each time that one of the `POLL*` in `mask` comes to hold for `fd`: of what held before and was not
+    /// read, nothing is told again.
+    ///
+    /// *Result*: of each completion the mask of those that hold. It goes on as long as they have
+    /// [`CqeFlags::MORE`](crate::entry::CqeFlags::MORE); a completion queue that is full ends it. `EINVAL` with
+    /// [`skip_success`](Sqe::skip_success). *Since* Linux 5.13. *Cancel*: while it waits. Multishot. *Twin*: none but
+    /// for an [`Interest`].
+    #[must_use]
+    pub fn poll_multi(fd: impl Target, mask: u32) -> Sqe {
+        Sqe { len: sys::IORING_POLL_ADD_MULTI, ..Sqe::poll_mask(fd, mask) }
+    }
+}
 
 pub(super) static MULTISHOT: Multishot = Multishot {
     flag: Some(Flag { name: "POLL_ADD_MULTI", set: |sqe| Sqe { len: sqe.len | sys::IORING_POLL_ADD_MULTI, ..sqe } }),

@@ -3,18 +3,33 @@
 use crate::{
     buf::{BufResult, IoBufMut},
     driver::Fd,
-    entry::{Cqe, Interest, Sqe, Target, Twin},
+    entry::{BufIndex, Cqe, Interest, Sqe, Target, Twin},
     op::{Op, Submit, clamp, submit},
     sys::{self, unix::ret},
 };
 use std::os::fd::AsRawFd;
 
 impl Sqe {
-    /// Receives up to `len` bytes into `buf`; `flags` are `MSG_*`.
+    /// Receives up to `len` bytes into `buf`, which is lent until the completion; `flags` are `MSG_*`. Takes
+    /// [`RecvSendFlags`](crate::entry::RecvSendFlags), and a [group](Sqe::buffer_select) instead of `buf`.
+    ///
+    /// *Result*: the number of bytes, 0 at the end; `MSG_TRUNC` may give **more than `len`**, and has no place beside a
+    /// group. [`CqeFlags::SOCK_NONEMPTY`](crate::entry::CqeFlags::SOCK_NONEMPTY) says that there is more. A socket that
+    /// does not block is waited for all the same; `MSG_DONTWAIT` answers `EAGAIN`. *Since* Linux 5.6. *Cancel*: while
+    /// it waits; with `MSG_WAITALL` it gives the bytes so far. Buffer select. *Twin*: `recv(2)`.
     #[must_use]
     pub fn recv(fd: impl Target, buf: *mut u8, len: u32, flags: i32) -> Sqe {
         let (addr, op_flags) = (buf as u64, flags as u32);
         fd.aim(Sqe { opcode: sys::IORING_OP_RECV as u8, addr, len, op_flags, ..Sqe::default() })
+    }
+
+    /// The same into memory that the ring knows as its registered buffer `index`: all of `buf` has to lie in it.
+    ///
+    /// *Result*: as of [`recv`](Sqe::recv); `EINVAL` before, `EFAULT` for what lies elsewhere. *Since* Linux 7.2.
+    /// *Cancel*: as of that. *Twin*: none.
+    #[must_use]
+    pub fn recv_fixed(fd: impl Target, buf: *mut u8, len: u32, flags: i32, index: BufIndex) -> Sqe {
+        Sqe::recv(fd, buf, len, flags).by_index(index)
     }
 }
 

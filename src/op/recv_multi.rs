@@ -2,18 +2,42 @@
 
 use crate::{
     driver::{Fd, NO_LIMIT},
-    entry::{After, Cqe, Flag, Multishot, Sqe, Twin},
+    entry::{After, BufGroup, Cqe, Flag, Multishot, RecvSendFlags, Sqe, Target, Twin},
     op::{Multi, MultiOp, Op, multi, recv},
     pool::{PoolBuf, RecvPool},
-    sys,
 };
 use std::{io, os::fd::AsRawFd, ptr};
 
+impl Sqe {
+    /// Receives without end, each time into a buffer of `group`; `flags` are `MSG_*`, but not `MSG_WAITALL` (`EINVAL`)
+    /// nor `MSG_TRUNC`, whose count is not of the bytes in the buffer.
+    ///
+    /// `most` is how many bytes one completion may bring, 0 for all of its buffer; another number is `EINVAL` on
+    /// Linux 6.12 and older. With [`RecvSendFlags::BUNDLE`] a completion goes over as many buffers as there are bytes
+    /// for, beginning with the one it names and in the order in which they were offered.
+    ///
+    /// *Result*: the number of bytes of each completion. It goes on as long as they have
+    /// [`CqeFlags::MORE`](crate::entry::CqeFlags::MORE). The last one is 0 at the end of the stream, `ENOBUFS` when no
+    /// buffer is on offer (what was sent waits in the socket), or another error; or one with bytes, when the
+    /// [budget](Sqe::recv_budget), a bundle's group or the completion queue is at its end. *Since* Linux 6.0. *Cancel*:
+    /// while it waits. Multishot, and only with a group. *Twin*: `recv(2)`, one by one.
+    #[must_use]
+    pub fn recv_multi(fd: impl Target, group: BufGroup, most: u32, flags: i32) -> Sqe {
+        let sqe = Sqe::recv(fd, ptr::null_mut(), most, flags).buffer_select(group);
+        sqe.recv_send_flags(RecvSendFlags::MULTISHOT)
+    }
+
+    /// For a receive without end: ends it when it has received so many bytes in all. The last completion has no
+    /// [`CqeFlags::MORE`](crate::entry::CqeFlags::MORE) then. Since Linux 6.17; `EINVAL` before.
+    #[must_use]
+    pub const fn recv_budget(mut self, bytes: u32) -> Sqe {
+        self.file_index = bytes;
+        self
+    }
+}
+
 static MULTISHOT: Multishot = Multishot {
-    flag: Some(Flag {
-        name: "RECV_MULTISHOT",
-        set: |sqe| Sqe { ioprio: sqe.ioprio | sys::IORING_RECV_MULTISHOT as u16, ..sqe },
-    }),
+    flag: Some(Flag { name: "RECV_MULTISHOT", set: |sqe| sqe.recv_send_flags(RecvSendFlags::MULTISHOT) }),
     after,
 };
 
@@ -24,12 +48,12 @@ static MULTISHOT: Multishot = Multishot {
 static LIMITED: Multishot = Multishot {
     flag: Some(Flag {
         name: "RECVSEND_BUNDLE",
-        set: |sqe| Sqe { ioprio: sqe.ioprio | BUNDLES, file_index: sqe.len, len: 0, ..sqe },
+        set: |sqe| Sqe { len: 0, ..sqe }.recv_budget(sqe.len).recv_send_flags(BUNDLES),
     }),
     after,
 };
 
-const BUNDLES: u16 = (sys::IORING_RECV_MULTISHOT | sys::IORING_RECVSEND_BUNDLE) as u16;
+const BUNDLES: RecvSendFlags = RecvSendFlags::MULTISHOT.union(RecvSendFlags::BUNDLE);
 
 fn after(res: i32) -> After {
     if res > 0 { After::More } else { After::End }

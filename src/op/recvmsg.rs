@@ -14,7 +14,13 @@ use std::os::fd::AsRawFd;
 
 impl Sqe {
     /// Receives a message by the header at `header`; `flags` are `MSG_*`. Close-on-exec is added, for descriptors that
-    /// come with it.
+    /// come with it. The header, all the room that it names and what the kernel writes to them are lent until the
+    /// completion; the array of buffers is read when this is submitted. Takes
+    /// [`RecvSendFlags`](crate::entry::RecvSendFlags), but neither a bundle nor a registered buffer. With a
+    /// [group](Sqe::buffer_select) there is one buffer in the header, whose length is the most that is received.
+    ///
+    /// *Result*: the number of bytes, which `MSG_TRUNC` may make more than there was room for. *Since* Linux 5.3.
+    /// *Cancel*: while it waits; with `MSG_WAITALL` it gives the bytes so far. Buffer select. *Twin*: `recvmsg(2)`.
     #[must_use]
     pub fn recvmsg(fd: impl Target, header: *mut libc::msghdr, flags: i32) -> Sqe {
         // The sign speaks of programs with narrower headers, which this is not.

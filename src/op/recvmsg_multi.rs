@@ -2,11 +2,10 @@
 
 use crate::{
     driver::Fd,
-    entry::{After, Cqe, Flag, Interest, Multishot, Sqe, Twin},
+    entry::{After, BufGroup, Cqe, Flag, Interest, Multishot, RecvSendFlags, Sqe, Target, Twin},
     op::{Multi, MultiOp, Op, multi},
     pool::{PoolBuf, RecvPool},
     sys::{
-        self,
         control::{ControlMessage, ControlMessages},
         recvmsg_out::{Rooms, write_header},
         sockaddr::SockAddr,
@@ -24,10 +23,28 @@ use std::{
 /// flag the entry is one that the kernel refuses.
 const ONE_BY_ONE: u64 = 1;
 
+impl Sqe {
+    /// Receives messages without end, each into a buffer of `group`; `flags` are `MSG_*`, but not `MSG_WAITALL`. Of the
+    /// header at `header`, `msg_namelen` and `msg_controllen` say how much room in each buffer is for an address and
+    /// for control data; it names no memory, and is read when this is submitted.
+    ///
+    /// A buffer begins with 16 bytes that say what came (`struct io_uring_recvmsg_out`), the two rooms follow, and then
+    /// the message.
+    ///
+    /// *Result*: how many bytes of the buffer were used in all; `EFAULT` for a buffer that has no room for what comes
+    /// before the message. Goes on and ends as [`recv_multi`](Sqe::recv_multi) does, but an empty message is no end.
+    /// *Since* Linux 6.0. *Cancel*: while it waits. Multishot, and only with a group. *Twin*: `recvmsg(2)`, one by one.
+    #[must_use]
+    pub fn recvmsg_multi(fd: impl Target, header: *mut libc::msghdr, flags: i32, group: BufGroup) -> Sqe {
+        let sqe = Sqe::recvmsg(fd, header, flags).buffer_select(group);
+        Sqe { len: 0, ..sqe }.recv_send_flags(RecvSendFlags::MULTISHOT)
+    }
+}
+
 pub(super) static MULTISHOT: Multishot = Multishot {
     flag: Some(Flag {
         name: "RECVMSG_MULTISHOT",
-        set: |sqe| Sqe { ioprio: sqe.ioprio | sys::IORING_RECV_MULTISHOT as u16, off: 0, ..sqe },
+        set: |sqe| Sqe { off: 0, ..sqe }.recv_send_flags(RecvSendFlags::MULTISHOT),
     }),
     after,
 };

@@ -3,18 +3,63 @@
 use crate::{
     buf::{BufResult, IoBuf},
     driver::Fd,
-    entry::{Cqe, Interest, Sqe, Target, Twin},
+    entry::{BufGroup, BufIndex, Cqe, Interest, RecvSendFlags, Sqe, Target, Twin},
     op::{Op, Submit, clamp, submit},
     sys::{self, unix::ret},
 };
-use std::os::fd::AsRawFd;
+use std::{os::fd::AsRawFd, ptr};
 
 impl Sqe {
-    /// Sends up to `len` bytes from `buf`; `flags` are `MSG_*`. No signal comes of a closed connection.
+    /// Sends up to `len` bytes from `buf`, which is lent until the completion; `flags` are `MSG_*`. No signal comes of
+    /// a closed connection. Takes [`RecvSendFlags`](crate::entry::RecvSendFlags), and a [destination](Sqe::to).
+    ///
+    /// *Result*: the number of bytes, which may be fewer without `MSG_WAITALL`. `EPIPE` or `ECONNRESET` when the peer
+    /// has gone. A socket that does not block is waited for all the same; `MSG_DONTWAIT` answers `EAGAIN`. *Since*
+    /// Linux 5.6. *Cancel*: while it waits; with `MSG_WAITALL` it gives the bytes so far. Buffer select since 6.10: see
+    /// [`send_bundle`](Sqe::send_bundle). *Twin*: `send(2)`.
     #[must_use]
     pub fn send(fd: impl Target, buf: *const u8, len: u32, flags: i32) -> Sqe {
         let (addr, op_flags) = (buf as u64, (flags | libc::MSG_NOSIGNAL) as u32);
         fd.aim(Sqe { opcode: sys::IORING_OP_SEND as u8, addr, len, op_flags, ..Sqe::default() })
+    }
+
+    /// For [`send`](Sqe::send) and [`send_zc`](Sqe::send_zc): to the address of `len` bytes at `addr`, which is read
+    /// when this is submitted. Since Linux 6.1, for zero-copy sends 6.0; `EINVAL` before.
+    #[must_use]
+    pub fn to(self, addr: *const libc::sockaddr, len: u16) -> Sqe {
+        // The length lies in the first half of the word that other entries have an index in.
+        let [low, high] = len.to_ne_bytes();
+        Sqe { off: addr as u64, file_index: u32::from_ne_bytes([low, high, 0, 0]), ..self }
+    }
+
+    /// Sends the bytes of the buffers that are on offer in `group`, in their order and of each as many as its length
+    /// says, until none is left; as `MSG_WAITALL` does.
+    ///
+    /// *Result*: the number of bytes of all; the buffers begin with the one that the completion names. `ENOBUFS` when
+    /// none is on offer. *Since* Linux 6.10. *Cancel*: while it waits; it gives the bytes so far. Only with a group; no
+    /// multishot. *Twin*: none.
+    #[must_use]
+    pub fn send_bundle(fd: impl Target, group: BufGroup, flags: i32) -> Sqe {
+        Sqe::send(fd, ptr::null(), 0, flags).buffer_select(group).recv_send_flags(RecvSendFlags::BUNDLE)
+    }
+
+    /// Sends the bytes of the `count` buffers that the array at `parts` names. It is read when this is submitted, and
+    /// the buffers are lent until the completion.
+    ///
+    /// *Result*: as of [`send`](Sqe::send); `EINVAL` before. *Since* Linux 6.17. *Cancel*: as of that. *Twin*: none.
+    #[must_use]
+    pub fn send_vectorized(fd: impl Target, parts: *const libc::iovec, count: u32, flags: i32) -> Sqe {
+        Sqe::send(fd, parts.cast(), count, flags).recv_send_flags(RecvSendFlags::VECTORIZED)
+    }
+
+    /// As [`send`](Sqe::send) from memory that the ring knows as its registered buffer `index`: all of `buf` has to lie
+    /// in it.
+    ///
+    /// *Result*: as of that; `EINVAL` before, `EFAULT` for what lies elsewhere. *Since* Linux 7.2. *Cancel*: as of
+    /// that. *Twin*: none.
+    #[must_use]
+    pub fn send_fixed(fd: impl Target, buf: *const u8, len: u32, flags: i32, index: BufIndex) -> Sqe {
+        Sqe::send(fd, buf, len, flags).by_index(index)
     }
 }
 

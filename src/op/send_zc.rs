@@ -10,7 +10,17 @@ use crate::{
 use std::os::fd::AsRawFd;
 
 impl Sqe {
-    /// Sends up to `len` bytes from `buf`, which the kernel may read until it notifies; `flags` are `MSG_*`.
+    /// Sends up to `len` bytes from `buf` without a copy; `flags` are `MSG_*`. Takes
+    /// [`RecvSendFlags`](crate::entry::RecvSendFlags), and a [destination](Sqe::to).
+    ///
+    /// `buf` is lent until the *notification*: a completion with [`MORE`](crate::entry::CqeFlags::MORE), which an error
+    /// may have as well, is followed by one with [`NOTIF`](crate::entry::CqeFlags::NOTIF), when the peer has the bytes
+    /// or the socket is gone.
+    ///
+    /// *Result*: as of [`send`](Sqe::send); `EOPNOTSUPP` for sockets that cannot, as those of Unix, `EINVAL` with
+    /// [`skip_success`](Sqe::skip_success), `ENOMEM` when too much is pinned. *Since* Linux 6.0. *Cancel*: while it
+    /// waits; with `MSG_WAITALL` it gives the bytes so far; not of the notification. No buffer select. *Twin*:
+    /// `send(2)`.
     #[must_use]
     pub fn send_zc(fd: impl Target, buf: *const u8, len: u32, flags: i32) -> Sqe {
         let (addr, op_flags) = (buf as u64, (flags | libc::MSG_NOSIGNAL) as u32);
@@ -18,16 +28,21 @@ impl Sqe {
     }
 
     /// The same from memory that the ring knows as its registered buffer `index`: all of `buf` has to lie in it.
+    ///
+    /// *Result*: as of [`send_zc`](Sqe::send_zc); `EFAULT` for what lies elsewhere. *Since* Linux 6.0. *Cancel*: as of
+    /// that. *Twin*: `send(2)`.
     #[must_use]
     pub fn send_zc_fixed(fd: impl Target, buf: *const u8, len: u32, flags: i32, index: BufIndex) -> Sqe {
-        by_index(Sqe::send_zc(fd, buf, len, flags), index)
+        Sqe::send_zc(fd, buf, len, flags).by_index(index)
     }
-}
 
-/// The same entry, with its memory named by where it is registered.
-fn by_index(sqe: Sqe, index: BufIndex) -> Sqe {
-    let ioprio = sqe.ioprio | sys::IORING_RECVSEND_FIXED_BUF as u16;
-    Sqe { ioprio, buf_index: index.0, ..sqe }
+    /// For zero-copy sends: the notification carries `user_data` instead of the entry's. Since Linux 7.2; `EINVAL`
+    /// before.
+    #[must_use]
+    pub const fn notify(mut self, user_data: u64) -> Sqe {
+        self.addr3 = user_data;
+        self
+    }
 }
 
 static TWIN: Twin = Twin::ready(Interest::Write, call);
@@ -70,7 +85,7 @@ unsafe impl<B: IoBuf> Op for SendZc<B> {
     }
 
     fn fix(sqe: Sqe, index: BufIndex) -> Sqe {
-        by_index(sqe, index)
+        sqe.by_index(index)
     }
 
     fn finish(self, cqe: Cqe) -> Self::Output {

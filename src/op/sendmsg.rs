@@ -10,7 +10,12 @@ use crate::{
 use std::os::fd::AsRawFd;
 
 impl Sqe {
-    /// Sends the message of the header at `header`; `flags` are `MSG_*`. No signal comes of a closed connection.
+    /// Sends the message of the header at `header`; `flags` are `MSG_*`. No signal comes of a closed connection. The
+    /// header, the address and the array of buffers are read when this is submitted; the bytes and control data are
+    /// lent until the completion. Takes [`RecvSendFlags::POLL_FIRST`](crate::entry::RecvSendFlags::POLL_FIRST).
+    ///
+    /// *Result*: as of [`send`](Sqe::send). *Since* Linux 5.3. *Cancel*: while it waits; with `MSG_WAITALL` it gives
+    /// the bytes so far. Buffer select since 6.10, for one buffer. *Twin*: `sendmsg(2)`.
     #[must_use]
     pub fn sendmsg(fd: impl Target, header: *const libc::msghdr, flags: i32) -> Sqe {
         let (addr, op_flags) = (header as u64, (flags | libc::MSG_NOSIGNAL) as u32);

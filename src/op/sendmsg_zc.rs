@@ -3,19 +3,31 @@
 use crate::{
     buf::{IoVecBuf, parts},
     driver::Fd,
-    entry::{Cqe, Interest, Sqe, Target, Twin},
+    entry::{BufIndex, Cqe, Interest, Sqe, Target, Twin},
     op::{MAX_IOVECS, Op, Submit, Writev, ZeroCopy, ZeroCopyOp, writev, zero_copy::zero_copy},
     sys::{self, unix::ret},
 };
 use std::{fmt, mem::MaybeUninit, os::fd::AsRawFd};
 
 impl Sqe {
-    /// Sends the message of the header at `header`, whose bytes the kernel may read until it notifies; `flags` are
-    /// `MSG_*`.
+    /// Sends the message of the header at `header` without a copy of its bytes; `flags` are `MSG_*`. The header, the
+    /// address and the array of buffers are read when this is submitted; control data is lent until the completion, and
+    /// the bytes until the notification: see [`send_zc`](Sqe::send_zc).
+    ///
+    /// *Result*: as of that. *Since* Linux 6.1. *Cancel*: as of that. No buffer select. *Twin*: `sendmsg(2)`.
     #[must_use]
     pub fn sendmsg_zc(fd: impl Target, header: *const libc::msghdr, flags: i32) -> Sqe {
         let (addr, op_flags) = (header as u64, (flags | libc::MSG_NOSIGNAL) as u32);
         fd.aim(Sqe { opcode: sys::IORING_OP_SENDMSG_ZC as u8, addr, len: 1, op_flags, ..Sqe::default() })
+    }
+
+    /// The same from memory that the ring knows as its registered buffer `index`: all parts have to lie in it.
+    ///
+    /// *Result*: as of [`send_zc`](Sqe::send_zc); `EFAULT` for what lies elsewhere, `EINVAL` before. *Since* Linux
+    /// 6.15. *Cancel*: as of that. *Twin*: none.
+    #[must_use]
+    pub fn sendmsg_zc_fixed(fd: impl Target, header: *const libc::msghdr, flags: i32, index: BufIndex) -> Sqe {
+        Sqe::sendmsg_zc(fd, header, flags).by_index(index)
     }
 }
 

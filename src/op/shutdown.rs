@@ -9,7 +9,10 @@ use crate::{
 use std::{io, net::Shutdown as How, os::fd::AsRawFd};
 
 impl Sqe {
-    /// Ends one direction of a connection or both; `how` is `SHUT_*`.
+    /// Ends one direction of a connection or both; `how` is `SHUT_*`. A worker thread does it.
+    ///
+    /// *Result*: 0; `ENOTCONN` where there is no connection. *Since* Linux 5.11. *Cancel*: before a worker has it.
+    /// *Twin*: `shutdown(2)`.
     #[must_use]
     pub fn shutdown(fd: impl Target, how: i32) -> Sqe {
         fd.aim(Sqe { opcode: sys::IORING_OP_SHUTDOWN as u8, len: how as u32, ..Sqe::default() })

@@ -13,6 +13,9 @@ use std::{
 
 impl Sqe {
     /// Makes a socket; the arguments are those of `socket(2)`. Close-on-exec is added.
+    ///
+    /// *Result*: the descriptor. *Since* Linux 5.19. *Cancel*: nothing to cancel. For a fixed file there is
+    /// [`socket_direct`](Sqe::socket_direct). *Twin*: `socket(2)`.
     #[must_use]
     pub fn socket(domain: i32, kind: i32, protocol: i32) -> Sqe {
         let off = (kind | unix::SOCK_CLOEXEC) as u64;

@@ -11,6 +11,20 @@ use crate::{
 };
 use std::io;
 
+impl Sqe {
+    /// As [`socket`](Sqe::socket), but the socket goes to a free place of the ring's table, or to the one that
+    /// [`direct`](Sqe::direct) says.
+    ///
+    /// *Result*: the place, or 0 for one that was said; `ENFILE` when none is free. *Since* Linux 5.19. *Cancel*:
+    /// nothing to cancel. *Twin*: none.
+    #[must_use]
+    pub fn socket_direct(domain: i32, kind: i32, protocol: i32) -> Sqe {
+        let plain = Sqe::socket(domain, kind, protocol);
+        // There is nothing to inherit, and to say so is refused.
+        Sqe { off: plain.off & !(unix::SOCK_CLOEXEC as u64), ..plain }.direct_any()
+    }
+}
+
 /// The making of a direct socket, as an operation.
 #[derive(Debug)]
 pub struct SocketDirect {
@@ -31,9 +45,7 @@ unsafe impl Op for SocketDirect {
     fn encode(&mut self) -> Sqe {
         self.opening = Opening::decide(sys::IORING_OP_SOCKET as u8);
         let plain = socket::spelled(self.domain, self.kind, self.protocol);
-        let mut bare = Sqe::socket(self.domain, self.kind, self.protocol);
-        bare.off &= !(unix::SOCK_CLOEXEC as u64);
-        self.opening.spell(plain, bare)
+        self.opening.spell(plain, Sqe::socket_direct(self.domain, self.kind, self.protocol))
     }
 
     fn finish(self, cqe: Cqe) -> Self::Output {

@@ -1,17 +1,62 @@
 //! `io_uring_prep_timeout(3)`: `IORING_OP_TIMEOUT`, since Linux 5.4. Lets time pass, once or again and again.
 
 use crate::{
-    entry::{After, Cqe, Multishot, Sqe, Twin},
+    entry::{After, Cqe, Multishot, Sqe, TimeoutFlags, Twin},
     op::{Multi, MultiOp, Op, Submit, multi, submit},
     sys::{self, __kernel_timespec, unix::ETIME},
 };
 use std::{fmt, io, time::Duration};
 
 impl Sqe {
-    /// Completes with `-ETIME` when the time at `time` has passed.
+    /// Lets the time at `time` pass, which is read when this is submitted. Takes
+    /// [`TimeoutFlags`](crate::entry::TimeoutFlags): on `CLOCK_MONOTONIC` if they name no other one. It may be
+    /// [changed](Sqe::timeout_update) meanwhile, and [removed](Sqe::timeout_remove).
+    ///
+    /// *Result*: `-ETIME`, which is no failure of it, but breaks a link. `EINVAL` for negative nanoseconds. *Since*
+    /// Linux 5.4. *Cancel*: while it waits. *Twin*: a timer.
     #[must_use]
     pub fn timeout(time: *const __kernel_timespec) -> Sqe {
         Sqe { opcode: sys::IORING_OP_TIMEOUT as u8, fd: -1, addr: time as u64, len: 1, ..Sqe::default() }
+    }
+
+    /// The same, or until the ring has had `count` completions of other entries, whatever comes first.
+    ///
+    /// *Result*: `-ETIME`, or 0 by the count. *Since* Linux 5.4. *Cancel*: while it waits. *Twin*: none.
+    #[must_use]
+    pub fn timeout_or_count(time: *const __kernel_timespec, count: u32) -> Sqe {
+        Sqe { off: count.into(), ..Sqe::timeout(time) }
+    }
+
+    /// Lets the time at `time` pass again and again: `times` times, or without end for 0. Not with
+    /// [`ABS`](TimeoutFlags::ABS), which is `EINVAL`.
+    ///
+    /// A cancel does not find one that has just fired and was not started again yet: ask again, until its final
+    /// completion is there.
+    ///
+    /// *Result*: `-ETIME` of each; the last has no [`CqeFlags::MORE`](crate::entry::CqeFlags::MORE). *Since* Linux 6.4;
+    /// `EINVAL` before. *Cancel*: while it waits. Multishot. *Twin*: a timer that is started again.
+    #[must_use]
+    pub fn timeout_multi(time: *const __kernel_timespec, times: u32) -> Sqe {
+        Sqe::timeout_or_count(time, times).timeout_flags(TimeoutFlags::MULTISHOT)
+    }
+
+    /// Lets a number of nanoseconds pass, which lies in the entry itself. Takes [`TimeoutFlags`], and so do
+    /// [links](Sqe::link_timeout) by [`immediate`](Sqe::immediate).
+    ///
+    /// *Result*: as of [`timeout`](Sqe::timeout). *Since* Linux 7.1; `EINVAL` or `EFAULT` before. *Cancel*: while it
+    /// waits. *Twin*: none.
+    #[must_use]
+    pub fn timeout_nanos(nanos: u64) -> Sqe {
+        Sqe::timeout(std::ptr::null()).immediate(nanos)
+    }
+
+    /// For timeouts, those of links among them, that were made with a null pointer: the time is so many nanoseconds.
+    /// Since Linux 7.1; `EINVAL` or `EFAULT` before.
+    #[must_use]
+    pub const fn immediate(mut self, nanos: u64) -> Sqe {
+        self.addr = nanos;
+        self.op_flags |= sys::IORING_TIMEOUT_IMMEDIATE_ARG;
+        self
     }
 }
 

@@ -18,7 +18,10 @@ use std::{
 
 impl Sqe {
     /// Waits for a child: `which` (`P_PID`, `P_PIDFD`, …) says what its `id` is, and `options` (`WEXITED`, …) what for.
-    /// What has happened is written to `info`, unless that is null.
+    /// What has happened is written to `info`, which is lent until the completion, unless that is null.
+    ///
+    /// *Result*: 0; with `WNOHANG` also when nothing has happened. `ECHILD` for no child of ours. *Since* Linux 6.7.
+    /// *Cancel*: while it waits. *Twin*: `waitid(2)`, for a pidfd.
     #[must_use]
     pub fn waitid(which: u32, id: i32, info: *mut libc::siginfo_t, options: u32) -> Sqe {
         Sqe {

@@ -2,7 +2,7 @@
 
 use crate::{
     buf::BufResult,
-    driver::{Fd, was_copied},
+    driver::Fd,
     entry::{Cqe, CqeFlags},
     op::{
         Op,
@@ -207,7 +207,7 @@ impl<T: ZeroCopyOp> ZcBuf<T> {
         if let Lent::Out(op) = &mut self.0 {
             let (cqe, buf) = ready!(Pin::new(op).poll(cx));
             let usage = match cqe.flags.contains(CqeFlags::NOTIF) {
-                true if was_copied(cqe.res) => Usage::Copied,
+                true if cqe.was_copied() => Usage::Copied,
                 true => Usage::ZeroCopy,
                 false => Usage::Unknown,
             };

@@ -4,10 +4,7 @@ use crate::{
     entry::Sqe,
     sys::{self, uring as calls},
 };
-use std::{
-    io,
-    os::fd::{AsRawFd, BorrowedFd},
-};
+use std::{io, os::fd::BorrowedFd};
 
 /// Gives the ring `to` a completion with `user_data` and a result of 0. Since Linux 6.13.
 ///
@@ -15,13 +12,7 @@ use std::{
 /// `EINVAL` or `EBADF` before Linux 6.13, `EBADFD` for what is no ring, `EOVERFLOW` or `ENOMEM` when the completion
 /// could not be stored.
 pub(crate) fn send_message(to: BorrowedFd<'_>, user_data: u64) -> io::Result<()> {
-    let mut sqe = Sqe {
-        opcode: sys::IORING_OP_MSG_RING as u8,
-        fd: to.as_raw_fd(),
-        addr: sys::IORING_MSG_DATA.into(),
-        off: user_data,
-        ..Sqe::default()
-    };
+    let mut sqe = Sqe::msg_ring(to, 0, user_data);
     // SAFETY: Kernel's word: one entry, which is only read, and names no memory.
     unsafe { calls::register_nothing(sys::IORING_REGISTER_SEND_MSG_RING, (&raw mut sqe).cast(), 1) }.map(drop)
 }

@@ -59,7 +59,10 @@ mod tag;
 mod word;
 
 pub use crate::{
-    entry::{BigCqe, BufGroup, BufIndex, Cqe, CqeFlags, FixedFile, Personality, Sqe, Sqe128, SqeFlags, Target},
+    entry::{
+        AcceptFlags, BigCqe, BufGroup, BufIndex, Cqe, CqeFlags, FixedFile, Personality, RecvSendFlags, Sqe, Sqe128,
+        SqeFlags, Target, TimeoutFlags,
+    },
     sys::{
         control::{ControlMessage, ControlMessages},
         sockaddr::SockAddr,
@@ -76,6 +79,7 @@ pub use files::FileSlot;
 pub use flags::{EnterFlags, Features, SetupFlags};
 pub(crate) use fork::Birth;
 pub(crate) use message::send_message;
+pub use ops::{Cancel, FutexFlags, FutexWait};
 pub use probe::Probe;
 pub use recvmsg_out::RecvMsgOut;
 pub use shadow::{Part, Parts};

@@ -32,6 +32,7 @@
 
 pub use crate::entry::{OPCODES, Opcode};
 
+mod async_cancel;
 mod epoll_ctl;
 mod epoll_wait;
 mod fadvise;
@@ -40,24 +41,38 @@ mod fgetxattr;
 mod files_update;
 mod fsetxattr;
 mod ftruncate;
+mod futex_wait;
+mod futex_waitv;
+mod futex_wake;
 mod getxattr;
+mod link_timeout;
 mod linkat;
 mod madvise;
 mod mkdirat;
+mod msg_ring;
 mod openat2;
 mod pipe;
+mod poll_remove;
 mod provide_buffers;
 mod read_multishot;
 mod readv_fixed;
+mod recv_zc;
 mod remove_buffers;
 mod renameat;
 mod setxattr;
+mod socket_cmd;
 mod statx;
 mod symlinkat;
 mod sync_file_range;
 mod tee;
+mod timeout_remove;
 mod unlinkat;
+mod uring_cmd;
 mod writev_fixed;
+
+pub use async_cancel::Cancel;
+pub use futex_wait::FutexFlags;
+pub use futex_waitv::FutexWait;
 
 /// A length as two fields have it: 32 bits, as every kernel takes it, or 64 where they do not suffice.
 fn length(len: u64) -> (u32, u64) {
