@@ -31,6 +31,8 @@ mod identity;
 mod iopoll;
 #[path = "ring/links.rs"]
 mod links;
+#[path = "ring/memory.rs"]
+mod memory;
 #[path = "ring/nops.rs"]
 mod nops;
 #[path = "ring/overflow.rs"]
@@ -39,6 +41,8 @@ mod overflow;
 mod polls;
 #[path = "ring/registered.rs"]
 mod registered;
+#[path = "ring/resize.rs"]
+mod resize;
 #[path = "ring/setup.rs"]
 mod setup;
 #[path = "ring/timers.rs"]

@@ -12,7 +12,7 @@ use crate::{
         io_uring_buf_reg, io_uring_buf_status,
     },
 };
-use std::{error, fmt, io, os::fd::AsFd};
+use std::{error, fmt, io};
 
 /// What a group of provided buffers is to be like. Made by [`BufRing::builder`].
 #[derive(Clone, Copy, Debug)]
@@ -75,11 +75,12 @@ impl BufRingBuilder {
     }
 
     fn map(&self, ring: &Ring) -> io::Result<Entries> {
+        let fd = ring.descriptor()?;
         let flags = (sys::IOU_PBUF_RING_MMAP | self.flags()) as u16;
         // SAFETY: Lent: no memory of ours is named.
         unsafe { ring.register_entries(io_uring_buf_reg { flags, ..self.describe() }) }?;
         let offset = u64::from(sys::IORING_OFF_PBUF_RING) | u64::from(self.group.0) << sys::IORING_OFF_PBUF_SHIFT;
-        match mmap::map(ring.as_fd(), offset, buf_ring::length(self.entries)) {
+        match mmap::map(fd, offset, buf_ring::length(self.entries)) {
             Ok(map) => Ok(Entries::of(map, self.entries)),
             Err(error) => {
                 // It can only fail if there is no such group, and that is what is wanted.

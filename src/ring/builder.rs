@@ -6,15 +6,26 @@ use super::{
     flags::{Features, SetupFlags},
     fork::Birth,
     layout::{Layout, MAX_CQ_ENTRIES, MAX_SQ_ENTRIES},
+    memory::{MemoryNeeded, RingMemory, page_size},
     mmap::Maps,
+    name::Name,
     number::unique,
+    ring_fd::Registered,
     sq::Sq,
 };
-use crate::sys::{self, io_uring_params};
+use crate::{
+    entry::{Cqe, Sqe},
+    sys::{self, io_uring_params},
+};
 use std::{
     io,
-    os::fd::{AsFd, AsRawFd, OwnedFd, RawFd},
+    os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd},
 };
+
+/// What stands before the completions in the kernel's memory.
+const HEADER: usize = 64;
+/// The longest line of any processor's cache: what follows the completions begins with one.
+const CACHE_LINE: usize = 256;
 
 /// What a [`Ring`] is to be like. Made by [`Ring::builder`].
 ///
@@ -31,9 +42,6 @@ pub struct Builder {
     sq_thread_cpu: Option<u32>,
     wq_fd: Option<RawFd>,
 }
-
-/// What this version cannot lay out or walk.
-const LATER: SetupFlags = SetupFlags::NO_MMAP.union(SetupFlags::REGISTERED_FD_ONLY);
 
 impl Builder {
     /// Adds `flags` to those asked for.
@@ -89,51 +97,110 @@ impl Builder {
     /// is too old for a flag, `ENOMEM` if the rings exceed `RLIMIT_MEMLOCK` (which is credited late when rings close:
     /// ask for less, or again in a moment), `EPERM` or `ENOSYS` where io_uring is forbidden or missing.
     pub fn build(&self, entries: u32) -> io::Result<Ring> {
-        self.check_sizes(entries)?;
-        self.check_flags()?;
-        let mut params = io_uring_params {
+        if self.flags.contains(SetupFlags::NO_MMAP) {
+            return invalid("NO_MMAP needs memory: call build_in()");
+        }
+        self.check(entries)?;
+        let mut params = self.params();
+        let fd = sys::uring::setup(entries, &mut params)?;
+        let layout = self.layout(&mut params)?;
+        let birth = Birth::now()?;
+        let maps = Maps::new(fd.as_fd(), &layout, birth)?;
+        self.assemble(Name { fd: Some(fd), registered: None, birth }, &params, &layout, maps)
+    }
+
+    /// Makes a ring in memory that it is given, which [`SetupFlags::NO_MMAP`] says to the kernel, and with
+    /// [`SetupFlags::REGISTERED_FD_ONLY`] one without a descriptor. Since Linux 6.5.
+    ///
+    /// A ring without a descriptor takes one of the 16 indices that a thread has, and works on that thread alone: on
+    /// another one it can be pushed to and read, but every enter and every request to register something is an error. A
+    /// drop on another thread leaves the index, and with it the ring, to the end of the thread that made it.
+    ///
+    /// # Errors
+    /// Those of [`Builder::build`]. `InvalidInput` with a sentence for memory that is too short or begins within a
+    /// page, `OutOfMemory` with one if there are no huge pages, `Unsupported` for queues that need several pages, where the
+    /// kernel is older than 6.10. `EFAULT` for memory that is not there, `EBUSY` if the thread has 16 indices.
+    pub fn build_in(&self, entries: u32, memory: RingMemory) -> io::Result<Ring> {
+        let this = self.clone().flags(SetupFlags::NO_MMAP);
+        let place = memory.place(this.memory_for(entries)?)?;
+        let mut params = this.params();
+        [params.cq_off.user_addr, params.sq_off.user_addr] = place.addresses();
+        let number = sys::uring::setup_number(entries, &mut params)?;
+        let birth = Birth::now()?;
+        let mut name = Name { fd: None, registered: None, birth };
+        if this.flags.contains(SetupFlags::REGISTERED_FD_ONLY) {
+            name.registered = Some(Registered::taken(number));
+        } else {
+            // SAFETY: the kernel just made this descriptor and nobody else has it.
+            name.fd = Some(unsafe { OwnedFd::from_raw_fd(number as RawFd) });
+        }
+        if place.apart && !Features::from_bits_retain(params.features).contains(Features::RECVSEND_BUNDLE) {
+            // Both came with Linux 6.10. Some kernels before it take such memory, and write past its first page.
+            let why = "before Linux 6.10 each queue needs a page of its own: ask for fewer entries, or for huge pages";
+            return Err(io::Error::new(io::ErrorKind::Unsupported, why));
+        }
+        let layout = this.layout(&mut params)?;
+        let maps = Maps::given(place, &layout, birth)?;
+        this.assemble(name, &params, &layout, maps)
+    }
+
+    /// How much memory the queues of a ring with `entries` entries take; for
+    /// [`RingMemory::callers`](super::RingMemory::callers).
+    ///
+    /// # Errors
+    /// `InvalidInput` for what [`Builder::build_in`] would refuse.
+    pub fn memory_for(&self, entries: u32) -> io::Result<MemoryNeeded> {
+        let this = self.clone().flags(SetupFlags::NO_MMAP);
+        this.check(entries)?;
+        let sq = entries.min(MAX_SQ_ENTRIES).next_power_of_two() as usize;
+        let cq = this.cq_entries.map_or(2 * sq, |cq| cq.min(MAX_CQ_ENTRIES).next_power_of_two() as usize);
+        let has = |flag| this.flags.contains(flag);
+        let queue = (HEADER + cq * size_of::<Cqe>()) << u32::from(has(SetupFlags::CQE32));
+        let array = if has(SetupFlags::NO_SQARRAY) { 0 } else { sq * size_of::<u32>() };
+        let rings = (queue.next_multiple_of(CACHE_LINE) + array).next_multiple_of(page_size());
+        let sqes = ((sq * size_of::<Sqe>()) << u32::from(has(SetupFlags::SQE128))).next_multiple_of(page_size());
+        Ok(MemoryNeeded { rings, sqes })
+    }
+
+    fn params(&self) -> io_uring_params {
+        io_uring_params {
             flags: self.flags.bits(),
             cq_entries: self.cq_entries.unwrap_or(0),
             sq_thread_idle: self.sq_thread_idle,
             sq_thread_cpu: self.sq_thread_cpu.unwrap_or(0),
             wq_fd: self.wq_fd.unwrap_or(0) as u32,
             ..io_uring_params::default()
-        };
-        let fd = sys::uring::setup(entries, &mut params)?;
-        assemble(fd, &params, self.flags)
+        }
     }
 
-    fn check_sizes(&self, entries: u32) -> io::Result<()> {
-        let clamp = self.flags.contains(SetupFlags::CLAMP);
-        if entries == 0 || (entries > MAX_SQ_ENTRIES && !clamp) {
-            return invalid(format!(
-                "a ring has 1 to {MAX_SQ_ENTRIES} entries, not {entries}; clamp() takes what fits"
-            ));
-        }
-        if entries == 1 && self.flags.contains(SetupFlags::SQE_MIXED) {
-            return invalid("an entry of a mixed ring may need two slots: ask for 2 entries or more");
-        }
-        let Some(cq) = self.cq_entries else { return Ok(()) };
-        if cq == 1 && self.flags.contains(SetupFlags::CQE_MIXED) {
-            return invalid("a completion of a mixed ring may need two slots: ask for 2 completions or more");
-        }
-        if cq == 0 || (cq > MAX_CQ_ENTRIES && !clamp) {
-            return invalid(format!("a ring has 1 to {MAX_CQ_ENTRIES} completions, not {cq}; clamp() takes what fits"));
-        }
-        let sq = entries.min(MAX_SQ_ENTRIES).next_power_of_two();
-        if cq.min(MAX_CQ_ENTRIES).next_power_of_two() < sq {
-            return invalid(format!(
-                "{cq} completions are fewer than the {sq} entries; cq_entries() takes {sq} or more"
-            ));
-        }
-        Ok(())
+    /// Checks the kernel's answer. How wide its slots are is what was asked for, whatever it says.
+    fn layout(&self, params: &mut io_uring_params) -> io::Result<Layout> {
+        params.flags = self.flags.bits();
+        Ok(Layout::new(params)?)
+    }
+
+    /// Takes the queues over.
+    fn assemble(&self, name: Name, params: &io_uring_params, layout: &Layout, maps: Maps) -> io::Result<Ring> {
+        let birth = name.birth;
+        // SAFETY: Mapped: the ring drops its maps after the last use of its queues. The ring is new, so nobody else
+        // moves what is ours.
+        let sq = unsafe { Sq::new(maps.rings(), maps.sqes(), layout, birth) }?;
+        // SAFETY: Mapped, and ours alone, for the same reasons.
+        let cq = unsafe { Cq::new(maps.rings(), layout, birth) }?;
+        let features = Features::from_bits_retain(params.features);
+        Ok(Ring { sq, cq, flags: self.flags, features, birth, id: unique(), left: false, maps, name })
+    }
+
+    fn check(&self, entries: u32) -> io::Result<()> {
+        check_sizes(entries, self.cq_entries, self.flags)?;
+        self.check_flags()
     }
 
     fn check_flags(&self) -> io::Result<()> {
         use SetupFlags as F;
-        let later = F::from_bits_retain(self.flags.bits() & (LATER.bits() | !F::all().bits()));
-        if !later.is_empty() {
-            return Err(io::Error::new(io::ErrorKind::Unsupported, format!("annulus has no rings with {later:?} yet")));
+        let unknown = self.flags.difference(F::all());
+        if !unknown.is_empty() {
+            return Err(io::Error::new(io::ErrorKind::Unsupported, format!("annulus knows no flag {unknown:?}")));
         }
         let has = |flags| self.flags.intersects(flags);
         let wrong = if has(F::CQSIZE) && self.cq_entries.is_none() {
@@ -160,6 +227,10 @@ impl Builder {
             "SQ_REWIND needs NO_SQARRAY"
         } else if has(F::SQ_REWIND) && has(F::SQPOLL) {
             "SQ_REWIND does not go with SQPOLL: its thread reads where the queue says"
+        } else if has(F::REGISTERED_FD_ONLY) && !has(F::NO_MMAP) {
+            "REGISTERED_FD_ONLY needs memory that the ring is given: call build_in()"
+        } else if has(F::ATTACH_WQ) && self.wq_fd.is_some_and(|fd| fd < 0) {
+            "a ring without a descriptor cannot share its worker threads"
         } else {
             return Ok(());
         };
@@ -167,20 +238,29 @@ impl Builder {
     }
 }
 
-fn invalid<T>(why: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Result<T> {
-    Err(io::Error::new(io::ErrorKind::InvalidInput, why))
+/// Checks what is asked for against what any kernel has.
+pub(crate) fn check_sizes(entries: u32, completions: Option<u32>, flags: SetupFlags) -> io::Result<()> {
+    let clamp = flags.contains(SetupFlags::CLAMP);
+    if entries == 0 || (entries > MAX_SQ_ENTRIES && !clamp) {
+        return invalid(format!("a ring has 1 to {MAX_SQ_ENTRIES} entries, not {entries}; clamp() takes what fits"));
+    }
+    if entries == 1 && flags.contains(SetupFlags::SQE_MIXED) {
+        return invalid("an entry of a mixed ring may need two slots: ask for 2 entries or more");
+    }
+    let Some(cq) = completions else { return Ok(()) };
+    if cq == 0 || (cq > MAX_CQ_ENTRIES && !clamp) {
+        return invalid(format!("a ring has 1 to {MAX_CQ_ENTRIES} completions, not {cq}; clamp() takes what fits"));
+    }
+    if cq == 1 && flags.contains(SetupFlags::CQE_MIXED) {
+        return invalid("a completion of a mixed ring may need two slots: ask for 2 completions or more");
+    }
+    let sq = entries.min(MAX_SQ_ENTRIES).next_power_of_two();
+    if cq.min(MAX_CQ_ENTRIES).next_power_of_two() < sq {
+        return invalid(format!("{cq} completions are fewer than the {sq} entries; cq_entries() takes {sq} or more"));
+    }
+    Ok(())
 }
 
-/// Checks the kernel's answer, maps what it describes and takes the queues over.
-fn assemble(fd: OwnedFd, params: &io_uring_params, flags: SetupFlags) -> io::Result<Ring> {
-    let layout = Layout::new(params)?;
-    let birth = Birth::now()?;
-    let maps = Maps::new(fd.as_fd(), &layout, birth)?;
-    // SAFETY: Mapped: the ring drops its maps after the last use of its queues. The descriptor is new, so nobody else
-    // moves what is ours.
-    let sq = unsafe { Sq::new(maps.rings(), maps.sqes(), &layout, birth) }?;
-    // SAFETY: Mapped, and ours alone, for the same reasons.
-    let cq = unsafe { Cq::new(maps.rings(), &layout, birth) }?;
-    let features = Features::from_bits_retain(params.features);
-    Ok(Ring { sq, cq, registered: None, flags, features, birth, id: unique(), _maps: maps, fd })
+pub(crate) fn invalid<T>(why: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Result<T> {
+    Err(io::Error::new(io::ErrorKind::InvalidInput, why))
 }

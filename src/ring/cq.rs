@@ -71,6 +71,18 @@ impl Cq {
         if self.usable() { self.tail.since(self.head) } else { 0 }
     }
 
+    /// Whether no kernel loses completions when it gives the queue another size; as for the other queue.
+    pub(crate) fn survives(&mut self, plain: bool) -> bool {
+        self.ready() == 0 || (plain && self.head.0 < self.tail.0)
+    }
+
+    /// Gives the room of all that was read back to the kernel.
+    pub(crate) fn publish(&self) {
+        if self.usable() {
+            self.head_word.publish(self.head.0);
+        }
+    }
+
     /// The completions that are ready now.
     pub(crate) fn completions(&mut self) -> Completions<'_> {
         let left = self.ready();
@@ -228,9 +240,7 @@ impl FusedIterator for Completions<'_> {}
 
 impl Drop for Completions<'_> {
     fn drop(&mut self) {
-        if self.cq.usable() {
-            self.cq.head_word.publish(self.cq.head.0);
-        }
+        self.cq.publish();
     }
 }
 

@@ -5,7 +5,7 @@ use super::{
     flags::{EnterFlags, Features},
 };
 use crate::sys::{self, __kernel_timespec, io_uring_getevents_arg, unix::ETIME};
-use std::{ffi::c_void, io, os::fd::AsRawFd, ptr, time::Duration};
+use std::{ffi::c_void, io, ptr, time::Duration};
 
 /// The size of the kernel's signal set, which is not that of libc's.
 const KERNEL_SIGSET: u32 = 8;
@@ -85,10 +85,7 @@ impl Ring {
 
     /// The system call, through the registered index where there is one.
     fn syscall(&self, n: u32, wait: u32, flags: EnterFlags, arg: Option<&io_uring_getevents_arg>) -> io::Result<u32> {
-        let (fd, by) = match self.registered.as_ref().and_then(|registered| registered.index()) {
-            Some(index) => (index, EnterFlags::REGISTERED_RING),
-            None => (self.fd.as_raw_fd(), EnterFlags::empty()),
-        };
+        let (fd, by) = self.name.for_enter()?;
         let (ext, arg, size) = match arg {
             Some(arg) => (EnterFlags::EXT_ARG, ptr::from_ref(arg).cast::<c_void>(), size_of_val(arg)),
             None => (EnterFlags::empty(), ptr::null(), 0),

@@ -33,7 +33,7 @@ mod tests {
                 Ok(ring) => ring,
                 Err(e) => return drop(writeln!(io::stderr(), "SKIP {NAME}: {e}")),
             };
-            let fd = ring.as_fd().try_clone_to_owned().unwrap();
+            let fd = ring.fd().unwrap().try_clone_to_owned().unwrap();
             if let Err(e) = send_message(fd.as_fd(), 0) {
                 return drop(writeln!(io::stderr(), "SKIP {NAME}: {e}"));
             }

@@ -46,12 +46,15 @@ mod flags;
 mod fork;
 mod index;
 mod layout;
+mod memory;
 mod message;
 mod mmap;
+mod name;
 mod number;
 pub mod ops;
 mod probe;
 mod recvmsg_out;
+mod resize;
 mod ring_fd;
 mod shadow;
 mod sq;
@@ -78,6 +81,7 @@ pub use enter::{Enter, Entered};
 pub use files::FileSlot;
 pub use flags::{EnterFlags, Features, SetupFlags};
 pub(crate) use fork::Birth;
+pub use memory::{MemoryNeeded, RingMemory};
 pub(crate) use message::send_message;
 pub use ops::{Cancel, FutexFlags, FutexWait};
 pub use probe::Probe;
@@ -91,12 +95,14 @@ use ring_fd::Registered;
 use std::{
     ffi::c_void,
     fmt, io,
-    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd},
     ptr,
     time::Duration,
 };
 
 /// One io_uring: a submission queue, a completion queue, and the descriptor that names them. Needs Linux 5.4.
+///
+/// A drop does not wait for requests: see the module's documentation.
 ///
 /// ```no_run
 /// use annulus::ring::{Ring, Sqe};
@@ -110,15 +116,16 @@ use std::{
 pub struct Ring {
     sq: sq::Sq,
     cq: cq::Cq,
-    registered: Option<Registered>,
     flags: SetupFlags,
     features: Features,
     birth: Birth,
     /// What its tables are told by from another ring's.
     id: u64,
+    /// Whether the kernel has left these maps for others, which could not be had.
+    left: bool,
     // Fields drop in this order: each map holds the ring, so they go before the descriptor.
-    _maps: mmap::Maps,
-    fd: OwnedFd,
+    maps: mmap::Maps,
+    name: name::Name,
 }
 
 // SAFETY: a ring owns what its pointers lead to, and no thread is special to any of it: the maps are the process's, the
@@ -365,7 +372,7 @@ impl Ring {
     /// `EINVAL` before Linux 5.6, `EEXIST` on a `SINGLE_ISSUER` ring from another thread; `Other` in a forked child.
     pub fn probe(&self) -> io::Result<Probe> {
         self.check_alive()?;
-        Probe::ask(self.fd.as_fd())
+        Probe::ask(self)
     }
 
     /// `io_uring_register(2)`, for what has no method here. `opcode` is an `IORING_REGISTER_*`.
@@ -380,7 +387,7 @@ impl Ring {
     pub unsafe fn register(&self, opcode: u32, arg: *mut c_void, nr: u32) -> io::Result<u32> {
         self.check_alive()?;
         // SAFETY: by this function's contract.
-        unsafe { sys::uring::register(self.fd.as_fd(), opcode, arg, nr) }
+        unsafe { self.name.register(opcode, arg, nr) }
     }
 
     /// Sets how many threads the kernel may use for requests of this thread's rings that block: for those that end some
@@ -408,51 +415,75 @@ impl Ring {
     /// `Other` in a forked child.
     pub fn register_ring_fd(&mut self) -> io::Result<()> {
         self.check_alive()?;
-        if self.registered.is_some_and(|registered| registered.is_here()) {
+        if self.name.registered.is_some_and(|registered| registered.is_here()) {
             return Err(io::Error::new(io::ErrorKind::AlreadyExists, "the ring has an index on this thread already"));
         }
-        self.registered = Some(Registered::new(self.fd.as_fd())?);
+        self.name.registered = Some(Registered::new(self.descriptor()?)?);
         Ok(())
     }
 
     /// Gives the index back.
     ///
     /// # Errors
-    /// `NotFound` if the ring has no index on this thread; `Other` in a forked child.
+    /// `NotFound` if the ring has no index on this thread; `Unsupported` if it has nothing else; `Other` in a forked
+    /// child.
     pub fn unregister_ring_fd(&mut self) -> io::Result<()> {
         self.check_alive()?;
-        match self.registered.take_if(|registered| registered.is_here()) {
-            Some(registered) => registered.release(self.fd.as_fd()),
+        self.descriptor()?;
+        match self.name.registered.take_if(|registered| registered.is_here()) {
+            Some(registered) => self.name.release(registered),
             None => Err(io::Error::new(io::ErrorKind::NotFound, "the ring has no index on this thread")),
         }
+    }
+
+    /// Closes the ring's descriptor and goes on with its index on this thread, as if the ring had been made with
+    /// `REGISTERED_FD_ONLY`: from then on it works on this thread alone. Since Linux 6.3.
+    ///
+    /// # Errors
+    /// `NotFound` if the ring has no index on this thread (see [`Ring::register_ring_fd`]); `Unsupported` before Linux
+    /// 6.3; `Other` in a forked child.
+    pub fn close_fd(&mut self) -> io::Result<()> {
+        self.check_alive()?;
+        if !self.name.registered.is_some_and(|registered| registered.is_here()) {
+            return Err(io::Error::new(io::ErrorKind::NotFound, "the ring has no index on this thread to go on with"));
+        }
+        if !self.features.contains(Features::REG_REG_RING) {
+            return Err(io::Error::new(io::ErrorKind::Unsupported, "a ring without a descriptor needs Linux 6.3"));
+        }
+        self.name.fd = None;
+        Ok(())
+    }
+
+    /// The ring's descriptor, to be polled or told to others; none with `REGISTERED_FD_ONLY` and after
+    /// [`Ring::close_fd`].
+    #[must_use]
+    pub fn fd(&self) -> Option<BorrowedFd<'_>> {
+        self.name.fd.as_ref().map(AsFd::as_fd)
+    }
+
+    /// The descriptor, for what cannot be done without.
+    pub(crate) fn descriptor(&self) -> io::Result<BorrowedFd<'_>> {
+        self.fd().ok_or_else(|| io::Error::new(io::ErrorKind::Unsupported, "the ring has no descriptor"))
     }
 
     /// Whether the ring can be used: not in a forked child, nor when the kernel broke its word.
     pub(crate) fn check_alive(&self) -> io::Result<()> {
         self.birth.check()?;
-        if self.poisoned() {
-            let why = "the kernel moved a position of the ring to where it cannot be: make another";
-            return Err(io::Error::other(why));
-        }
-        Ok(())
-    }
-}
-
-impl Drop for Ring {
-    /// Does not wait for requests: see the module's documentation.
-    fn drop(&mut self) {
-        let here = self.birth.is_here();
-        if let Some(registered) = self.registered.take_if(|registered| here && registered.is_here()) {
-            // It can only fail if somebody took the index away already.
-            let _ = registered.release(self.fd.as_fd());
-        }
+        let why = if self.left {
+            "the ring's new queues could not be mapped: make another"
+        } else if self.poisoned() {
+            "the kernel moved a position of the ring to where it cannot be: make another"
+        } else {
+            return Ok(());
+        };
+        Err(io::Error::other(why))
     }
 }
 
 impl fmt::Debug for Ring {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Ring")
-            .field("fd", &self.fd)
+            .field("fd", &self.as_raw_fd())
             .field("sq_entries", &self.sq_entries())
             .field("cq_entries", &self.cq_entries())
             .field("flags", &self.flags)
@@ -461,14 +492,9 @@ impl fmt::Debug for Ring {
     }
 }
 
-impl AsFd for Ring {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.fd.as_fd()
-    }
-}
-
+/// -1 for a ring without a descriptor.
 impl AsRawFd for Ring {
     fn as_raw_fd(&self) -> RawFd {
-        self.fd.as_raw_fd()
+        self.fd().map_or(-1, |fd| fd.as_raw_fd())
     }
 }

@@ -1,7 +1,10 @@
 //! Which opcodes the kernel knows: `IORING_REGISTER_PROBE`.
 
-use crate::sys::{self, io_uring_probe, io_uring_probe_op};
-use std::{fmt, io, os::fd::BorrowedFd};
+use crate::{
+    ring::Ring,
+    sys::{self, io_uring_probe, io_uring_probe_op},
+};
+use std::{fmt, io};
 
 /// The most that can be asked about: an opcode is a byte.
 const OPS: usize = 256;
@@ -20,12 +23,12 @@ pub struct Probe {
 }
 
 impl Probe {
-    pub(crate) fn ask(fd: BorrowedFd<'_>) -> io::Result<Probe> {
+    pub(crate) fn ask(ring: &Ring) -> io::Result<Probe> {
         // The kernel wants zeros.
         let mut answer = Answer { head: io_uring_probe::default(), ops: [io_uring_probe_op::default(); OPS] };
         let arg = std::ptr::from_mut(&mut answer).cast();
         // SAFETY: Kernel's word: the structure has room for the header and for as many opcodes as are asked for.
-        unsafe { sys::uring::register(fd, sys::IORING_REGISTER_PROBE, arg, OPS as u32) }?;
+        unsafe { ring.register(sys::IORING_REGISTER_PROBE, arg, OPS as u32) }?;
         Ok(Probe::read(&answer))
     }
 

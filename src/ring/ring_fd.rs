@@ -5,7 +5,7 @@ use crate::sys::{self, io_uring_rsrc_update};
 use std::{
     cell::Cell,
     io,
-    os::fd::{AsRawFd, BorrowedFd, RawFd},
+    os::fd::{AsRawFd, BorrowedFd},
 };
 
 /// An index in one thread's table. On another thread the same index is another ring, or none.
@@ -26,25 +26,26 @@ impl Registered {
         let arg = std::ptr::from_mut(&mut update).cast();
         // SAFETY: Kernel's word: one structure, written with the index that was chosen.
         unsafe { sys::uring::register(fd, sys::IORING_REGISTER_RING_FDS, arg, 1) }?;
-        Ok(Registered { index: update.offset, thread: thread() })
+        Ok(Registered::taken(update.offset))
+    }
+
+    /// The index that this thread got from the kernel.
+    pub(crate) fn taken(index: u32) -> Registered {
+        Registered { index, thread: thread() }
     }
 
     /// The index, on the thread that it belongs to.
-    pub(crate) fn index(&self) -> Option<RawFd> {
-        if self.is_here() { RawFd::try_from(self.index).ok() } else { None }
+    pub(crate) fn index(&self) -> Option<u32> {
+        self.is_here().then_some(self.index)
     }
 
     pub(crate) fn is_here(&self) -> bool {
         self.thread == thread()
     }
 
-    /// Gives the index back; on the thread that it belongs to.
-    pub(crate) fn release(self, fd: BorrowedFd<'_>) -> io::Result<()> {
-        let mut update = io_uring_rsrc_update { offset: self.index, ..io_uring_rsrc_update::default() };
-        let arg = std::ptr::from_mut(&mut update).cast();
-        // SAFETY: Kernel's word: one structure, which is only read.
-        unsafe { sys::uring::register(fd, sys::IORING_UNREGISTER_RING_FDS, arg, 1) }?;
-        Ok(())
+    /// What gives the index back; on the thread that it belongs to.
+    pub(crate) fn release(&self) -> io_uring_rsrc_update {
+        io_uring_rsrc_update { offset: self.index, ..io_uring_rsrc_update::default() }
     }
 }
 

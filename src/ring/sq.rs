@@ -267,6 +267,12 @@ impl Sq {
         if self.usable() { self.tail.since(self.head) } else { 0 }
     }
 
+    /// Whether no kernel loses entries when it gives the queue another size, as far as that is known. Those that do
+    /// take positions for plain numbers, and slots for plain entries.
+    pub(crate) fn survives(&mut self, plain: bool) -> bool {
+        self.queued() == 0 || (plain && self.head.0 < self.tail.0)
+    }
+
     /// How many entries can be pushed.
     pub(crate) fn space_left(&mut self) -> u32 {
         let queued = self.queued();
@@ -309,6 +315,11 @@ impl Sq {
     /// Whether completions wait to be run by an enter. Means something only with `TASKRUN_FLAG`.
     pub(crate) fn taskrun(&self) -> bool {
         self.has(sys::IORING_SQ_TASKRUN)
+    }
+
+    /// Says what [`Sq::taskrun`] is to answer, until the kernel says something else.
+    pub(crate) fn set_taskrun(&self, on: bool) {
+        self.flags.hint(sys::IORING_SQ_TASKRUN, on);
     }
 
     /// Whether the kernel's thread sleeps and has perhaps not seen the tail. Means something only with `SQPOLL`.

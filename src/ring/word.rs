@@ -39,6 +39,12 @@ impl Region {
         unsafe { self.base.add(offset) }
     }
 
+    /// The `len` bytes from `offset`.
+    pub(crate) fn part(&self, offset: usize, len: usize) -> Region {
+        assert!(self.len.checked_sub(offset).is_some_and(|rest| len <= rest), "a part lies inside its whole");
+        Region { base: self.at(offset), len }
+    }
+
     /// The control word at `offset`.
     ///
     /// # Safety
@@ -81,6 +87,15 @@ impl Word {
     /// A hint or a counter. Relaxed: no other memory is read because of it; whoever acts on it enters the kernel.
     pub(crate) fn peek(&self) -> u32 {
         self.get().load(Ordering::Relaxed)
+    }
+
+    /// Takes back or gives a hint of the kernel's, which it sets and clears bit by bit. Relaxed: whoever does this
+    /// enters the kernel next.
+    pub(crate) fn hint(&self, bits: u32, on: bool) {
+        match on {
+            true => self.get().fetch_or(bits, Ordering::Relaxed),
+            false => self.get().fetch_and(!bits, Ordering::Relaxed),
+        };
     }
 
     /// A hint that the kernel sets before it looks at our tail a last time. The fence (SeqCst) pairs with the kernel's

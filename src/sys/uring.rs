@@ -1,21 +1,24 @@
 //! The three io_uring system calls. Everything that enters the kernel's ring goes through here.
 
-use crate::sys::io_uring_params;
+use crate::sys::{self, io_uring_params};
 use std::{
     ffi::c_void,
     io,
     os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
 };
 
-/// `io_uring_setup(2)`.
+/// `io_uring_setup(2)`, for a ring that has a descriptor.
 pub(crate) fn setup(entries: u32, params: &mut io_uring_params) -> io::Result<OwnedFd> {
+    let fd = setup_number(entries, params)?;
+    // SAFETY: the kernel just made this descriptor and nobody else has it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as RawFd) })
+}
+
+/// `io_uring_setup(2)`. Gives a descriptor, or with `REGISTERED_FD_ONLY` an index in this thread's table.
+pub(crate) fn setup_number(entries: u32, params: &mut io_uring_params) -> io::Result<u32> {
     // SAFETY: Kernel's word: `params` is a live, writable structure of exactly the ABI's size.
-    let fd = unsafe { libc::syscall(libc::SYS_io_uring_setup, entries, std::ptr::from_mut(params)) };
-    match fd {
-        // SAFETY: the kernel just made this descriptor and nobody else has it.
-        0.. => Ok(unsafe { OwnedFd::from_raw_fd(fd as RawFd) }),
-        _ => Err(io::Error::last_os_error()),
-    }
+    let number = unsafe { libc::syscall(libc::SYS_io_uring_setup, entries, std::ptr::from_mut(params)) };
+    u32::try_from(number).map_err(|_| io::Error::last_os_error())
 }
 
 /// `io_uring_enter(2)`. `fd` is a descriptor, or a registered ring's index when `flags` say so.
@@ -43,6 +46,17 @@ pub(crate) unsafe fn enter(
 pub(crate) unsafe fn register(fd: BorrowedFd<'_>, opcode: u32, arg: *mut c_void, nr: u32) -> io::Result<u32> {
     // SAFETY: Kernel's word: the argument is what the opcode asks for, by this function's contract.
     let n = unsafe { libc::syscall(libc::SYS_io_uring_register, fd.as_raw_fd(), opcode, arg, nr) };
+    u32::try_from(n).map_err(|_| io::Error::last_os_error())
+}
+
+/// `io_uring_register(2)` for the ring at `index` of this thread's table. Since Linux 6.3.
+///
+/// # Safety
+/// As for [`register`].
+pub(crate) unsafe fn register_by_index(index: u32, opcode: u32, arg: *mut c_void, nr: u32) -> io::Result<u32> {
+    let opcode = opcode | sys::IORING_REGISTER_USE_REGISTERED_RING;
+    // SAFETY: Kernel's word: by this function's contract; the bit says that the number is an index.
+    let n = unsafe { libc::syscall(libc::SYS_io_uring_register, index, opcode, arg, nr) };
     u32::try_from(n).map_err(|_| io::Error::last_os_error())
 }
 
