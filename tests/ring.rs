@@ -29,6 +29,8 @@ mod forks;
 mod identity;
 #[path = "ring/iopoll.rs"]
 mod iopoll;
+#[path = "ring/kernel.rs"]
+mod kernel;
 #[path = "ring/links.rs"]
 mod links;
 #[path = "ring/memory.rs"]

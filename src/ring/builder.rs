@@ -29,6 +29,33 @@ const CACHE_LINE: usize = 256;
 
 /// What a [`Ring`] is to be like. Made by [`Ring::builder`].
 ///
+/// These are the flags, since when Linux has them, and what they go with. What cannot be is refused with a sentence
+/// before the kernel is asked; a kernel that is too old for a flag says `EINVAL`.
+///
+/// | flag | Linux | |
+/// |---|---|---|
+/// | `IOPOLL` | 5.1 | takes NOPs, messages, commands, and reads and writes of what can be polled; each enter polls |
+/// | `SQPOLL` | 5.1, for everybody 5.13 | with neither `COOP_TASKRUN`, `DEFER_TASKRUN` nor `SQ_REWIND` |
+/// | `SQ_AFF` | 5.1 | by [`Builder::sq_thread_cpu`]; with `SQPOLL` |
+/// | `CQSIZE` | 5.5 | by [`Builder::cq_entries`] |
+/// | `CLAMP` | 5.6 | by [`Builder::clamp`] |
+/// | `ATTACH_WQ` | 5.6 | by [`Builder::attach_wq`]; with `SQPOLL` the other ring's thread is shared as well |
+/// | `R_DISABLED` | 5.10 | until [`Ring::enable`], every enter is `EBADFD` |
+/// | `SUBMIT_ALL` | 5.18 | |
+/// | `COOP_TASKRUN` | 5.19 | without `SQPOLL`; means nothing beside `DEFER_TASKRUN` |
+/// | `TASKRUN_FLAG` | 5.19 | with `COOP_TASKRUN` or `DEFER_TASKRUN` |
+/// | `SQE128` | 5.19 | without `SQE_MIXED` |
+/// | `CQE32` | 5.19 | without `CQE_MIXED` |
+/// | `SINGLE_ISSUER` | 6.0 | |
+/// | `DEFER_TASKRUN` | 6.1 | with `SINGLE_ISSUER`, without `SQPOLL` |
+/// | `NO_MMAP` | 6.5 | by [`Builder::build_in`] |
+/// | `REGISTERED_FD_ONLY` | 6.5 | with [`Builder::build_in`] |
+/// | `NO_SQARRAY` | 6.6 | |
+/// | `HYBRID_IOPOLL` | 6.13 | with `IOPOLL` |
+/// | `CQE_MIXED` | 6.18 | 2 completions or more; without `CQE32` |
+/// | `SQE_MIXED` | 6.19 | 2 entries or more; without `SQE128` |
+/// | `SQ_REWIND` | 7.0 | with `NO_SQARRAY`, without `SQPOLL` |
+///
 /// ```no_run
 /// use annulus::ring::{Ring, SetupFlags};
 /// let ring = Ring::builder().flags(SetupFlags::SUBMIT_ALL).cq_entries(256).build(64)?;
@@ -72,15 +99,17 @@ impl Builder {
         self
     }
 
-    /// The processor that the kernel's thread of [`SetupFlags::SQPOLL`] stays on.
+    /// The processor that the kernel's thread of [`SetupFlags::SQPOLL`] stays on; one that this process may not use is
+    /// `EINVAL` at [`Builder::build`].
     #[must_use]
     pub fn sq_thread_cpu(mut self, cpu: u32) -> Builder {
         self.sq_thread_cpu = Some(cpu);
         self.flags(SetupFlags::SQ_AFF)
     }
 
-    /// Shares the kernel's worker threads with another ring, which must still be open at [`Builder::build`]. Since
-    /// Linux 5.6.
+    /// Shares the kernel's worker threads with another ring, which must have a descriptor and still be open at
+    /// [`Builder::build`] (`ENXIO`, or `EINVAL` for what is no ring). With [`SetupFlags::SQPOLL`] on both, and in one
+    /// process, one thread serves both queues, and goes on when the other ring is dropped. Since Linux 5.6.
     #[must_use]
     pub fn attach_wq(mut self, other: &impl AsRawFd) -> Builder {
         self.wq_fd = Some(other.as_raw_fd());
@@ -118,7 +147,7 @@ impl Builder {
     ///
     /// # Errors
     /// Those of [`Builder::build`]. `InvalidInput` with a sentence for memory that is too short or begins within a
-    /// page, `OutOfMemory` with one if there are no huge pages, `Unsupported` for queues that need several pages, where the
+    /// page, `OutOfMemory` with one if there are no huge pages, `Unsupported` for queues of several pages where the
     /// kernel is older than 6.10. `EFAULT` for memory that is not there, `EBUSY` if the thread has 16 indices.
     pub fn build_in(&self, entries: u32, memory: RingMemory) -> io::Result<Ring> {
         let this = self.clone().flags(SetupFlags::NO_MMAP);

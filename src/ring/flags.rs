@@ -25,29 +25,32 @@ bitflags::bitflags! {
         const SUBMIT_ALL = sys::IORING_SETUP_SUBMIT_ALL;
         /// Completions wait for the next system call instead of interrupting the task. Since Linux 5.19.
         const COOP_TASKRUN = sys::IORING_SETUP_COOP_TASKRUN;
-        /// The queue's flags say when completions wait to be run. Since Linux 5.19.
+        /// The queue's flags say when completions wait to be run ([`Ring::taskrun`](super::Ring::taskrun)). Since Linux
+        /// 5.19.
         const TASKRUN_FLAG = sys::IORING_SETUP_TASKRUN_FLAG;
-        /// Entries of 128 bytes. Since Linux 5.19.
+        /// Entries of 128 bytes: [`Ring::push128`](super::Ring::push128). Since Linux 5.19.
         const SQE128 = sys::IORING_SETUP_SQE128;
-        /// Completions of 32 bytes. Since Linux 5.19.
+        /// Completions of 32 bytes: [`Completions::next_big`](super::Completions::next_big). Since Linux 5.19.
         const CQE32 = sys::IORING_SETUP_CQE32;
         /// One thread alone enters the ring; others get `EEXIST`. Since Linux 6.0.
         const SINGLE_ISSUER = sys::IORING_SETUP_SINGLE_ISSUER;
         /// Completions appear only inside an enter with `GETEVENTS`. Since Linux 6.1.
         const DEFER_TASKRUN = sys::IORING_SETUP_DEFER_TASKRUN;
-        /// The caller gives the rings' memory. Since Linux 6.5.
+        /// The ring is given its memory; set by [`Builder::build_in`](super::Builder::build_in). Since Linux 6.5.
         const NO_MMAP = sys::IORING_SETUP_NO_MMAP;
         /// The ring has an index in the thread's table and no descriptor. Since Linux 6.5.
         const REGISTERED_FD_ONLY = sys::IORING_SETUP_REGISTERED_FD_ONLY;
-        /// The submission queue has no array of indices. Since Linux 6.6.
+        /// The submission queue has no array of indices, which annulus fills once and never changes: less memory, and a
+        /// ring that can be [resized](super::Ring::resize). Since Linux 6.6.
         const NO_SQARRAY = sys::IORING_SETUP_NO_SQARRAY;
         /// `IOPOLL` that sleeps first. Since Linux 6.13.
         const HYBRID_IOPOLL = sys::IORING_SETUP_HYBRID_IOPOLL;
-        /// Completions of 16 and of 32 bytes in one queue. Since Linux 6.18.
+        /// Completions of 16 and of 32 bytes in one queue, whose counts are of 16 bytes. Since Linux 6.18.
         const CQE_MIXED = sys::IORING_SETUP_CQE_MIXED;
-        /// Entries of 64 and of 128 bytes in one queue. Since Linux 6.19.
+        /// Entries of 64 and of 128 bytes in one queue, whose counts are of 64 bytes. Since Linux 6.19.
         const SQE_MIXED = sys::IORING_SETUP_SQE_MIXED;
-        /// Every enter reads the submission queue from its first slot. Since Linux 7.0.
+        /// Every enter reads the submission queue from its first slot, so that few entries stay in few cache lines.
+        /// What an enter did not take moves there. Since Linux 7.0.
         const SQ_REWIND = sys::IORING_SETUP_SQ_REWIND;
     }
 }

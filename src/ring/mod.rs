@@ -25,13 +25,25 @@
 //! # Threads
 //!
 //! A `Ring` is `Send`: it owns its maps and its descriptor, and nothing in them knows a thread but the registered
-//! index, which is used on its own thread only. It is not `Sync`: a queue has one writer on our side. A ring with
-//! `SINGLE_ISSUER` may be sent as well; the kernel answers other threads with `EEXIST`.
+//! index, which is used on its own thread only. It is not `Sync`: a queue has one writer on our side. Two rings know
+//! nothing of each other, on one thread or on two.
+//!
+//! Where a ring may go, its flags say:
+//!
+//! - With none of the following, anywhere, with what is queued and what is ready. Its requests belong to the threads
+//!   that submitted them: when one ends, what is still pending is cancelled.
+//! - With `SINGLE_ISSUER`, it may be sent, but one thread alone enters it: the one that made it, or with `R_DISABLED`
+//!   the one that calls [`Ring::enable`], where it was sent to. The kernel answers others with `EEXIST`, and what is
+//!   queued stays so. Without its thread such a ring can only be dropped.
+//! - Without a descriptor (`REGISTERED_FD_ONLY`, [`Ring::close_fd`]), it works on the thread that has its index; on
+//!   others it can be pushed to and read, and every system call is an error that says so.
 //!
 //! # Fork
 //!
 //! A forked child must not use its parent's ring, and cannot: it has no maps, a push says [`Full`], there are no
-//! completions, and submitting is an error. It may make rings of its own, and it may drop the inherited one.
+//! completions, and submitting is an error. That holds for rings in the caller's memory, too, which a child may have:
+//! it is not touched. It may make rings of its own, and it may drop the inherited one, which takes nothing from the
+//! parent.
 
 mod arena;
 mod buf_ring;
@@ -245,6 +257,35 @@ impl Ring {
         self.enter(&Enter { submit: u32::MAX, wait, flags, timeout: Some(timeout), ..Enter::default() })
     }
 
+    /// Waits until the kernel's thread of `SQPOLL` has made room for an entry, and wakes it if it sleeps. Returns at
+    /// once where there is room. Since Linux 5.10.
+    ///
+    /// ```no_run
+    /// use annulus::ring::{Full, Ring, SetupFlags, Sqe};
+    /// let mut ring = Ring::builder().flags(SetupFlags::SQPOLL).build(8)?;
+    /// // SAFETY: Lent: a NOP names neither memory nor a descriptor.
+    /// while unsafe { ring.push(&Sqe::nop()) } == Err(Full) {
+    ///     ring.wait_for_room()?;
+    /// }
+    /// # std::io::Result::Ok(())
+    /// ```
+    ///
+    /// # Errors
+    /// `InvalidInput` without `SQPOLL`, where a submit makes room; `EINVAL` before Linux 5.10; else those of
+    /// [`Ring::enter`].
+    pub fn wait_for_room(&mut self) -> io::Result<()> {
+        if !self.flags.contains(SetupFlags::SQPOLL) {
+            return builder::invalid("only a ring with SQPOLL waits for room: submit() makes it elsewhere");
+        }
+        self.check_alive()?;
+        // A signal ends the wait without an error.
+        while self.space_left() == 0 {
+            let flags = EnterFlags::SQ_WAIT | self.wakeup();
+            self.enter(&Enter { submit: u32::MAX, flags, ..Enter::default() })?;
+        }
+        Ok(())
+    }
+
     /// With `SQPOLL` the kernel's thread has the entries already; it may have to be woken, and only a wait or
     /// completions inside the kernel need more.
     fn submit_to_thread(&mut self, wait: u32) -> io::Result<u32> {
@@ -383,7 +424,7 @@ impl Ring {
     /// # Safety
     /// `arg` and `nr` are what `opcode` asks for, and stay valid for as long as it says. `IORING_REGISTER_RESIZE_RINGS`
     /// and `IORING_UNREGISTER_RING_FDS` for this ring's own index are not allowed: both change what this ring relies
-    /// on.
+    /// on, and have methods.
     pub unsafe fn register(&self, opcode: u32, arg: *mut c_void, nr: u32) -> io::Result<u32> {
         self.check_alive()?;
         // SAFETY: by this function's contract.
