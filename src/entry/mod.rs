@@ -8,6 +8,7 @@ mod multishot;
 mod names;
 mod opcode;
 mod options;
+mod rw;
 mod sqe;
 mod twin;
 

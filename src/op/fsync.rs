@@ -9,7 +9,11 @@ use crate::{
 use std::{io, os::fd::AsRawFd};
 
 impl Sqe {
-    /// Writes a whole file to its device; with `data_only`, only what is needed to read it back.
+    /// Writes a whole file to its device; with `data_only`, only what is needed to read it back. It is in no order with
+    /// writes that have not completed, unless they are [linked](Sqe::link).
+    ///
+    /// *Result*: 0; `EINVAL` for what cannot be synced, as a pipe. *Since* Linux 5.1. *Cancel*: before a worker has it.
+    /// *Twin*: `fsync(2)`, `fdatasync(2)`.
     #[must_use]
     pub fn fsync(fd: impl Target, data_only: bool) -> Sqe {
         let op_flags = if data_only { sys::IORING_FSYNC_DATASYNC } else { 0 };

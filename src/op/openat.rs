@@ -17,7 +17,11 @@ use std::{
 
 impl Sqe {
     /// Opens the NUL-terminated `path`, relative to the directory `dir` or to `AT_FDCWD`. `flags` are `O_*`;
-    /// close-on-exec is added. `mode` is for a file that is created.
+    /// close-on-exec is added. `mode` is for a file that is created. Into the ring's table:
+    /// [`openat_direct`](Sqe::openat_direct).
+    ///
+    /// *Result*: a descriptor. *Since* Linux 5.6. *Cancel*: nothing to cancel while the path is in the kernel's cache;
+    /// otherwise, and with `O_CREAT`, `O_TRUNC` or `O_TMPFILE`, before a worker has it. *Twin*: `openat(2)`.
     #[must_use]
     pub fn openat(dir: RawFd, path: *const c_char, flags: i32, mode: u32) -> Sqe {
         let (addr, op_flags) = (path as u64, (flags | libc::O_CLOEXEC) as u32);

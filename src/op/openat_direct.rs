@@ -10,7 +10,21 @@ use crate::{
     },
     sys,
 };
-use std::{io, path::Path};
+use std::{ffi::c_char, io, os::fd::RawFd, path::Path};
+
+impl Sqe {
+    /// As [`openat`](Sqe::openat), but what is opened goes to a free place of the ring's table, or to the one that
+    /// [`direct`](Sqe::direct) says.
+    ///
+    /// *Result*: the place, or 0 for one that was said; `ENFILE` when none is free. *Since* Linux 5.19, to a place that
+    /// is said 5.15. *Cancel*: as of `openat`. *Twin*: none.
+    #[must_use]
+    pub fn openat_direct(dir: RawFd, path: *const c_char, flags: i32, mode: u32) -> Sqe {
+        let plain = Sqe::openat(dir, path, flags, mode);
+        // There is nothing to inherit, and to say so is refused.
+        Sqe { op_flags: plain.op_flags & !(libc::O_CLOEXEC as u32), ..plain }.direct_any()
+    }
+}
 
 /// An open into the ring's table, as an operation.
 #[derive(Debug)]
@@ -30,7 +44,8 @@ unsafe impl Op for OpenAtDirect {
     fn encode(&mut self) -> Sqe {
         self.opening = Opening::decide(sys::IORING_OP_OPENAT as u8);
         let plain = self.open.encode();
-        self.opening.spell(plain, Sqe { op_flags: plain.op_flags & !(libc::O_CLOEXEC as u32), ..plain })
+        let path = plain.addr as *const c_char;
+        self.opening.spell(plain, Sqe::openat_direct(plain.fd, path, plain.op_flags as i32, plain.len))
     }
 
     fn finish(self, cqe: Cqe) -> Self::Output {

@@ -14,13 +14,22 @@ use crate::{
 use std::os::fd::AsRawFd;
 
 impl Sqe {
-    /// Reads up to `len` bytes at `offset` (`u64::MAX`: at the file's own position) into `buf`.
+    /// Reads up to `len` bytes at `offset` (`u64::MAX`: at the file's own position) into `buf`. How else it is to be
+    /// done says [`rw_flags`](Sqe::rw_flags).
+    ///
+    /// *Result*: the number of bytes, 0 at the end. Of a file it is only short at the end; short of `len`, it breaks a
+    /// chain. Takes a buffer from a [group](Sqe::buffer_select) since Linux 5.7; for many answers see
+    /// `Sqe::read_multishot`. *Since* Linux 5.6. *Cancel*: while it waits; of a file, before a worker
+    /// has it, and not once a device has it. *Twin*: `read(2)`, `pread(2)`.
     #[must_use]
     pub fn read(fd: impl Target, buf: *mut u8, len: u32, offset: u64) -> Sqe {
         fd.aim(Sqe { opcode: sys::IORING_OP_READ as u8, off: offset, addr: buf as u64, len, ..Sqe::default() })
     }
 
     /// The same into memory that the ring knows as its registered buffer `index`: all of `buf` has to lie in it.
+    ///
+    /// *Result*: as that of [`read`](Sqe::read), but no buffers of groups; `EFAULT` for what lies elsewhere, or an
+    /// index of nothing. *Since* Linux 5.1. *Cancel*: as there. *Twin*: `read(2)`, `pread(2)`.
     #[must_use]
     pub fn read_fixed(fd: impl Target, buf: *mut u8, len: u32, offset: u64, index: BufIndex) -> Sqe {
         by_index(Sqe::read(fd, buf, len, offset), index)

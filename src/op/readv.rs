@@ -15,7 +15,11 @@ use std::os::fd::AsRawFd;
 
 impl Sqe {
     /// Reads into the `count` buffers at `iov`, one after the other, from `offset` (`u64::MAX`: the file's own
-    /// position).
+    /// position). The array is read when the entry is submitted; the buffers are lent until the completion.
+    ///
+    /// *Result*: the number of bytes, 0 at the end; `EINVAL` for more than 1024 buffers. Takes a buffer from a
+    /// [group](Sqe::buffer_select) since Linux 5.7, if `count` is 1. *Since* Linux 5.1. *Cancel*: as of
+    /// [`read`](Sqe::read). *Twin*: `readv(2)`, `preadv(2)`.
     #[must_use]
     pub fn readv(fd: impl Target, iov: *const libc::iovec, count: u32, offset: u64) -> Sqe {
         fd.aim(Sqe { opcode: sys::IORING_OP_READV as u8, off: offset, addr: iov as u64, len: count, ..Sqe::default() })

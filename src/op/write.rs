@@ -14,13 +14,21 @@ use crate::{
 use std::os::fd::AsRawFd;
 
 impl Sqe {
-    /// Writes up to `len` bytes from `buf` at `offset` (`u64::MAX`: at the file's own position).
+    /// Writes up to `len` bytes from `buf` at `offset` (`u64::MAX`: at the file's own position). How else it is to be
+    /// done says [`rw_flags`](Sqe::rw_flags).
+    ///
+    /// *Result*: the number of bytes; short of `len`, it breaks a chain. *Since* Linux 5.6. *Cancel*: while it waits;
+    /// of a file, before a worker has it, and not once a device has it. *Twin*: `write(2)`, `pwrite(2)`.
     #[must_use]
     pub fn write(fd: impl Target, buf: *const u8, len: u32, offset: u64) -> Sqe {
         fd.aim(Sqe { opcode: sys::IORING_OP_WRITE as u8, off: offset, addr: buf as u64, len, ..Sqe::default() })
     }
 
     /// The same from memory that the ring knows as its registered buffer `index`: all of `buf` has to lie in it.
+    ///
+    /// *Result*: as that of [`write`](Sqe::write); `EFAULT` for what lies elsewhere, or an index of nothing. *Since*
+    /// Linux
+    /// 5.1. *Cancel*: as there. *Twin*: `write(2)`, `pwrite(2)`.
     #[must_use]
     pub fn write_fixed(fd: impl Target, buf: *const u8, len: u32, offset: u64, index: BufIndex) -> Sqe {
         by_index(Sqe::write(fd, buf, len, offset), index)

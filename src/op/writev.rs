@@ -15,6 +15,10 @@ use std::os::fd::AsRawFd;
 
 impl Sqe {
     /// Writes the `count` buffers at `iov`, one after the other, at `offset` (`u64::MAX`: at the file's own position).
+    /// The array is read when the entry is submitted; the buffers are lent until the completion.
+    ///
+    /// *Result*: the number of bytes; `EINVAL` for more than 1024 buffers. *Since* Linux 5.1. *Cancel*: as of
+    /// [`write`](Sqe::write). *Twin*: `writev(2)`, `pwritev(2)`.
     #[must_use]
     pub fn writev(fd: impl Target, iov: *const libc::iovec, count: u32, offset: u64) -> Sqe {
         fd.aim(Sqe { opcode: sys::IORING_OP_WRITEV as u8, off: offset, addr: iov as u64, len: count, ..Sqe::default() })
