@@ -1,15 +1,17 @@
 //! What the rows share: a ring with a table of files, a folder of their own, and the system's answers.
 
 use annulus::{
-    ring::{Cqe, Probe, Ring, Sqe},
+    entry::OPCODES,
+    ring::{Cqe, FixedFile, Probe, Ring, Sqe},
     sys,
 };
 use std::{
     ffi::CString,
     fmt, fs, io,
     io::Write,
-    os::unix::ffi::OsStrExt,
+    os::{fd::RawFd, unix::ffi::OsStrExt},
     path::PathBuf,
+    sync::atomic::{AtomicU32, Ordering},
     time::{Duration, Instant},
 };
 
@@ -53,10 +55,15 @@ pub(crate) struct Rig {
     pub(crate) ring: Ring,
     probe: Probe,
     folder: PathBuf,
+    /// The first byte of [`Rig::memory`].
+    pub(crate) at: *mut u8,
 }
 
 /// The places in the ring's table of files. All are empty when a row begins, and when it ends.
 pub(crate) const PLACES: u32 = 16;
+
+/// The bytes of a rig's memory.
+pub(crate) const MEMORY: usize = 4096;
 
 /// The longest that anything may take.
 pub(crate) const LONG: Duration = Duration::from_secs(20);
@@ -75,18 +82,35 @@ impl Rig {
         let mut none = [-1i32; PLACES as usize];
         // SAFETY: Kernel's word: as many numbers as are said, which the kernel reads before the call returns.
         unsafe { ring.register(sys::IORING_REGISTER_FILES, none.as_mut_ptr().cast(), PLACES) }.unwrap();
-        let folder = std::env::temp_dir().join(format!("annulus-opcodes-{}", std::process::id()));
-        let _ = fs::remove_dir_all(&folder);
-        fs::create_dir(&folder).unwrap();
-        Some(Rig { probe: ring.probe().unwrap(), ring, folder })
+        let at = Box::leak(Box::new([0u8; MEMORY])).as_mut_ptr();
+        let mut vec = libc::iovec { iov_base: at.cast(), iov_len: MEMORY };
+        // SAFETY: Kernel's word: one buffer, of memory that is never freed.
+        unsafe { ring.register(sys::IORING_REGISTER_BUFFERS, (&raw mut vec).cast(), 1) }.unwrap();
+        static RIGS: AtomicU32 = AtomicU32::new(0);
+        let number = RIGS.fetch_add(1, Ordering::Relaxed);
+        let folder = std::env::temp_dir().join(format!("annulus-opcodes-{}-{number}", std::process::id()));
+        Some(Rig { probe: ring.probe().unwrap(), ring, folder, at })
+    }
+
+    /// Memory that is never freed, and registered as buffer 0. What a row reads into lies here, or is leaked.
+    pub(crate) fn memory(&mut self) -> &mut [u8; MEMORY] {
+        // SAFETY: the rig has leaked it, and no request is in flight while a row looks at it.
+        unsafe { &mut *self.at.cast() }
+    }
+
+    /// Whether this kernel has another opcode: one that came with something that is no opcode.
+    pub(crate) fn has(&self, op: &str) -> bool {
+        self.probe.supports(number(op))
     }
 
     pub(crate) fn outcome(&mut self, row: &Row) -> Outcome {
-        let number = sys::names::OPCODES.iter().position(|&name| name == row.op).expect("an opcode") as u8;
-        if !self.probe.supports(number) {
-            assert_eq!(self.run(Sqe { opcode: number, ..Sqe::default() }), -libc::EINVAL, "{}", row.op);
+        assert_eq!(row.twin, OPCODES[usize::from(number(row.op))].twin.is_some(), "what the library says");
+        if !self.has(row.op) {
+            assert_eq!(self.run(Sqe { opcode: number(row.op), ..Sqe::default() }), -libc::EINVAL, "{}", row.op);
             return Outcome::Refused(libc::EINVAL);
         }
+        let _ = fs::remove_dir_all(&self.folder);
+        fs::create_dir(&self.folder).unwrap();
         match (row.run)(self) {
             Err(errno) => Outcome::Refused(errno),
             Ok(()) if row.twin => Outcome::Agreed,
@@ -125,6 +149,16 @@ impl Rig {
         self.cqe(sqe).res
     }
 
+    /// Puts a file into the table, or with -1 none.
+    pub(crate) fn put(&mut self, place: FixedFile, fd: RawFd) {
+        let data = (&raw const fd) as u64;
+        let mut update = sys::io_uring_rsrc_update { offset: place.0, resv: 0, data };
+        let arg = (&raw mut update).cast();
+        // SAFETY: Kernel's word: one number, which the kernel reads before the call returns.
+        let done = unsafe { self.ring.register(sys::IORING_REGISTER_FILES_UPDATE, arg, 1) };
+        assert_eq!(done.unwrap(), 1);
+    }
+
     /// A path in the folder of this test.
     pub(crate) fn path(&self, name: &str) -> CString {
         CString::new(self.folder.join(name).as_os_str().as_bytes()).unwrap()
@@ -136,6 +170,11 @@ impl Rig {
         fs::write(&path, text).unwrap();
         fs::File::options().read(true).write(true).open(path).unwrap()
     }
+}
+
+/// The number of an opcode.
+fn number(op: &str) -> u8 {
+    annulus::sys::names::OPCODES.iter().position(|&name| name == op).expect("an opcode") as u8
 }
 
 impl Drop for Rig {
