@@ -152,6 +152,19 @@ fn doctor_names_the_driver_and_every_opcode() {
     });
 }
 
+/// Red when an opcode is not on the page, or a word is taken for nothing.
+#[test]
+fn doctor_prints_a_page_of_opcodes() {
+    let (text, errors, code) = output(example("doctor").arg("--opcodes"));
+    assert_eq!((code, errors.as_str()), (Some(0), ""), "{text}");
+    for opcode in &annulus::entry::OPCODES {
+        let begin = format!("{:>2} {:<16} {} ", opcode.number, opcode.name(), opcode.since);
+        assert!(text.lines().any(|line| line.starts_with(&begin)), "{begin} is not in\n{text}");
+    }
+    let (_, errors, code) = output(example("doctor").arg("--opcode"));
+    assert!(code == Some(1) && errors.contains("--opcode is not known: there is --opcodes"), "{errors}");
+}
+
 #[test]
 fn doctor_tells_what_is_wrong_and_succeeds() {
     let (text, _, code) = output(example("doctor").env("ANNULUS_DRIVER", "kqueue"));

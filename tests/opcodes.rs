@@ -11,6 +11,8 @@ mod frame;
 mod paths;
 #[path = "opcodes/pipes.rs"]
 mod pipes;
+#[path = "opcodes/tables.rs"]
+mod tables;
 #[path = "opcodes/transfers.rs"]
 mod transfers;
 
@@ -26,7 +28,7 @@ use std::{
 };
 
 /// The rows, by topic.
-const ROWS: &[&[Row]] = &[files::ROWS, paths::ROWS, pipes::ROWS, transfers::ROWS];
+const ROWS: &[&[Row]] = &[files::ROWS, paths::ROWS, pipes::ROWS, tables::ROWS, transfers::ROWS];
 
 /// Opcodes without a row, and what they wait for.
 const AWAITED: &[(&str, &str)] = &[
@@ -40,11 +42,8 @@ const AWAITED: &[(&str, &str)] = &[
     ("ASYNC_CANCEL", "not written"),
     ("LINK_TIMEOUT", "not written"),
     ("CONNECT", "not written"),
-    ("FILES_UPDATE", "not written"),
     ("SEND", "not written"),
     ("RECV", "not written"),
-    ("PROVIDE_BUFFERS", "not written"),
-    ("REMOVE_BUFFERS", "not written"),
     ("SHUTDOWN", "not written"),
     ("MSG_RING", "not written"),
     ("SOCKET", "not written"),
@@ -57,8 +56,6 @@ const AWAITED: &[(&str, &str)] = &[
     ("BIND", "not written"),
     ("LISTEN", "not written"),
     ("RECV_ZC", "not written"),
-    ("NOP128", "not written"),
-    ("URING_CMD128", "not written"),
 ];
 
 /// Red when the table of opcodes says of one that it takes buffers of groups and it does not, or the other way round.

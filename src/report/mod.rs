@@ -6,6 +6,7 @@
 mod advice;
 mod around;
 mod machine;
+mod opcodes;
 mod refusal;
 mod remedy;
 
@@ -20,6 +21,7 @@ use std::{env, fmt, io};
 pub use crate::driver::{Attempt, Call, RingInfo};
 pub use around::{Around, Finding};
 pub use machine::{Label, Limit, Machine, Module, Seccomp};
+pub use opcodes::OpcodeTable;
 pub use refusal::Refusal;
 pub use remedy::Remedy;
 
@@ -114,6 +116,17 @@ impl Report {
     /// All opcodes that annulus knows by name, in the kernel's order.
     pub fn opcodes(&self) -> impl Iterator<Item = (&'static str, Support)> + '_ {
         OPCODES.iter().map(|opcode| (opcode.name(), self.support(opcode.number)))
+    }
+
+    /// A page with every opcode of the ring: since when there is it, whether this kernel has it, what stands in for it,
+    /// and what it can. The table itself is [`entry::OPCODES`](crate::entry::OPCODES).
+    ///
+    /// ```
+    /// print!("{}", annulus::probe().opcode_table());
+    /// ```
+    #[must_use]
+    pub fn opcode_table(&self) -> OpcodeTable<'_> {
+        OpcodeTable(self)
     }
 
     /// What to change to get more, one sentence each; nothing where there is nothing to gain.

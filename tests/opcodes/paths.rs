@@ -119,8 +119,8 @@ fn statx(rig: &mut Rig) -> Result<(), i32> {
     Ok(())
 }
 
-/// The same done by the ring to `ours/…` and by the system to `theirs/…`, as often as it is said, with the same answers;
-/// and then the same files are in both folders. Gives the answers.
+/// The same done by the ring to `ours/…` and by the system to `theirs/…`, as often as it is said, with the same
+/// answers; and then the same files are in both folders. Gives the answers.
 fn alike(rig: &mut Rig, times: usize, entry: impl Fn(&Names) -> Sqe, call: impl Fn(&Names) -> i32) -> Vec<i32> {
     let folders = ["ours", "theirs"].map(|name| {
         let path = rig.path(name).into_string().unwrap();

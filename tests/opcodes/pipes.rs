@@ -114,14 +114,7 @@ fn passes_through(rig: &mut Rig, reader: u32, writer: u32) {
 
 fn read_multishot(rig: &mut Rig) -> Result<(), i32> {
     const GROUP: BufGroup = BufGroup(9);
-    let offered = Sqe {
-        opcode: annulus::sys::IORING_OP_PROVIDE_BUFFERS as u8,
-        fd: 2,
-        addr: rig.at as u64,
-        len: 16,
-        buf_index: GROUP.0,
-        ..Sqe::default()
-    };
+    let offered = Sqe::provide_buffers(GROUP, rig.at, 16, 2, 0);
     assert_eq!(rig.run(offered), 0);
     let (reader, mut writer) = io::pipe().unwrap();
     rig.push(Sqe::read_multishot(reader.as_raw_fd(), HERE, GROUP));

@@ -46,9 +46,6 @@ pub(crate) const ORDERINGS: &[&str] = &[
 /// Files of `src/op` that are not an operation.
 pub(crate) const NOT_OPERATIONS: &[&str] = &["mod.rs", "submit.rs", "multi.rs", "ending.rs", "zero_copy.rs"];
 
-/// Opcodes that have no constructor of their own yet.
-pub(crate) const UNSAID: &[&str] = &["FILES_UPDATE", "NOP128", "PROVIDE_BUFFERS", "REMOVE_BUFFERS", "URING_CMD128"];
-
 /// Where an opcode may be matched on: the drivers' own words are interpreted there.
 pub(crate) const INTERPRETERS: &[&str] = &["src/sys", "src/driver"];
 

@@ -50,6 +50,7 @@ mod linkat;
 mod madvise;
 mod mkdirat;
 mod msg_ring;
+mod nop128;
 mod openat2;
 mod pipe;
 mod poll_remove;
@@ -68,6 +69,7 @@ mod tee;
 mod timeout_remove;
 mod unlinkat;
 mod uring_cmd;
+mod uring_cmd128;
 mod writev_fixed;
 
 pub use async_cancel::Cancel;

@@ -13,9 +13,9 @@ impl Sqe {
     /// Each buffer is lent until a completion [names](crate::entry::Cqe::buffer) it, or it was
     /// [removed](Sqe::remove_buffers) and the requests that could have it are done.
     ///
-    /// *Result*: 0; `EINVAL` if the group is a [`BufRing`](crate::ring::BufRing) or there are none, `E2BIG` for numbers
-    /// beyond 65,535, `EFAULT` for memory that is not there. *Since* Linux 5.7. *Cancel*: nothing to cancel. *Twin*:
-    /// none.
+    /// *Result*: 0; `EINVAL` if the group is a [`BufRing`](crate::ring::BufRing), and for numbers beyond 65,535
+    /// (`E2BIG` on older kernels), `E2BIG` for a `count` of 0, `EFAULT` for memory that is not there. *Since* Linux
+    /// 5.7. *Cancel*: nothing to cancel. *Twin*: none.
     #[must_use]
     pub fn provide_buffers(group: BufGroup, memory: *mut u8, size: u32, count: u16, first: u16) -> Sqe {
         Sqe {
