@@ -115,6 +115,72 @@ const UNSAFE: &[Claim] = &[
     ),
 ];
 
+/// The numbers that an entry names things by.
+const NAMES: &[Claim] = &[
+    claim(
+        "a_buffer_is_no_group",
+        "E0308",
+        "Sqe::read_fixed(0, std::ptr::null_mut(), 0, 0, BufIndex(1)); Sqe::nop().buffer_select(BufGroup(1));",
+        "Sqe::read_fixed(0, std::ptr::null_mut(), 0, 0, BufGroup(1));",
+    ),
+    claim("a_group_is_no_number", "E0308", "Sqe::nop().buffer_select(BufGroup(1));", "Sqe::nop().buffer_select(1);"),
+    claim("a_place_is_no_descriptor", "E0308", "Sqe::nop().direct(FixedFile(1));", "Sqe::nop().direct(1);"),
+    claim("a_buffer_is_no_file", "E0277", "Sqe::fsync(FixedFile(1), true);", "Sqe::fsync(BufIndex(1), true);"),
+    claim("a_number_without_a_kind_is_no_file", "E0277", "Sqe::fsync(1_i32, true);", "Sqe::fsync(1_u32, true);"),
+    claim(
+        "nobody_adds_a_kind_of_target",
+        "E0277",
+        "#[derive(Clone, Copy)] struct Mine; fn aims<T: Target>(target: T) -> Sqe { target.aim(Sqe::nop()) }",
+        "#[derive(Clone, Copy)] struct Mine; impl Target for Mine { fn aim(self, sqe: Sqe) -> Sqe { sqe } }",
+    ),
+    claim(
+        "a_borrowed_descriptor_is_open",
+        "E0505",
+        "let file = io::stdin(); let file = file.as_fd().try_clone_to_owned().unwrap();
+         let fd = file.as_fd(); Sqe::fsync(fd, true); drop(file);",
+        "let file = io::stdin(); let file = file.as_fd().try_clone_to_owned().unwrap();
+         let fd = file.as_fd(); drop(file); Sqe::fsync(fd, true);",
+    ),
+];
+
+/// What a ring has registered.
+const REGISTERED: &[Claim] = &[
+    claim(
+        "a_file_is_open_while_it_is_registered",
+        "E0505",
+        "let file = io::stdin().as_fd().try_clone_to_owned().unwrap();
+         let slots = [FileSlot::of(&file)]; ring().register_files(&slots, &[]); drop(file);",
+        "let file = io::stdin().as_fd().try_clone_to_owned().unwrap();
+         let slots = [FileSlot::of(&file)]; drop(file); ring().register_files(&slots, &[]);",
+    ),
+    claim(
+        "a_buffer_of_a_group_is_lent",
+        "E0133",
+        "let mut group = BufRing::builder(BufGroup(0), 1).register(&ring()).unwrap();
+         let mut page = [0; 9]; unsafe { group.add(0, page.as_mut_ptr(), 9) };",
+        "let mut group = BufRing::builder(BufGroup(0), 1).register(&ring()).unwrap();
+         let mut page = [0; 9]; group.add(0, page.as_mut_ptr(), 9);",
+    ),
+    claim(
+        "bytes_are_looked_at_before_they_are_given_back",
+        "E0502",
+        "fn f(arena: &mut BufArena, part: Part) { let b = arena.bytes(&part); drop(b); arena.give(0); }",
+        "fn f(arena: &mut BufArena, part: Part) { let b = arena.bytes(&part); arena.give(0); drop(b); }",
+    ),
+    claim(
+        "a_bundle_is_looked_at_before_the_next",
+        "E0499",
+        "fn f(group: &mut BufRing, cqe: Cqe) { let all = group.take_bundle(&cqe); drop(all); group.take(&cqe); }",
+        "fn f(group: &mut BufRing, cqe: Cqe) { let all = group.take_bundle(&cqe); group.take(&cqe); drop(all); }",
+    ),
+    claim(
+        "a_group_is_taken_away_once",
+        "E0382",
+        "fn f(group: BufRing) { group.unregister(&ring()); }",
+        "fn f(group: BufRing) { group.unregister(&ring()); group.unregister(&ring()); }",
+    ),
+];
+
 /// The operations above the ring take their memory along, so that no program can lend what it does not own.
 const OWNED: &[Claim] = &[
     claim(
@@ -225,6 +291,18 @@ fn t16_threads_and_the_ring() {
 #[test]
 fn what_lends_is_unsafe() {
     hold(UNSAFE);
+}
+
+/// Red when one kind of number is taken for another.
+#[test]
+fn numbers_have_kinds() {
+    hold(NAMES);
+}
+
+/// T28. Red when what is registered can be freed, looked at or lent by a safe call too early.
+#[test]
+fn what_is_registered_is_held() {
+    hold(REGISTERED);
 }
 
 /// T6, T25. Red when an operation takes memory that its caller still has.

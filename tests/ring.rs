@@ -41,6 +41,8 @@ mod nops;
 mod overflow;
 #[path = "ring/polls.rs"]
 mod polls;
+#[path = "ring/raw.rs"]
+mod raw;
 #[path = "ring/registered.rs"]
 mod registered;
 #[path = "ring/resize.rs"]
