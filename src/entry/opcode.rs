@@ -98,8 +98,8 @@ pub static OPCODES: [Opcode; sys::IORING_OP_LAST as usize] = [
     Opcode::new(sys::IORING_OP_WRITE, "5.6").twin("write(2)"),
     Opcode::new(sys::IORING_OP_FADVISE, "5.6"),
     Opcode::new(sys::IORING_OP_MADVISE, "5.6"),
-    Opcode::new(sys::IORING_OP_SEND, "5.6").twin("send(2)").groups("6.10"),
-    Opcode::new(sys::IORING_OP_RECV, "5.6").twin("recv(2)").multishot("6.0").groups("5.7"),
+    Opcode::new(sys::IORING_OP_SEND, "5.6").twin("send(2)").groups("6.10").registered("7.2"),
+    Opcode::new(sys::IORING_OP_RECV, "5.6").twin("recv(2)").multishot("6.0").groups("5.7").registered("7.2"),
     Opcode::new(sys::IORING_OP_OPENAT2, "5.6").direct("5.15"),
     Opcode::new(sys::IORING_OP_EPOLL_CTL, "5.6"),
     Opcode::new(sys::IORING_OP_SPLICE, "5.7").twin("splice(2)"),
@@ -151,13 +151,24 @@ mod tests {
              |--|--|--|--|--|--|--|--|\n",
         );
         for opcode in &OPCODES {
-            page += &format!("| {} | {} | {} |", opcode.number, opcode.name(), opcode.since);
+            page += &format!("| {} | {} | {} |", opcode.number, linked(opcode.name()), opcode.since);
             for cell in [opcode.twin, opcode.multishot, opcode.groups, opcode.registered, opcode.direct] {
                 page += &format!(" {} |", cell.unwrap_or(""));
             }
             page += "\n";
         }
         page
+    }
+
+    /// The name, with a link to the constructor, which is called the same but for these.
+    fn linked(name: &str) -> String {
+        let constructor = match name {
+            "ASYNC_CANCEL" => "Sqe::cancel".into(),
+            "NOP128" => "Sqe128::nop".into(),
+            "URING_CMD128" => "Sqe128::uring_cmd".into(),
+            name => format!("Sqe::{}", name.to_lowercase()),
+        };
+        format!("[{name}](crate::entry::{constructor})")
     }
 
     /// Red when a row stands at another's number, or is of another time than the list of facts says.
