@@ -7,6 +7,8 @@ mod child;
 
 #[path = "ring/basics.rs"]
 mod basics;
+#[path = "ring/buf_ring.rs"]
+mod buf_ring;
 #[path = "ring/buffers.rs"]
 mod buffers;
 #[path = "ring/cancel.rs"]

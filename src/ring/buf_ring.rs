@@ -35,9 +35,10 @@ impl BufRingBuilder {
     /// The kernel fills a buffer by and by, and goes on to the next only when less than `min_left` bytes of it are
     /// left, or none. Since Linux 6.12; a `min_left` other than 0 since Linux 7.1 (and 6.12.90).
     ///
-    /// Where a part begins is known from those before it. So completions have to come in the order in which buffers
-    /// were taken: let *one* request at a time select from such a group. A `recvmsg` needs a `min_left` of at least its
-    /// header, names and control data, and `MSG_TRUNC` must not be asked for.
+    /// Where a part begins is known from those before it. So let *one* request at a time select from such a group, and
+    /// look at its completions before the next. A `recvmsg` needs a `min_left` of at least
+    /// [what is not its message](super::RecvMsgOut::overhead), or the end of a buffer is an error (`EFAULT`). Do not
+    /// ask for `MSG_TRUNC`: before Linux 7.2.7 that takes what was cut from other buffers.
     #[must_use]
     pub fn incremental(mut self, min_left: u32) -> BufRingBuilder {
         self.min_left = Some(min_left);
@@ -221,8 +222,9 @@ impl BufRing {
     fn find(&mut self, bid: u16, cqe: &Cqe, bundle: bool) -> io::Result<Parts<'_>> {
         self.birth.check()?;
         let (bytes, more) = (u32::try_from(cqe.res).unwrap_or(0), cqe.flags.contains(CqeFlags::BUF_MORE));
-        let entries = &self.entries;
-        Ok(self.shadow.take(Answer { bid, bytes, more, bundle }, |position| entries.read(position).len)?)
+        let (entries, is_final) = (&self.entries, cqe.is_final());
+        let answer = Answer { bid, bytes, more, bundle, is_final };
+        Ok(self.shadow.take(answer, |position| entries.read(position).len)?)
     }
 
     /// How much of a buffer is the caller's.

@@ -61,6 +61,8 @@ pub(super) struct Answer {
     pub(super) bytes: u32,
     /// The kernel says that it goes on with the last one.
     pub(super) more: bool,
+    /// No other request, nor this one, has taken anything since.
+    pub(super) is_final: bool,
     /// The bytes may lie in several.
     pub(super) bundle: bool,
 }
@@ -136,7 +138,7 @@ impl Shadow {
             self.finish(position, room(position));
         }
         let last = first.wrapping_add(count - 1);
-        self.advance(last, left, room(last), answer.more);
+        self.advance(last, left, room(last), answer);
         let bytes = if answer.bundle { answer.bytes } else { left };
         Ok(Parts { shadow: self, position: first, offset, left: bytes, count })
     }
@@ -168,14 +170,17 @@ impl Shadow {
     }
 
     /// Notes that `bytes` more of the buffer at a position were brought, and whether it is off the ring by that.
-    fn advance(&mut self, position: u16, bytes: u32, room: u32, more: bool) {
+    fn advance(&mut self, position: u16, bytes: u32, room: u32, answer: Answer) {
         let bid = usize::from(self.order[self.slot(position)]);
         let note = &mut self.notes[bid];
         note.used += bytes;
-
+        if answer.is_final && self.min_left.is_some() {
+            // A read of a file takes what it asked for, and may have found less.
+            note.used = note.used.max(note.len.saturating_sub(room));
+        }
         let left = note.len - note.used;
         // Some kernels forget to say that they go on with a buffer (6.12 before 6.12.81, at the end of a file).
-        let goes_on = self.min_left.is_some_and(|min_left| more || (left > 0 && left >= min_left));
+        let goes_on = self.min_left.is_some_and(|min_left| answer.more || left >= min_left.max(1));
         if !goes_on {
             self.finish(position, room);
         }
@@ -221,7 +226,7 @@ mod tests {
     }
 
     fn take(shadow: &mut Shadow, bid: u16, bytes: u32, bundle: bool, more: bool) -> Option<Vec<Part>> {
-        let parts = shadow.take(Answer { bid, bytes, more, bundle }, |_| 10).ok()?;
+        let parts = shadow.take(Answer { bid, bytes, more, bundle, is_final: false }, |_| 10).ok()?;
         Some(parts.collect())
     }
 
@@ -282,11 +287,26 @@ mod tests {
     fn an_entry_may_have_been_made_shorter() {
         let mut shadow = shadow(4, 0, None);
         let room = |position| [4, 10, 0, u32::MAX][usize::from(position) & 3];
-        let answer = |bid, bytes| Answer { bid, bytes, more: false, bundle: true };
+        let answer = |bid, bytes| Answer { bid, bytes, more: false, bundle: true, is_final: true };
         let parts: Vec<Part> = shadow.take(answer(0, 12), room).unwrap().collect();
         assert_eq!(parts, [part(0, 0, 4, true), part(1, 0, 8, true)]);
         assert!(shadow.take(answer(2, 1), room).is_err());
         let parts: Vec<Part> = shadow.take(answer(3, 10), room).unwrap().collect();
         assert_eq!(parts, [part(3, 0, 10, true)]);
+    }
+    /// A read of a file takes what it asks for. Red when the next part is looked for where the read has ended, or a
+    /// buffer that was used up by one that found nothing stays on offer.
+    #[test]
+    fn a_short_read_takes_more_than_it_brings() {
+        let mut shadow = shadow(2, 0, Some(0));
+        let mut read = |bid, bytes, more, left| {
+            let answer = Answer { bid, bytes, more, bundle: false, is_final: true };
+            shadow.take(answer, |_| left).unwrap().next().unwrap()
+        };
+        assert_eq!(read(0, 2, true, 7), part(0, 0, 2, false));
+        assert_eq!(read(0, 1, true, 5), part(0, 3, 1, false));
+        assert_eq!(read(0, 0, false, 0), part(0, 5, 0, true));
+        assert_eq!(read(1, 4, true, u32::MAX), part(1, 0, 4, false), "more is left than there was");
+        assert_eq!(shadow.ours(1), Some(4));
     }
 }
