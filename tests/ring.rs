@@ -43,14 +43,14 @@ mod nops;
 mod overflow;
 #[path = "ring/polls.rs"]
 mod polls;
-#[path = "ring/raw.rs"]
-mod raw;
 #[path = "ring/registered.rs"]
 mod registered;
 #[path = "ring/resize.rs"]
 mod resize;
 #[path = "ring/setup.rs"]
 mod setup;
+#[path = "ring/sockets.rs"]
+mod sockets;
 #[path = "ring/timers.rs"]
 mod timers;
 #[path = "ring/traps.rs"]

@@ -9,6 +9,8 @@ mod floors;
 mod rules;
 #[path = "tidy/source.rs"]
 mod source;
+#[path = "tidy/tables.rs"]
+mod tables;
 
 use source::{Fault, Source};
 use std::{collections::HashMap, fs, path::Path, sync::LazyLock};
@@ -134,4 +136,12 @@ fn every_example_is_in_the_readme() {
     let examples: Vec<String> = names.filter(is_example).map(stem).collect();
     let readme = fs::read_to_string(root().join("README.md")).unwrap_or_default();
     none(rules::unnamed_examples(&readme, &examples));
+}
+
+/// Each trap has a test, and each behaviour of a ring, that is where the tables say.
+#[test]
+fn what_the_tables_name_is_there() {
+    let table = |path: &str| everything().iter().find(|source| source.path == path).expect("the file with the table");
+    let due: Vec<String> = (1..=32).filter(|n| ![17, 18, 19, 20, 25].contains(n)).map(|n| format!("T{n}")).collect();
+    none(tables::tables(table("tests/ring/traps.rs"), &due, everything()));
 }

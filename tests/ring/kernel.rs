@@ -72,7 +72,7 @@ fn bad_enters_are_refused_in_their_order() {
 
 /// A map of the ring's, of one page.
 fn map(fd: &OwnedFd, offset: u32) -> *const u8 {
-    let (prot, flags) = (libc::PROT_READ, libc::MAP_SHARED);
+    let (prot, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED);
     // SAFETY: a new map at a place that the kernel picks. It stays to the end of the process.
     let map = unsafe { libc::mmap(ptr::null_mut::<c_void>(), 4096, prot, flags, fd.as_raw_fd(), offset.into()) };
     assert_ne!(map, libc::MAP_FAILED);
@@ -87,12 +87,33 @@ fn both_queues_are_one_memory_under_two_names() {
     let mut params = io_uring_params::default();
     let fd = setup(4, &mut params).unwrap();
     let maps = [annulus::sys::IORING_OFF_SQ_RING, annulus::sys::IORING_OFF_CQ_RING].map(|offset| map(&fd, offset));
-    let word = |map: *const u8, offset: u32| {
-        // SAFETY: a word inside the map, aligned by the kernel; atomics may be written by others.
-        unsafe { AtomicU32::from_ptr(map.wrapping_add(offset as usize).cast_mut().cast()) }.load(Ordering::Acquire)
-    };
+    let read = |map: *const u8, offset: u32| word(map, offset).load(Ordering::Acquire);
     for map in maps {
-        let sizes = [params.sq_off.ring_entries, params.cq_off.ring_entries].map(|offset| word(map, offset));
-        assert_eq!((sizes, word(map, params.cq_off.tail)), ([4, 8], 0));
+        let sizes = [params.sq_off.ring_entries, params.cq_off.ring_entries].map(|offset| read(map, offset));
+        assert_eq!((sizes, read(map, params.cq_off.tail)), ([4, 8], 0));
     }
+}
+
+/// A word of such a map.
+fn word(map: *const u8, offset: u32) -> &'static AtomicU32 {
+    assert!(offset <= 4092);
+    // SAFETY: a word inside the map, aligned by the kernel; atomics may be written by others.
+    unsafe { AtomicU32::from_ptr(map.wrapping_add(offset as usize).cast_mut().cast()) }
+}
+
+#[test]
+fn a_place_that_is_none_is_thrown_away_and_counted() {
+    if !there_are_rings() {
+        return;
+    }
+    let mut params = io_uring_params::default();
+    let fd = setup(4, &mut params).unwrap();
+    let (ring, sq) = (map(&fd, annulus::sys::IORING_OFF_SQ_RING), params.sq_off);
+    // The first of two entries is at a place that there is not; the second is all zeros, which is a NOP.
+    for (offset, value) in [(sq.array, 4), (sq.array + 4, 0), (sq.tail, 2)] {
+        word(ring, offset).store(value, Ordering::Release);
+    }
+    let taken: i32 = (0..2).map(|_| enter(fd.as_raw_fd(), 2, 0, 0).unwrap()).sum();
+    let now = [sq.head, sq.dropped, params.cq_off.tail].map(|offset| word(ring, offset).load(Ordering::Acquire));
+    assert_eq!((taken, now), (1, [2, 1, 1]));
 }

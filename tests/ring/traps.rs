@@ -12,9 +12,9 @@
 //! | T7: a cancel is lost in a full queue | `cancel::t07_a_cancel_that_finds_no_room_is_told`, `tests/abandon.rs` |
 //! | T8: a cancel is taken for the end | `cancel::t08_*` |
 //! | T9: a close is taken for a cancel | `t09_*`, `tests/close.rs` |
-//! | T10: positions wrap | `src/ring/sq.rs`, `src/ring/cq.rs`, `src/buf/group.rs` |
+//! | T10: positions wrap | `src/ring/sq.rs`, `src/ring/cq.rs`, `src/ring/shadow.rs`, `src/buf/group.rs` |
 //! | T11: the tail of a ring of buffers lies in its first entry | `src/buf/group.rs` |
-//! | T12: a batch is cut | `links::a_chain_ends_with_its_enter` |
+//! | T12: a batch is cut | `links::a_chain_ends_with_its_enter`, `wide::a_chain_is_queued_whole_or_not_at_all` |
 //! | T13: an overflow waits for an enter | `overflow`, `cancel::thirty_thousand_polls_are_cancelled` |
 //! | T14: deferred work waits for an enter | `waits`, `links::chains_go_on_in_deferred_work` |
 //! | T15: the kernel's thread sleeps, and looks late | `setup`, `t15_the_kernels_thread_looks_late` |
@@ -23,7 +23,7 @@
 //! | T22: a refusal has many errors | `t22_a_ring_that_is_not_enabled_says_so`, `tests/seccomp.rs` |
 //! | T23: a version is taken for an ability | `t23_nobody_asks_for_the_kernels_version` |
 //! | T24: sizes have limits | `files::t24_*`, `setup` |
-//! | T26: what the kernel wrote is trusted | `tests/corpus.rs`, `src/op/recvmsg_multi.rs` |
+//! | T26: what the kernel wrote is trusted | `tests/corpus.rs`, `src/ring/recvmsg_out.rs` |
 //! | T27: a socket that cannot send from memory | `t27_a_send_that_is_refused_may_still_lend` |
 //! | T28: registered memory is taken out while it is used | `t28_what_is_taken_out_is_written_to_the_end` |
 //! | T29: a cancellation is told as something else | `cancel::t08_of_a_chain_only_the_first_is_found`, `links` |
