@@ -86,9 +86,10 @@ impl Ours {
     }
 
     pub(crate) fn push_nops(&mut self, count: u32) {
+        let mut batch = self.ring.submissions();
         for n in 0..count {
             // SAFETY: Lent: a NOP names nothing.
-            unsafe { self.ring.push(&Sqe::nop().user_data(n.into())) }.expect("room");
+            unsafe { batch.push(&Sqe::nop().user_data(n.into())) }.expect("room");
         }
     }
 
@@ -121,7 +122,7 @@ impl Ours {
     /// # Safety
     /// Lent: the file and the memory are those that were registered, and [`Ours::enter`] awaits the completions.
     pub(crate) unsafe fn push_reads(&mut self, count: u32, by: By) {
-        let len = BLOCK as u32;
+        let (len, mut batch) = (BLOCK as u32, self.ring.submissions());
         for n in 0..count {
             let at = self.memory.wrapping_add(n as usize * BLOCK);
             let sqe = match (by.fixed_buffer, by.fixed_file) {
@@ -131,7 +132,7 @@ impl Ours {
                 (true, true) => Sqe::read_fixed(FixedFile(0), at, len, 0, BufIndex(0)),
             };
             // SAFETY: Lent: by this function's contract.
-            unsafe { self.ring.push(&sqe.user_data(n.into())) }.expect("room");
+            unsafe { batch.push(&sqe.user_data(n.into())) }.expect("room");
         }
     }
 }

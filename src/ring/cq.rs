@@ -105,6 +105,7 @@ impl Cq {
         (self.poisoned, self.open) = (true, Birth::nowhere());
     }
 
+    #[inline]
     fn usable(&self) -> bool {
         self.open.is_here()
     }
@@ -125,10 +126,11 @@ impl Cq {
     }
 
     /// Takes the slot at the head, which must be before the tail.
+    #[inline]
     fn take(&mut self) -> Cqe {
         // SAFETY: Mapped; the acquire of the tail came after the kernel wrote this slot, and it writes the slot again
         // only after our head has passed. Kernel's word: every bit pattern is a `Cqe`.
-        let cqe = unsafe { self.slot(self.head).cast::<Cqe>().read() };
+        let cqe = unsafe { self.slot(self.head).cast().read() };
         self.head = self.head.plus(1);
         cqe
     }
@@ -149,14 +151,38 @@ impl Cq {
         extra
     }
 
+    /// Takes the next completion of a mixed ring that means something, of `left` slots that are ready, and gives how
+    /// many are left. The kernel puts no completion across the queue's end, nor half of one before the tail; if it did,
+    /// all after it would be misread.
+    ///
+    /// A call of its own with a number alone, so that a loop over the completions of other rings keeps its own in
+    /// registers.
+    #[inline(never)]
+    fn take_uneven(&mut self, mut left: u32) -> (Option<BigCqe>, u32) {
+        while left > 0 && self.usable() {
+            left -= 1;
+            let (cqe, mut extra) = (self.take(), [0; 2]);
+            if cqe.flags.contains(CqeFlags::BIG) {
+                if left == 0 || self.head.slot(self.mask) == 0 {
+                    self.poison();
+                    return (None, 0);
+                }
+                left -= 1;
+                extra = self.take_extra();
+            }
+            if !cqe.flags.contains(CqeFlags::SKIP) {
+                return (Some(BigCqe { cqe, extra }), left);
+            }
+        }
+        (None, left)
+    }
+
+    #[inline]
     fn slot(&self, position: Index) -> NonNull<u8> {
         // SAFETY: Laid out: a slot below the entry count lies inside the array of completions.
         unsafe { self.cqes.add(position.slot(self.mask) << self.shift) }
     }
 }
-
-/// What only a mixed ring means by it. Elsewhere these bits are a message's, whose sender may set them all.
-const UNEVEN: CqeFlags = CqeFlags::SKIP.union(CqeFlags::BIG);
 
 /// The completions that were ready when this was made, oldest first.
 ///
@@ -172,16 +198,17 @@ impl Completions<'_> {
     /// The next completion with its second half, on rings with `CQE32` or `CQE_MIXED`; `next` gives the first half
     /// alone. What has no second half comes with zeros.
     pub fn next_big(&mut self) -> Option<BigCqe> {
-        let cqe = self.slot()?;
         if self.cq.mixed {
-            return self.uneven(cqe);
+            return self.uneven();
         }
+        let cqe = self.even()?;
         let wide = self.cq.shift == size_of::<BigCqe>().ilog2();
         Some(BigCqe { cqe, extra: if wide { self.cq.taken_extra() } else { [0; 2] } })
     }
 
+    /// The next completion of a ring where each takes one slot.
     #[inline]
-    fn slot(&mut self) -> Option<Cqe> {
+    fn even(&mut self) -> Option<Cqe> {
         // Asked each time: a loop over completions may fork.
         if self.left == 0 || !self.cq.usable() {
             return None;
@@ -190,26 +217,12 @@ impl Completions<'_> {
         Some(self.cq.take())
     }
 
-    /// Goes on from a slot of a mixed ring to the end of the first completion that means something. The kernel puts no
-    /// completion across the queue's end, nor half of one before the tail; if it did, all after it would be misread.
-    #[cold]
-    fn uneven(&mut self, mut cqe: Cqe) -> Option<BigCqe> {
-        loop {
-            let mut extra = [0; 2];
-            if cqe.flags.contains(CqeFlags::BIG) {
-                let second = self.cq.head;
-                if self.left == 0 || second.slot(self.cq.mask) == 0 {
-                    self.cq.poison();
-                    return None;
-                }
-                self.left -= 1;
-                extra = self.cq.take_extra();
-            }
-            if !cqe.flags.contains(CqeFlags::SKIP) {
-                return Some(BigCqe { cqe, extra });
-            }
-            cqe = self.slot()?;
-        }
+    /// The next completion of a mixed ring.
+    #[inline]
+    fn uneven(&mut self) -> Option<BigCqe> {
+        let (big, left) = self.cq.take_uneven(self.left);
+        self.left = left;
+        big
     }
 }
 
@@ -224,11 +237,8 @@ impl Iterator for Completions<'_> {
 
     #[inline]
     fn next(&mut self) -> Option<Cqe> {
-        let cqe = self.slot()?;
-        if cqe.flags.intersects(UNEVEN) && self.cq.mixed {
-            return self.uneven(cqe).map(|big| big.cqe);
-        }
-        Some(cqe)
+        // Elsewhere the flags that this goes by are a message's, whose sender may set them all.
+        if self.cq.mixed { self.uneven().map(|big| big.cqe) } else { self.even() }
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -408,7 +418,10 @@ mod tests {
     fn a_queue_that_is_not_mixed_has_neither_padding_nor_halves() {
         for mut ring in of(SetupFlags::empty()).chain(of(SetupFlags::CQE32)) {
             for n in 0..20 {
-                ring.scribble(ring.cq_tail(), Cqe { user_data: n, flags: UNEVEN, ..Cqe::default() });
+                ring.scribble(
+                    ring.cq_tail(),
+                    Cqe { user_data: n, flags: CqeFlags::SKIP | CqeFlags::BIG, ..Cqe::default() },
+                );
                 ring.set_cq_tail(ring.cq_tail().wrapping_add(1));
                 assert_eq!((read(&mut ring), ring.cq.poisoned()), (vec![n], false));
             }

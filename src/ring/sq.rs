@@ -134,6 +134,13 @@ impl Sq {
         Ok(())
     }
 
+    /// Queues entries that are published together.
+    #[inline]
+    pub(crate) fn submissions(&mut self) -> Submissions<'_> {
+        let (tail, left) = (self.tail, self.capacity() - self.tail.since(self.head));
+        Submissions { sq: self, tail, left }
+    }
+
     /// Queues copies of all `sqes`, which the kernel sees at once, or of none.
     ///
     /// # Safety
@@ -164,7 +171,8 @@ impl Sq {
             }
             self.room(2)?;
             self.write(&entry.sqe);
-            self.write_slot(&entry.rest);
+            self.write_half(self.tail, &entry.rest);
+            self.tail = self.tail.plus(1);
             self.big = Some((self.tail, entry.sqe.flags));
         }
         self.publish();
@@ -197,28 +205,41 @@ impl Sq {
         if self.has_room(n) { Ok(()) } else { Err(Full) }
     }
 
+    /// How many slots are free after all, behind what was written up to `tail`. A call of its own with numbers alone,
+    /// so that the loop that asks for it keeps its own in registers.
+    #[cold]
+    fn room_after(&mut self, tail: Index) -> u32 {
+        self.look();
+        if self.usable() { self.capacity() - tail.since(self.head) } else { 0 }
+    }
+
     #[inline]
     fn has_room(&self, n: u32) -> bool {
         self.capacity() - self.tail.since(self.head) >= n && self.usable()
     }
 
-    /// Writes the slot at the tail, which must be free, and goes on to the next. Where slots have another half, that
-    /// one means nothing.
+    /// Writes the slot at the tail, which must be free, and goes on to the next.
     #[inline]
     fn write(&mut self, sqe: &Sqe) {
-        self.write_slot(sqe);
+        self.write_at(self.tail, sqe);
+        self.tail = self.tail.plus(1);
+    }
+
+    /// Writes a slot that is free. Where slots have another half, that one means nothing.
+    #[inline]
+    fn write_at(&mut self, position: Index, sqe: &Sqe) {
+        self.write_half(position, sqe);
         if self.is_wide() {
-            self.write_second(self.tail.minus(1), &[0; 8]);
+            self.write_second(position, &[0; 8]);
         }
     }
 
-    /// Writes the first 64 bytes of the slot at the tail, which must be free, and goes on to the next.
+    /// Writes the first 64 bytes of a slot that is free.
     #[inline]
-    fn write_slot<T: Copy>(&mut self, half: &T) {
+    fn write_half<T: Copy>(&mut self, position: Index, half: &T) {
         const { assert!(size_of::<T>() == size_of::<Sqe>()) };
         // SAFETY: Mapped; the kernel reads no slot beyond the tail, and its head has passed this one.
-        unsafe { self.slot(self.tail).cast::<T>().write(*half) };
-        self.tail = self.tail.plus(1);
+        unsafe { self.slot(position).cast::<T>().write(*half) };
     }
 
     /// Writes the second half of a slot of 128 bytes, which was written and not yet published.
@@ -337,6 +358,58 @@ impl Sq {
     }
 }
 
+/// Entries that are queued one after the other and published together: by
+/// [`Ring::submissions`](super::Ring::submissions).
+///
+/// What was pushed is queued when this is dropped. If it is forgotten, nothing is.
+pub struct Submissions<'a> {
+    sq: &'a mut Sq,
+    /// Where the next entry goes. The queue's own tail is moved at the end.
+    tail: Index,
+    /// How many slots are known to be free.
+    left: u32,
+}
+
+impl fmt::Debug for Submissions<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Submissions").field("pushed", &self.tail.since(self.sq.tail)).finish()
+    }
+}
+
+impl Submissions<'_> {
+    /// Queues a copy of `sqe`, as [`Ring::push`](super::Ring::push) does.
+    ///
+    /// # Errors
+    /// [`Full`] if there is no room; the entry was not taken.
+    ///
+    /// # Safety
+    /// Lent, as for [`Ring::push`](super::Ring::push).
+    #[inline]
+    pub unsafe fn push(&mut self, sqe: &Sqe) -> Result<(), Full> {
+        // Asked each time: whoever pushes in a loop may fork.
+        if self.left == 0 || !self.sq.usable() {
+            self.left = self.sq.room_after(self.tail);
+            if self.left == 0 {
+                return Err(Full);
+            }
+        }
+        self.sq.write_at(self.tail, sqe);
+        self.tail = self.tail.plus(1);
+        self.left -= 1;
+        Ok(())
+    }
+}
+
+impl Drop for Submissions<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        if self.sq.usable() {
+            self.sq.tail = self.tail;
+            self.sq.publish();
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -372,6 +445,28 @@ mod tests {
                 assert_eq!(ring.sq.queued(), n as u32);
                 assert_eq!(ring.take(4), (next..next + n).collect::<Vec<_>>());
                 next += n;
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_pushed_together_is_published_together() {
+        for mut ring in rings() {
+            for round in 0..10 {
+                let (before, mut batch) = (ring.sq_tail(), ring.sq.submissions());
+                for n in 0..4 {
+                    // SAFETY: Lent: a NOP names nothing, here and below.
+                    unsafe { batch.push(&nop(10 * round + n)) }.unwrap();
+                }
+                // SAFETY: Lent: see above.
+                assert_eq!(unsafe { batch.push(&nop(9)) }, Err(Full));
+                std::mem::forget(batch);
+                assert_eq!((ring.sq_tail(), ring.sq.queued()), (before, 0), "what is forgotten is not queued");
+                let mut batch = ring.sq.submissions();
+                // SAFETY: Lent: see above.
+                (0..3).for_each(|n| unsafe { batch.push(&nop(10 * round + n)) }.unwrap());
+                drop(batch);
+                assert_eq!(ring.take(4), (0..3).map(|n| 10 * round + n).collect::<Vec<_>>());
             }
         }
     }
