@@ -15,7 +15,7 @@ impl Sqe {
     /// lent until the completion. Takes [`RecvSendFlags::POLL_FIRST`](crate::entry::RecvSendFlags::POLL_FIRST).
     ///
     /// *Result*: as of [`send`](Sqe::send). *Since* Linux 5.3. *Cancel*: while it waits; with `MSG_WAITALL` it gives
-    /// the bytes so far. Buffer select since 6.10, for one buffer. *Twin*: `sendmsg(2)`.
+    /// the bytes so far. No buffer select. *Twin*: `sendmsg(2)`.
     #[must_use]
     pub fn sendmsg(fd: impl Target, header: *const libc::msghdr, flags: i32) -> Sqe {
         let (addr, op_flags) = (header as u64, (flags | libc::MSG_NOSIGNAL) as u32);

@@ -88,10 +88,10 @@ impl Sqe {
     /// or with the bytes that they have moved; each has its final completion in any case, before or after this one's,
     /// and **memory stays lent until then**. Of a chain only the first can be met.
     ///
-    /// *Result*: 0, or with [`Cancel::all`] and [`Cancel::any`] how many were met; `ENOENT` if none was (but 0 with
-    /// the latter), `EALREADY` for what a worker thread does, which may end early or not; `EBADF` for what is no file.
-    /// *Since* Linux 5.5. *Cancel*: nothing to cancel. *Twin*: none; operations are cancelled through
-    /// [`op::cancel`](crate::op::cancel()).
+    /// *Result*: 0, or with [`Cancel::all`] and [`Cancel::any`] how many were met (of a futex or for a child always);
+    /// `ENOENT` if none was (but 0 with the latter), `EALREADY` for what a worker thread does, which may end early or
+    /// not; `EBADF` for what is no file. *Since* Linux 5.5. *Cancel*: nothing to cancel. *Twin*: none; operations are
+    /// cancelled through [`op::cancel`](crate::op::cancel()).
     #[must_use]
     pub fn cancel(whom: Cancel) -> Sqe {
         let (op_flags, fd, addr, opcode) = whom.words();
