@@ -6,7 +6,7 @@ use crate::{
     entry::BufIndex,
     sys::{self, io_uring_clone_buffers, io_uring_rsrc_register, io_uring_rsrc_update2},
 };
-use std::{fmt, io, mem::size_of, ops::Range, os::fd::AsRawFd, ptr};
+use std::{fmt, io, mem::size_of, ops::Range, ptr};
 
 /// The most buffers that a table has.
 const MOST: usize = 1 << 14;
@@ -203,7 +203,10 @@ impl Ring {
 
     fn clone_table(&self, from: &Ring, clone: io_uring_clone_buffers) -> io::Result<()> {
         from.check_alive()?;
-        let mut clone = io_uring_clone_buffers { src_fd: from.as_raw_fd() as u32, ..clone };
+        let (src_fd, by) = from.name.for_enter()?;
+        let registered = if by.is_empty() { 0 } else { sys::IORING_REGISTER_SRC_REGISTERED };
+        let flags = clone.flags | registered;
+        let mut clone = io_uring_clone_buffers { src_fd: src_fd as u32, flags, ..clone };
         // SAFETY: Lent: whoever registered the memory answers for clones too; the structure is only read.
         unsafe { self.register(sys::IORING_REGISTER_CLONE_BUFFERS, (&raw mut clone).cast(), 1) }.map(drop)
     }

@@ -246,6 +246,9 @@ fn tables_are_cloned() {
     assert_eq!(errno(source.clone_buffers_range(&ring, 5..7, BufIndex(16383))), libc::EINVAL);
     source.clone_buffers(&ring).unwrap();
     assert_eq!([5, 6].map(|n| reads(&mut source, at.wrapping_add(10 * (n - 4)), n as u16)), [1, 1]);
+    source.register_ring_fd().unwrap();
+    ring.replace_buffers(&source, 6..7, BufIndex(0)).unwrap();
+    assert_eq!(reads(&mut ring, at.wrapping_add(20), 0), 1, "by the index of its ring");
     let itself = &source;
     itself.replace_buffers(itself, 5..6, BufIndex(0)).unwrap();
     assert_eq!(reads(&mut source, at.wrapping_add(10), 0), 1);

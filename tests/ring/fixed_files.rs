@@ -2,7 +2,7 @@
 
 use crate::common::*;
 use annulus::{
-    ring::{Cqe, FileSlot, FixedFile, Ring, Sqe, Tag},
+    ring::{Cqe, FileSlot, FixedFile, Ring, SetupFlags, Sqe, Tag},
     sys,
 };
 use std::{
@@ -227,4 +227,34 @@ fn a_place_gets_a_number() {
     let mut head = [0; 9];
     file.read_exact(&mut head).unwrap();
     assert_eq!((&head, read_at(&mut ring, 0)), (b"[workspac", 1));
+}
+
+/// Red when a file goes to another place than was asked for, or does not stay where it was.
+#[test]
+fn a_file_is_passed_from_ring_to_ring() {
+    const NAME: &str = "a_file_is_passed_from_ring_to_ring";
+    for flags in [SetupFlags::empty(), SetupFlags::SINGLE_ISSUER | SetupFlags::DEFER_TASKRUN] {
+        let mut ring = ring!(NAME, 4);
+        let Ok(mut other) = Ring::builder().flags(flags).build(4) else { continue };
+        ring.register_files(&[FileSlot::of(&full()), FileSlot::EMPTY], &[]).unwrap();
+        let Some(()) = newer(&ring, LINUX_6_0, other.register_files_sparse(2)) else { return };
+        if !ring.probe().unwrap().supports(LINUX_6_0 as u8) {
+            return;
+        }
+        let to = other.as_raw_fd();
+        let pass = |ring: &mut Ring, other: &mut Ring, sqe: Sqe| {
+            let res = answer(ring, sqe).res;
+            let told = if res < 0 { Vec::new() } else { answers(other, 1) };
+            (res, told.iter().map(|cqe| (cqe.user_data, cqe.res)).collect::<Vec<_>>())
+        };
+        let by_place = Sqe::msg_ring_fd(to, FixedFile(0), 9).direct(FixedFile(1));
+        assert_eq!(pass(&mut ring, &mut other, by_place), (0, vec![(9, 0)]));
+        let any = Sqe::msg_ring_fd(to, FixedFile(0), 8).direct_any();
+        assert_eq!(pass(&mut ring, &mut other, any).0, 0, "the free one");
+        assert_eq!(pass(&mut ring, &mut other, any).0, -libc::ENFILE);
+        let empty = Sqe::msg_ring_fd(to, FixedFile(1), 9).direct(FixedFile(1));
+        assert_eq!(pass(&mut ring, &mut other, empty).0, -libc::EBADF);
+        let (here, there) = (read_at(&mut ring, 0), [0, 1].map(|place| read_at(&mut other, place)));
+        assert_eq!((here, there), (1, [1, 1]), "{flags:?}");
+    }
 }
