@@ -2,7 +2,7 @@
 
 use annulus::{
     entry::OPCODES,
-    ring::{Cqe, FixedFile, Probe, Ring, Sqe},
+    ring::{Cancel, Cqe, Features, FixedFile, Probe, Ring, Sqe},
     sys,
 };
 use std::{
@@ -64,6 +64,9 @@ pub(crate) const PLACES: u32 = 16;
 
 /// The bytes of a rig's memory.
 pub(crate) const MEMORY: usize = 4096;
+
+/// What comes of what is cancelled while it waits.
+pub(crate) const GIVEN_UP: (i32, i32) = (0, -libc::ECANCELED);
 
 /// The longest that anything may take.
 pub(crate) const LONG: Duration = Duration::from_secs(20);
@@ -129,7 +132,11 @@ impl Rig {
     pub(crate) fn answers(&mut self, n: usize) -> Vec<Cqe> {
         let (begun, mut all) = (Instant::now(), Vec::new());
         while all.len() < n {
-            self.ring.wait_timeout(1, Duration::from_millis(100)).unwrap();
+            if self.ring.features().contains(Features::EXT_ARG) {
+                self.ring.wait_timeout(1, Duration::from_millis(100)).unwrap();
+            } else {
+                self.ring.submit_and_wait(1).unwrap();
+            }
             all.extend(self.ring.completions().take(n - all.len()));
             assert!(begun.elapsed() < LONG, "{n} are due, and these came: {all:?}");
         }
@@ -147,6 +154,19 @@ impl Rig {
     /// Its result: what the system call would give, or `-errno`.
     pub(crate) fn run(&mut self, sqe: Sqe) -> i32 {
         self.cqe(sqe).res
+    }
+
+    /// Starts an entry that has to wait, and cancels it: what comes of the cancellation, and of the entry.
+    pub(crate) fn given_up(&mut self, sqe: Sqe) -> (i32, i32) {
+        self.push(sqe.user_data(1));
+        assert_eq!(self.ring.submit().unwrap(), 1);
+        std::thread::sleep(Duration::from_millis(20));
+        assert_eq!(self.ring.ready(), 0, "it waits: {sqe:?}");
+        self.push(Sqe::cancel(Cancel::user_data(1)).user_data(2));
+        let mut both = self.answers(2);
+        both.sort_by_key(|cqe| cqe.user_data);
+        assert!(both[0].is_final(), "{both:?}");
+        (both[1].res, both[0].res)
     }
 
     /// Puts a file into the table, or with -1 none.

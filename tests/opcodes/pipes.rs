@@ -1,6 +1,6 @@
 //! Pipes, what is moved through them, and who waits for them.
 
-use crate::frame::{Rig, Row, answer};
+use crate::frame::{GIVEN_UP, Rig, Row, answer};
 use annulus::ring::{BufGroup, CqeFlags, FixedFile, Sqe};
 use std::{
     io::{self, PipeReader, PipeWriter, Read, Write},
@@ -73,6 +73,10 @@ fn tee(rig: &mut Rig) -> Result<(), i32> {
     }
     rig.put(FixedFile(1), -1);
     assert_eq!(drain(&mut first), b"abcdef", "it keeps them");
+    // It waits in a worker, which is not cancelled but woken.
+    let (cancel, end) = rig.given_up(Sqe::tee(first.as_raw_fd(), sink.as_raw_fd(), 4, 0));
+    assert_eq!(cancel, -libc::EALREADY);
+    assert!([-libc::EINTR, -512].contains(&end), "{end}");
     let file = rig.file("no pipe", b"abc");
     // SAFETY: as above.
     let theirs = answer(unsafe { libc::tee(file.as_raw_fd(), sink.as_raw_fd(), 4, 0) });
@@ -135,6 +139,8 @@ fn read_multishot(rig: &mut Rig) -> Result<(), i32> {
     drop(writer);
     let cqe = rig.answers(1)[0];
     assert_eq!((cqe.res, cqe.is_final()), (0, true), "the end");
+    let (empty, _writer) = io::pipe().unwrap();
+    assert_eq!(rig.given_up(Sqe::read_multishot(empty.as_raw_fd(), HERE, GROUP)), GIVEN_UP);
     let file = rig.file("not polled", b"abc");
     assert_eq!(rig.run(Sqe::read_multishot(file.as_raw_fd(), 0, GROUP)), -libc::EBADFD);
     Ok(())
@@ -192,6 +198,8 @@ fn epoll_wait(rig: &mut Rig) -> Result<(), i32> {
     writer.write_all(b"x").unwrap();
     assert_eq!(rig.answers(1)[0].res, 1);
     assert_eq!(({ found[0].u64 }, { found[0].events }), (77, libc::EPOLLIN as u32));
+    io::Read::read_exact(&mut &reader, &mut [0]).unwrap();
+    assert_eq!(rig.given_up(Sqe::epoll_wait(epoll.as_raw_fd(), found.as_mut_ptr(), 4)), GIVEN_UP);
     // SAFETY: room for four events.
     let theirs = answer(unsafe { libc::epoll_wait(fd, found.as_mut_ptr(), 4, 0) });
     assert_eq!((rig.run(Sqe::epoll_wait(fd, found.as_mut_ptr(), 4)), theirs), (-libc::EINVAL, -libc::EINVAL));
@@ -205,6 +213,9 @@ fn waitid(rig: &mut Rig) -> Result<(), i32> {
         unsafe { std::mem::zeroed() },
     ));
     let (id, options) = (child.id() as i32, (libc::WEXITED | libc::WNOWAIT) as u32);
+    // The cancel of this one counts, and says 1.
+    let (cancel, end) = rig.given_up(Sqe::waitid(libc::P_PID, id, info, options));
+    assert_eq!((cancel == 0 || cancel == 1, end), (true, GIVEN_UP.1), "{cancel}");
     rig.push(Sqe::waitid(libc::P_PID, id, info, options));
     assert_eq!(rig.ring.submit().unwrap(), 1);
     assert_eq!(rig.ring.ready(), 0, "it waits");

@@ -1,6 +1,6 @@
 //! Reads and writes of files, in all their forms.
 
-use crate::frame::{Rig, Row, answer};
+use crate::frame::{GIVEN_UP, Rig, Row, answer};
 use annulus::ring::{BufIndex, FixedFile, Sqe, Target};
 use std::{
     fs::{self, File},
@@ -75,6 +75,8 @@ fn reads_alike(rig: &mut Rig, entry: Entry) {
     file.seek(SeekFrom::Start(5)).unwrap();
     let ours = ring_reads(rig, entry, false, (fd, 4, HERE));
     assert_eq!((ours, file.stream_position().unwrap()), ((4, TEXT[5..9].to_vec()), 9));
+    let (empty, _writer) = std::io::pipe().unwrap();
+    assert_eq!(rig.given_up(entry(empty.as_raw_fd(), rig.at, 4, HERE)), GIVEN_UP);
     let (folder, write_only) = (File::open(".").unwrap(), fs::File::options().write(true).open("/dev/null").unwrap());
     for (fd, errno) in [(folder.as_raw_fd(), libc::EISDIR), (write_only.as_raw_fd(), libc::EBADF), (-1, libc::EBADF)] {
         assert_eq!(system_reads(fd, 4, 0).0, -errno);
