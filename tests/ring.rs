@@ -17,8 +17,12 @@ mod cancel;
 mod commands;
 #[path = "ring/common.rs"]
 mod common;
+#[path = "ring/described.rs"]
+mod described;
 #[path = "ring/disk.rs"]
 mod disk;
+#[path = "ring/eventfds.rs"]
+mod eventfds;
 #[path = "ring/exits.rs"]
 mod exits;
 #[path = "ring/files.rs"]
@@ -35,6 +39,8 @@ mod iopoll;
 mod kernel;
 #[path = "ring/links.rs"]
 mod links;
+#[path = "ring/loops.rs"]
+mod loops;
 #[path = "ring/memory.rs"]
 mod memory;
 #[path = "ring/nops.rs"]
@@ -45,6 +51,8 @@ mod overflow;
 mod polls;
 #[path = "ring/registered.rs"]
 mod registered;
+#[path = "ring/registrations.rs"]
+mod registrations;
 #[path = "ring/resize.rs"]
 mod resize;
 #[path = "ring/setup.rs"]
@@ -53,6 +61,8 @@ mod setup;
 mod sockets;
 #[path = "ring/timers.rs"]
 mod timers;
+#[path = "ring/times.rs"]
+mod times;
 #[path = "ring/traps.rs"]
 mod traps;
 #[path = "ring/waits.rs"]

@@ -376,7 +376,7 @@ impl Drop for Uring {
 /// Whether this kernel carries a message to a ring, found out once by a message that nobody waits for.
 fn takes_messages(ring: &Ring) -> bool {
     static TAKES: OnceLock<bool> = OnceLock::new();
-    *TAKES.get_or_init(|| ring.fd().is_some_and(|fd| send_message(fd, TRIAL.user_data()).is_ok()))
+    *TAKES.get_or_init(|| ring.fd().is_some_and(|fd| send_message(fd, TRIAL.user_data(), 0).is_ok()))
 }
 
 /// Lets the kernel have a thread for each of `blocking` requests that block. By default it has four for each CPU, so on

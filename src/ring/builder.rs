@@ -217,7 +217,7 @@ impl Builder {
         // SAFETY: Mapped, and ours alone, for the same reasons.
         let cq = unsafe { Cq::new(maps.rings(), layout, birth) }?;
         let features = Features::from_bits_retain(params.features);
-        Ok(Ring { sq, cq, flags: self.flags, features, birth, id: unique(), left: false, maps, name })
+        Ok(Ring { sq, cq, waits: None, flags: self.flags, features, birth, id: unique(), left: false, maps, name })
     }
 
     fn check(&self, entries: u32) -> io::Result<()> {

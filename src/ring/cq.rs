@@ -7,7 +7,10 @@ use super::{
     layout::{Layout, LayoutError},
     word::{Region, Word},
 };
-use crate::entry::{BigCqe, Cqe, CqeFlags};
+use crate::{
+    entry::{BigCqe, Cqe, CqeFlags},
+    sys,
+};
 use std::{fmt, iter::FusedIterator, ptr::NonNull};
 
 /// Our end of the completion queue, over any memory that is laid out like one.
@@ -20,6 +23,8 @@ pub(crate) struct Cq {
     head_word: Word,
     tail_word: Word,
     overflow: Word,
+    /// Ours; Linux 5.8 brought it.
+    flags: Option<Word>,
     /// Ours; nobody else writes the word, which may lag behind until a [`Completions`] ends.
     head: Index,
     /// The kernel's position when we last looked.
@@ -53,6 +58,7 @@ impl Cq {
             head_word,
             tail_word,
             overflow: word(at.cq.overflow),
+            flags: (at.cq.flags != 0).then(|| word(at.cq.flags)),
             head,
             tail: head,
             poisoned: false,
@@ -92,6 +98,16 @@ impl Cq {
     /// How many completions the kernel lost for good.
     pub(crate) fn overflow(&self) -> u32 {
         if self.birth.is_here() { self.overflow.peek() } else { 0 }
+    }
+
+    /// Says whether the kernel is to raise no eventfd; gives whether there is a word to say it with.
+    pub(crate) fn mute(&mut self, muted: bool) -> bool {
+        let here = self.birth.is_here();
+        match self.flags {
+            Some(word) if here => word.publish(if muted { sys::IORING_CQ_EVENTFD_DISABLED } else { 0 }),
+            _ => return false,
+        }
+        true
     }
 
     /// Whether the kernel broke its word.

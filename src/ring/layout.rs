@@ -81,15 +81,15 @@ impl From<LayoutError> for io::Error {
 
 /// A stretch of the mapping and what it is for.
 #[derive(Clone, Copy)]
-struct Span {
-    what: &'static str,
-    offset: u32,
-    bytes: u64,
-    align: usize,
+pub(super) struct Span {
+    pub(super) what: &'static str,
+    pub(super) offset: u32,
+    pub(super) bytes: u64,
+    pub(super) align: usize,
 }
 
 impl Span {
-    fn word(what: &'static str, offset: u32) -> Span {
+    pub(super) fn word(what: &'static str, offset: u32) -> Span {
         Span { what, offset, bytes: size_of::<u32>() as u64, align: align_of::<u32>() }
     }
 
@@ -145,6 +145,12 @@ fn check_queues(p: &io_uring_params, cqe_shift: u32, has_array: bool) -> Result<
         align: align_of::<Cqe>(),
     };
     let (offset, indices) = if has_array { (sq.array, p.sq_entries) } else { (cq.cqes, 0) };
+    // The flags of the completion queue came with Linux 5.8. Where they would be is the submission queue's head.
+    let flags = if cq.flags == 0 {
+        Span { what: "completion flags", offset: cq.cqes, bytes: 0, align: 1 }
+    } else {
+        Span::word("completion flags", cq.flags)
+    };
     let array = Span { what: "array of indices", offset, bytes: u64::from(indices) * 4, align: align_of::<u32>() };
     let len = cqes.end().max(array.end());
     let spans = [
@@ -159,6 +165,7 @@ fn check_queues(p: &io_uring_params, cqe_shift: u32, has_array: bool) -> Result<
         Span::word("completion mask", cq.ring_mask),
         Span::word("completion size", cq.ring_entries),
         Span::word("count of lost completions", cq.overflow),
+        flags,
         cqes,
         array,
     ];
@@ -167,7 +174,7 @@ fn check_queues(p: &io_uring_params, cqe_shift: u32, has_array: bool) -> Result<
 }
 
 /// Every span is aligned, inside `len` and alone. `len` itself stays below where the next mapping's offset begins.
-fn check_spans(spans: &[Span], len: u64) -> Result<(), LayoutError> {
+pub(super) fn check_spans(spans: &[Span], len: u64) -> Result<(), LayoutError> {
     let len = len.min(u64::from(sys::IORING_OFF_CQ_RING));
     for (i, span) in spans.iter().enumerate() {
         let (what, offset) = (span.what, span.offset);
@@ -240,6 +247,19 @@ mod tests {
         assert_eq!(refused(|p| p.sq_off.array = p.cq_off.cqes + 16), over);
         let end = u32::MAX - 15;
         assert_eq!(refused(|p| p.cq_off.cqes = end), LayoutError::Outside { what: "completions", offset: end });
+    }
+
+    /// Red when the flags of the completion queue are trusted to be somewhere, or are missed before Linux 5.8.
+    #[test]
+    fn the_completion_flags_may_be_missing() {
+        let mut params = fake::params(8, 16, SetupFlags::empty());
+        params.cq_off.flags = 0;
+        assert!(Layout::new(&params).is_ok());
+        let flags = "completion flags";
+        assert_eq!(refused(|p| p.cq_off.flags = 41), LayoutError::Misaligned { what: flags, offset: 41 });
+        assert_eq!(refused(|p| p.cq_off.flags = 1 << 20), LayoutError::Outside { what: flags, offset: 1 << 20 });
+        let over = LayoutError::Overlap { first: "completion tail", second: flags };
+        assert_eq!(refused(|p| p.cq_off.flags = p.cq_off.tail), over);
     }
 
     #[test]

@@ -49,11 +49,14 @@ mod arena;
 mod buf_ring;
 mod buffers;
 mod builder;
+mod clock;
 mod cq;
 mod enter;
+mod eventfd;
 #[doc(hidden)]
 pub mod fake;
 mod files;
+mod filter;
 mod flags;
 mod fork;
 mod index;
@@ -62,16 +65,25 @@ mod memory;
 mod message;
 mod mmap;
 mod name;
+mod napi;
 mod number;
 pub mod ops;
+mod personality;
 mod probe;
+mod query;
 mod recvmsg_out;
+mod refill;
 mod resize;
+mod restrictions;
 mod ring_fd;
 mod shadow;
 mod sq;
+mod sync_cancel;
 mod tag;
+mod waits;
 mod word;
+mod workers;
+mod zcrx;
 
 pub use crate::{
     entry::{
@@ -88,19 +100,25 @@ pub use arena::BufArena;
 pub use buf_ring::{BufRing, BufRingBuilder};
 pub use buffers::IoVec;
 pub use builder::Builder;
+pub use clock::Clock;
 pub use cq::Completions;
 pub use enter::{Enter, Entered};
 pub use files::FileSlot;
+pub use filter::{Filter, filter_thread};
 pub use flags::{EnterFlags, Features, SetupFlags};
 pub(crate) use fork::Birth;
 pub use memory::{MemoryNeeded, RingMemory};
-pub(crate) use message::send_message;
+pub use message::send_message;
+pub use napi::{Napi, Tracking};
 pub use ops::{Cancel, FutexFlags, FutexWait};
 pub use probe::Probe;
+pub use query::{HeaderQuery, Query, ZcrxEventQuery, ZcrxQuery, query};
 pub use recvmsg_out::RecvMsgOut;
+pub use restrictions::{Restrictions, restrict_thread};
 pub use shadow::{Part, Parts};
 pub use sq::{Full, PADDING, Submissions};
 pub use tag::Tag;
+pub use zcrx::{Zcrx, ZcrxBytes, ZcrxEvent, ZcrxSetup};
 
 use crate::sys;
 use ring_fd::Registered;
@@ -128,6 +146,7 @@ use std::{
 pub struct Ring {
     sq: sq::Sq,
     cq: cq::Cq,
+    waits: Option<waits::Waits>,
     flags: SetupFlags,
     features: Features,
     birth: Birth,

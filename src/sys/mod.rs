@@ -21,6 +21,8 @@ pub(crate) mod kqueue;
 #[cfg(not(annulus_kqueue))]
 pub(crate) mod linux;
 pub(crate) mod recvmsg_out;
+#[cfg(not(annulus_kqueue))]
+pub(crate) mod registrations;
 pub(crate) mod sockaddr;
 pub(crate) mod stat;
 pub(crate) mod unix;

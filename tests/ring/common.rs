@@ -131,3 +131,27 @@ pub(crate) fn newer<T>(ring: &Ring, opcode: u32, result: io::Result<T>) -> Optio
         Err(e) => panic!("{e}"),
     }
 }
+
+/// The two flags that let completions wait for an enter.
+pub(crate) const DEFER: SetupFlags = SetupFlags::SINGLE_ISSUER.union(SetupFlags::DEFER_TASKRUN);
+
+pub(crate) fn ms(milliseconds: u64) -> Duration {
+    Duration::from_millis(milliseconds)
+}
+
+/// The kernel's number of an error; `None` for what went well.
+pub(crate) fn os_error<T>(result: io::Result<T>) -> Option<i32> {
+    result.err().and_then(|e| e.raw_os_error())
+}
+
+/// Ends a wait that would never end, with a completion that no test expects.
+pub(crate) fn guard(ring: &mut Ring) {
+    static LIMIT: annulus::sys::__kernel_timespec =
+        annulus::sys::__kernel_timespec { tv_sec: LONG.as_secs() as i64, tv_nsec: 0 };
+    push(ring, Sqe::timeout(&LIMIT).user_data(u64::MAX)).unwrap();
+}
+
+/// Gives whether `holds` does, in one of several tries: a machine that is busy with something else is slow at times.
+pub(crate) fn sometimes(mut holds: impl FnMut() -> bool) -> bool {
+    (0..20).any(|_| holds())
+}

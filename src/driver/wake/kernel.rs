@@ -65,7 +65,7 @@ impl Bell {
         let told = state.ring.as_ref().is_some_and(|ring| {
             // SAFETY: Not after its close: the number is that of an open ring as long as the lock is held.
             let fd = unsafe { BorrowedFd::borrow_raw(ring.fd) };
-            ring::send_message(fd, ring.user_data).is_ok()
+            ring::send_message(fd, ring.user_data, 0).is_ok()
         });
         if told || state.gone {
             return;
