@@ -16,7 +16,7 @@ use std::io;
 fn made(setup: Setup, place: &mut Place) -> io::Result<Ours> {
     let mut ring = Ours::new(setup)?;
     // SAFETY: Lent: the place goes after the ring.
-    unsafe { ring.register(place.file(), place.memory()) }?;
+    unsafe { ring.register(place) }?;
     Ok(ring)
 }
 

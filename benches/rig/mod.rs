@@ -1,6 +1,6 @@
 //! A ring that is measured: `nop.rs` and `ring.rs` do it here, and `bench/ring` does it beside the `io-uring` crate.
 
-use annulus::ring::{BufIndex, FixedFile, IoVec, Ring, SetupFlags, Sqe};
+use annulus::ring::{BufIndex, FileSlot, FixedFile, IoVec, Ring, SetupFlags, Sqe};
 use std::{
     fs::File,
     io,
@@ -106,15 +106,13 @@ impl Ours {
     /// Registers the file and the memory that reads name.
     ///
     /// # Safety
-    /// Lent: both live as long as the ring.
-    pub(crate) unsafe fn register(&mut self, file: RawFd, (memory, len): (*mut u8, usize)) -> io::Result<()> {
-        (self.file, self.memory) = (file, memory);
-        self.ring.register_buffers_sparse(1)?;
+    /// Lent: the place lives as long as the ring.
+    pub(crate) unsafe fn register(&mut self, place: &mut Place) -> io::Result<()> {
+        (self.file, self.memory) = (place.file(), place.memory().0);
+        let (memory, len) = place.memory();
         // SAFETY: Lent: by this function's contract.
-        unsafe { self.ring.update_buffers(BufIndex(0), &[IoVec::new(memory, len)], &[]) }?;
-        let mut file = file;
-        // SAFETY: Kernel's word: one number, which is read before the call returns.
-        unsafe { self.ring.register(annulus::sys::IORING_REGISTER_FILES, (&raw mut file).cast(), 1) }.map(drop)
+        unsafe { self.ring.register_buffers(&[IoVec::new(memory, len)], &[]) }?;
+        self.ring.register_files(&[FileSlot::of(&place.file)], &[])
     }
 
     /// Pushes so many reads of the block, each into memory of its own.

@@ -44,6 +44,8 @@
 //! completions, and submitting is an error. That holds for rings in the caller's memory, too, which a child may have:
 //! it is not touched. It may make rings of its own, and it may drop the inherited one, which takes nothing from the
 //! parent.
+//!
+#![doc = include_str!("tutorial.md")]
 
 mod arena;
 mod buf_ring;

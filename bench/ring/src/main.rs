@@ -13,7 +13,6 @@ mod theirs;
 
 use rig::{BLOCK, By, ENTRIES, Ours, Place, Setup, WAYS};
 use std::io::Write;
-use std::os::fd::RawFd;
 use theirs::Theirs;
 
 /// A ring under measurement. Batches are no larger than [`ENTRIES`].
@@ -28,8 +27,8 @@ trait Contender {
     /// Registers the file and the memory that reads name.
     ///
     /// # Safety
-    /// The memory lives as long as the ring.
-    unsafe fn register(&mut self, file: RawFd, memory: (*mut u8, usize));
+    /// Both live as long as the ring.
+    unsafe fn register(&mut self, place: &mut Place);
     /// Pushes a read of a block, the same one each time, for each block of the memory.
     ///
     /// # Safety
@@ -99,11 +98,10 @@ fn rank(values: &mut [f64], share: f64) -> f64 {
 /// One row. In a thread of its own, because the `io-uring` crate does not give its index back, and a thread has 16.
 fn row(name: &str, setup: Setup, what: What, rounds: usize, place: &mut Place) {
     let (mut ours, mut theirs) = (<Ours as Contender>::new(setup), Theirs::new(setup));
-    let (file, memory) = (place.file(), place.memory());
     // SAFETY: the place outlives this function, and with it both rings.
-    unsafe { Contender::register(&mut ours, file, memory) };
+    unsafe { Contender::register(&mut ours, place) };
     // SAFETY: as the line before.
-    unsafe { theirs.register(file, memory) };
+    unsafe { theirs.register(place) };
     let (mut of_ours, mut of_theirs, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
     for round in 0..rounds + 10 {
         let (a, b) = if round % 2 == 0 {

@@ -1,8 +1,7 @@
 //! `annulus::ring`.
 
 use crate::Contender;
-use crate::rig::{By, Ours, Setup};
-use std::os::fd::RawFd;
+use crate::rig::{By, Ours, Place, Setup};
 
 impl Contender for Ours {
     fn new(setup: Setup) -> Self {
@@ -21,9 +20,9 @@ impl Contender for Ours {
         self.reap()
     }
 
-    unsafe fn register(&mut self, file: RawFd, memory: (*mut u8, usize)) {
+    unsafe fn register(&mut self, place: &mut Place) {
         // SAFETY: by this function's contract.
-        unsafe { self.register(file, memory) }.expect("tables of one");
+        unsafe { self.register(place) }.expect("tables of one");
     }
 
     unsafe fn push_reads(&mut self, count: u32, by: By) {

@@ -1,7 +1,7 @@
 //! The `io-uring` crate.
 
 use crate::Contender;
-use crate::rig::{BLOCK, By, ENTRIES, Setup};
+use crate::rig::{BLOCK, By, ENTRIES, Place, Setup};
 use io_uring::{IoUring, opcode, types};
 use std::os::fd::RawFd;
 
@@ -41,7 +41,8 @@ impl Contender for Theirs {
         self.ring.completion().map(|cqe| u64::try_from(cqe.result()).expect("a success")).sum()
     }
 
-    unsafe fn register(&mut self, file: RawFd, (memory, len): (*mut u8, usize)) {
+    unsafe fn register(&mut self, place: &mut Place) {
+        let (file, (memory, len)) = (place.file(), place.memory());
         (self.file, self.memory) = (file, memory);
         let part = libc::iovec { iov_base: memory.cast(), iov_len: len };
         // SAFETY: by this function's contract.
