@@ -21,7 +21,7 @@ mod transfers;
 mod waits;
 
 use annulus::{
-    entry::OPCODES,
+    entry::{OPCODES, Opcode},
     ring::{BufGroup, Sqe},
 };
 use frame::{Outcome, Rig, Row};
@@ -39,7 +39,9 @@ const ROWS: &[&[Row]] =
 #[test]
 fn groups_are_for_those_that_say_so() {
     let Some(mut rig) = Rig::or_skip("groups_are_for_those_that_say_so") else { return };
-    for opcode in OPCODES.iter().filter(|opcode| rig.has(opcode.name())).collect::<Vec<_>>() {
+    // Those of 128 bytes are refused before they are asked, on a ring of 64.
+    let fits = |opcode: &Opcode| !opcode.name().ends_with("128");
+    for opcode in OPCODES.iter().filter(|opcode| fits(opcode) && rig.has(opcode.name())).collect::<Vec<_>>() {
         // Of no file and no group: whatever comes of it comes at once.
         let asks = Sqe { opcode: opcode.number, fd: -1, ..Sqe::default() }.buffer_select(BufGroup(999));
         let refused = rig.run(asks) == -libc::EOPNOTSUPP;

@@ -396,7 +396,12 @@ fn buffers_are_provided_by_entries() {
     let (rx, mut tx) = UnixStream::pair().unwrap();
     assert_eq!(answer(&mut ring, Sqe::remove_buffers(GROUP, 1)).res, -libc::ENOENT);
     let beyond = answer(&mut ring, Sqe::provide_buffers(GROUP, memory, 8, 4, u16::MAX - 1)).res;
-    assert!([-libc::EINVAL, -libc::E2BIG].contains(&beyond), "{beyond}");
+    if beyond == 0 {
+        // Before Linux 5.19 numbers begin again.
+        assert_eq!(answer(&mut ring, Sqe::remove_buffers(GROUP, 4)).res, 4);
+    } else {
+        assert!([-libc::EINVAL, -libc::E2BIG].contains(&beyond), "{beyond}");
+    }
     assert!(answer(&mut ring, Sqe::provide_buffers(GROUP, memory, 8, 4, 100)).res >= 0);
     tx.write_all(b"hello").unwrap();
     let cqe = answer(&mut ring, Sqe { len: 8, ..recv(rx.as_raw_fd()) });

@@ -174,10 +174,18 @@ fn a_tag_comes_once_after_the_last_user() {
         ring.submit().unwrap();
         ring.remove_buffer(BufIndex(0)).unwrap();
         assert_eq!(update(&ring, 1, &[IoVec::new(at.wrapping_add(8), 8)], &[tag(72)]).unwrap(), 1);
-        assert_eq!(all(&mut ring), [Cqe { user_data: 71, ..Cqe::default() }], "nobody used the second");
+        // Before Linux 6.13 a tag waits for those of what was taken out before it.
+        let alone = ring.probe().unwrap().supports(LINUX_6_13 as u8);
+        if alone {
+            assert_eq!(all(&mut ring), [Cqe { user_data: 71, ..Cqe::default() }], "nobody used the second");
+        } else {
+            assert_eq!(all(&mut ring), [], "the read has the first");
+        }
         tx.write_all(b"late").unwrap();
-        let seen: Vec<(u64, i32)> = all(&mut ring).iter().map(|cqe| (cqe.user_data, cqe.res)).collect();
-        assert_eq!(seen, [(READ, 4), (70, 0)]);
+        let rest = answers(&mut ring, if alone { 2 } else { 3 });
+        let seen: Vec<(u64, i32)> = rest.iter().map(|cqe| (cqe.user_data, cqe.res)).collect();
+        assert!(seen[0] == (READ, 4) && seen[1..].contains(&(70, 0)), "{seen:?}");
+        assert!(alone || seen[1..].contains(&(71, 0)), "{seen:?}");
         assert_eq!(bytes(at, 4), b"late", "the read went on into what was taken out");
         ring.unregister_buffers().unwrap();
         assert!(all(&mut ring).iter().all(|cqe| tag(72).unwrap().is_told_by(cqe)), "the last, and once");

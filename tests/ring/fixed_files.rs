@@ -105,13 +105,20 @@ fn a_file_is_let_go_when_its_tag_says_so() {
     assert_eq!(ring.update_files(FixedFile(0), &[FileSlot::of(&other)], &[Tag::new(72)]).unwrap(), 1);
     assert_eq!(all(&mut ring), [], "the read has it");
     tx.write_all(b"x").unwrap();
-    let seen: Vec<(u64, i32)> = all(&mut ring).iter().map(|cqe| (cqe.user_data, cqe.res)).collect();
+    let seen: Vec<(u64, i32)> = answers(&mut ring, 2).iter().map(|cqe| (cqe.user_data, cqe.res)).collect();
     assert_eq!(seen, [(1, 1), (70, 0)]);
-    assert_eq!(tx.write(b"x").unwrap_err().kind(), io::ErrorKind::BrokenPipe, "it is closed by now");
+    // Old kernels close it in a moment.
+    let closed = (0..1000).find_map(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(1));
+        tx.write(b"x").err()
+    });
+    assert_eq!(closed.map(|e| e.kind()), Some(io::ErrorKind::BrokenPipe), "it stays open");
     ring.unregister_files().unwrap();
     let mut seen: Vec<u64> = all(&mut ring).iter().map(|cqe| cqe.user_data).collect();
     seen.sort_unstable();
-    assert_eq!(seen, [71, 72]);
+    // Kernels before Linux 6.13 may keep them to themselves.
+    let told = ring.probe().unwrap().supports(annulus::sys::IORING_OP_RECV_ZC as u8);
+    assert!(seen == [71, 72] || !told && seen.is_empty(), "{seen:?}");
 }
 
 /// Red when what is opened goes to a place that is not in the range, or the table is full and nobody says so.

@@ -7,7 +7,7 @@
 //! | T2: a submit fails, and what it lends is freed | `t02_a_failed_enter_frees_nothing`, `setup` |
 //! | T3: the first answer is taken for the last | `t03_a_send_lends_until_it_is_said`, `tests/zero_copy.rs` |
 //! | T4: a result that nobody reads owns something | `t04_what_an_unread_answer_owns_stays_open`, `tests/leaks.rs` |
-//! | T5: an answer is taken for that of another | `src/driver/slots.rs`: `stale_and_foreign_keys_find_nobody` |
+//! | T5: an answer is taken for that of another | `src/driver/slots.rs` |
 //! | T6: what an entry points to is gone | `files::what_was_submitted_may_be_used_again`, `tests/compile.rs` |
 //! | T7: a cancel is lost in a full queue | `cancel::t07_a_cancel_that_finds_no_room_is_told`, `tests/abandon.rs` |
 //! | T8: a cancel is taken for the end | `cancel::t08_*` |

@@ -37,21 +37,30 @@ pub(crate) fn tables(source: &Source, due: &[String], sources: &[Source]) -> Vec
     faults
 }
 
-/// Whether a name is a file's, a folder's, a function's (`room::function`), that of several (`function_*`), or a room's
-/// of the tests of the ring.
+/// Whether a name is a file's or a folder's, a room's of the tests of the ring, a test's of such a room
+/// (`room::function`), or that of a test anywhere (`function`, or `function_*` for several).
 fn is_there(name: &str, sources: &[Source]) -> bool {
     if name.contains('/') {
         return sources.iter().any(|source| source.is_in(name));
     }
-    let room = format!("tests/ring/{name}.rs");
-    let function = name.rsplit("::").next().unwrap_or(name);
-    let calls = |source: &Source| match function.strip_suffix('*') {
-        Some(begin) => source.code.contains(&format!("fn {begin}")),
-        None => source.code.match_indices(&format!("fn {function}")).any(|(at, found)| {
-            !source.code[at + found.len()..].starts_with(is_name) // and not the beginning of a longer one
-        }),
+    let has = |room: &str, function: Option<&str>| {
+        let path = format!("tests/ring/{room}.rs");
+        sources.iter().any(|source| source.path == path && function.is_none_or(|function| calls(source, function)))
     };
-    sources.iter().any(|source| source.path == room || calls(source))
+    match name.split_once("::") {
+        Some((room, function)) => has(room, Some(function)),
+        None => has(name, None) || sources.iter().any(|source| source.is_in("tests") && calls(source, name)),
+    }
+}
+
+/// Whether a source has a test of this name, or one that begins so.
+fn calls(source: &Source, function: &str) -> bool {
+    let (begin, whole) = match function.strip_suffix('*') {
+        Some(begin) => (begin, false),
+        None => (function, true),
+    };
+    let test = format!("#[test]\nfn {begin}");
+    source.code.match_indices(&test).any(|(at, _)| !(whole && source.code[at + test.len()..].starts_with(is_name)))
 }
 
 #[cfg(test)]
@@ -61,7 +70,7 @@ mod tests {
     #[test]
     fn a_table_is_whole_and_names_what_is_there() {
         let sources = [
-            Source::new("tests/ring/waits.rs", "fn one() {}\nfn t02_two() {}"),
+            Source::new("tests/ring/waits.rs", "#[test]\nfn one() {}\n#[test]\nfn t02_two() {}"),
             Source::new(
                 "tests/ring.rs",
                 "//! | 1 | a | `waits::one` |\n//! | 2 | b | `t02_*`, `waits`, `tests/ring` |\n",
