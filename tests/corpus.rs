@@ -2,6 +2,9 @@
 
 #[path = "../fuzz/checks/http.rs"]
 mod http;
+#[cfg(not(annulus_kqueue))]
+#[path = "../fuzz/checks/programs.rs"]
+mod programs;
 #[path = "../fuzz/checks/resp.rs"]
 mod resp;
 
@@ -25,8 +28,14 @@ fn layout() {
 
 #[cfg(not(annulus_kqueue))]
 #[test]
-fn cq_walk() {
-    assert!(replay("cq_walk", fake::cq_walk) >= 5);
+fn buf_ring() {
+    assert!(replay("buf_ring", fake::buf_ring) >= 5);
+}
+
+#[cfg(not(annulus_kqueue))]
+#[test]
+fn queues() {
+    assert!(replay("queues", fake::queues) >= 5);
 }
 
 #[test]
@@ -57,4 +66,10 @@ fn sockaddr() {
 #[test]
 fn statx() {
     assert!(replay("statx", messages::statx) >= 5);
+}
+
+#[cfg(not(annulus_kqueue))]
+#[test]
+fn programs() {
+    assert!(replay("programs", programs::check) >= 5);
 }

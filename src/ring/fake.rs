@@ -1,11 +1,15 @@
 //! A kernel made of plain memory, for what the real one never does: positions just below the wrap, and lies.
 //!
-//! The unit tests of the queues drive it step by step; the fuzzer and `tests/corpus.rs` through [`layout`] and
-//! [`cq_walk`].
+//! The unit tests of the queues drive it step by step; the fuzzer and `tests/corpus.rs` through
+//! [`layout`], [`queues`] and [`buf_ring`].
 
+mod buffers;
 mod layouts;
+mod queues;
 
+pub use buffers::buf_ring;
 pub use layouts::layout;
+pub use queues::queues;
 
 use super::{
     cq::Cq,
@@ -15,8 +19,10 @@ use super::{
     sq::Sq,
     word::{Region, Word},
 };
+#[cfg(test)]
+use crate::entry::{BigCqe, CqeFlags};
 use crate::{
-    entry::{BigCqe, Cqe, CqeFlags, Sqe},
+    entry::{Cqe, Sqe},
     sys::{self, io_cqring_offsets, io_sqring_offsets, io_uring_params},
 };
 use std::{ptr::NonNull, sync::atomic::AtomicU64};
@@ -108,10 +114,6 @@ impl Fake {
         self.word(self.layout.sq.flags).publish(flags);
     }
 
-    fn flags(&self) -> u32 {
-        self.word(self.layout.sq.flags).peek()
-    }
-
     pub(crate) fn cq_head(&self) -> u32 {
         self.word(self.layout.cq.head).moved()
     }
@@ -192,7 +194,10 @@ impl Fake {
         // SAFETY: Mapped: inside our own memory, and nobody reads it at the same time.
         unsafe { at.write(value) };
     }
+}
 
+#[cfg(test)]
+impl Fake {
     fn step_tail(&self) {
         self.set_cq_tail(self.cq_tail().wrapping_add(1));
     }
@@ -241,58 +246,4 @@ fn region(memory: &[AtomicU64]) -> Region {
 fn word(rings: Region, offset: u32) -> Word {
     // SAFETY: Laid out and Mapped: the offsets of `params`, in memory that a `Fake` keeps.
     unsafe { rings.word(offset) }
-}
-
-/// Plays a script against both queues: five bytes of setup (the sizes, the array, where positions start), then steps
-/// of five bytes each, honest ones and lies. Whatever the kernel's side does, nothing is read twice, nothing is read
-/// that is not there, and a broken queue stays shut.
-pub fn cq_walk(script: &[u8]) {
-    let Some((setup, steps)) = script.split_first_chunk::<5>() else { return };
-    let sizes = u32::from(setup[0]);
-    let (sq, cq) = (1 << (sizes & 3), 1 << (sizes >> 2 & 7));
-    let start = u32::from_le_bytes([setup[1], setup[2], setup[3], setup[4]]);
-    let array = if sizes & 0x80 != 0 { SetupFlags::empty() } else { SetupFlags::NO_SQARRAY };
-    let mut ring = Fake::new(sq, cq, start, array);
-    for step in steps.chunks_exact(5).take(1024) {
-        let arg = u32::from_le_bytes([step[1], step[2], step[3], step[4]]);
-        match step[0] % 9 {
-            0 => ring.set_cq_tail(arg),
-            1 => ring.set_cq_tail(ring.cq_tail().wrapping_add(arg % 8)),
-            2 => ring.set_sq_head(arg),
-            3 => drop(ring.take(arg % 8)),
-            4 => ring.post(arg.into()),
-            5 => ring.scribble(arg, Cqe { user_data: u64::MAX, res: arg as i32, ..Cqe::default() }),
-            6 => ring.set_sq_flags(arg),
-            7 => push(&mut ring, arg),
-            _ => walk(&mut ring, arg),
-        }
-    }
-}
-
-/// Pushes one entry and checks that it was published, or that nothing was.
-fn push(ring: &mut Fake, n: u32) {
-    let tail = ring.sq_tail();
-    let sqe = Sqe::nop().user_data(n.into());
-    // SAFETY: Lent: a NOP names nothing.
-    let pushed = unsafe { ring.sq.push(&sqe) };
-    assert_eq!(ring.sq_tail(), tail.wrapping_add(u32::from(pushed.is_ok())));
-    assert!(pushed.is_err() || ring.entry(tail) == sqe);
-    assert!(ring.sq.queued() <= ring.sq.capacity());
-    assert!(ring.sq.needs_wakeup() || ring.flags() & sys::IORING_SQ_NEED_WAKEUP == 0);
-}
-
-/// Reads up to `n` completions and checks them and the head against the memory.
-fn walk(ring: &mut Fake, n: u32) {
-    let (head, tail) = (ring.cq_head(), ring.cq_tail());
-    let honest = tail.wrapping_sub(head) <= ring.cq.capacity() && !ring.cq.poisoned();
-    let read: Vec<Cqe> = ring.cq.completions().take(n as usize).collect();
-    assert!(honest || read.is_empty());
-    assert!(ring.cq.poisoned() || read.len() as u32 == n.min(tail.wrapping_sub(head)));
-    assert_eq!(ring.cq_head(), head.wrapping_add(read.len() as u32));
-    for (i, cqe) in read.iter().enumerate() {
-        let slot = head.wrapping_add(i as u32) & (ring.layout.cq_entries - 1);
-        let at = ring.rings.at(ring.layout.cq.cqes as usize + ((slot as usize) << ring.layout.cqe_shift));
-        // SAFETY: Mapped: inside our own memory; every bit pattern is a `Cqe`.
-        assert_eq!(*cqe, unsafe { at.cast::<Cqe>().read() });
-    }
 }

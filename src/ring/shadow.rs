@@ -125,6 +125,9 @@ impl Shadow {
             }
             let position = first.wrapping_add(count);
             let space = self.space(position, room(position)).ok_or(Lie)?;
+            if count > 0 && self.is_begun(position) {
+                return Err(Lie);
+            }
             count += 1;
             if left <= space || !answer.bundle {
                 // A message that was cut is told with its whole length.
@@ -154,6 +157,11 @@ impl Shadow {
         let is_there = note.on_offer && note.position == position;
         let space = self.length(note, room).saturating_sub(note.used);
         (is_there && space > 0).then_some(space)
+    }
+
+    /// Whether a part of the buffer at a position was brought before: the kernel begins none before the last is full.
+    fn is_begun(&self, position: u16) -> bool {
+        self.notes[usize::from(self.order[self.slot(position)])].used > 0
     }
 
     /// How long a buffer is: in an incremental ring, what the kernel writes there is what is left.
@@ -280,6 +288,16 @@ mod tests {
         assert_eq!(take(&mut shadow, 1, 11, true, true).unwrap(), both);
         assert_eq!(take(&mut shadow, 0, 9, false, true).unwrap(), [part(0, 1, 9, false)]);
         assert_eq!(take(&mut shadow, 0, 1, false, false), None, "there is nothing left of it");
+    }
+
+    /// Red when bytes that were brought before are brought again.
+    #[test]
+    fn a_bundle_ends_before_a_buffer_that_was_begun() {
+        let mut shadow = shadow(2, 0, Some(1));
+        assert_eq!(take(&mut shadow, 1, 4, false, true).unwrap(), [part(1, 0, 4, false)]);
+        assert_eq!(take(&mut shadow, 0, 11, true, true), None);
+        assert_eq!(take(&mut shadow, 0, 10, true, false).unwrap(), [part(0, 0, 10, true)]);
+        assert_eq!(take(&mut shadow, 1, 6, true, false).unwrap(), [part(1, 4, 6, true)]);
     }
 
     /// Red when a kernel's shorter entry is not seen, or a longer one is believed.
