@@ -13,13 +13,27 @@ use crate::{
 };
 use std::{fmt, iter::FusedIterator, ptr::NonNull};
 
-/// Our end of the completion queue, over any memory that is laid out like one.
-pub(crate) struct Cq {
+/// The array of completions.
+#[derive(Clone, Copy)]
+struct Slots {
     cqes: NonNull<u8>,
     shift: u32,
+    mask: u32,
+}
+
+impl Slots {
+    #[inline]
+    fn at(&self, position: Index) -> NonNull<u8> {
+        // SAFETY: Laid out: a slot below the entry count lies inside the array of completions.
+        unsafe { self.cqes.add(position.slot(self.mask) << self.shift) }
+    }
+}
+
+/// Our end of the completion queue, over any memory that is laid out like one.
+pub(crate) struct Cq {
+    slots: Slots,
     /// Whether a completion may take two slots, or be none.
     mixed: bool,
-    mask: u32,
     head_word: Word,
     tail_word: Word,
     overflow: Word,
@@ -51,10 +65,8 @@ impl Cq {
         let (head_word, tail_word) = (word(at.cq.head), word(at.cq.tail));
         let head = Index(head_word.peek());
         Ok(Cq {
-            cqes: rings.at(at.cq.cqes as usize),
-            shift: at.cqe_shift,
+            slots: Slots { cqes: rings.at(at.cq.cqes as usize), shift: at.cqe_shift, mask },
             mixed: at.flags.contains(SetupFlags::CQE_MIXED),
-            mask,
             head_word,
             tail_word,
             overflow: word(at.cq.overflow),
@@ -68,7 +80,7 @@ impl Cq {
     }
 
     pub(crate) fn capacity(&self) -> u32 {
-        self.mask + 1
+        self.slots.mask + 1
     }
 
     /// How many slots can be read.
@@ -91,8 +103,10 @@ impl Cq {
 
     /// The completions that are ready now.
     pub(crate) fn completions(&mut self) -> Completions<'_> {
-        let left = self.ready();
-        Completions { cq: self, left }
+        let ready = self.ready();
+        let (left, uneven) = if self.mixed { (0, ready) } else { (ready, 0) };
+        let (slots, open) = (self.slots, self.open);
+        Completions { cq: self, left, uneven, slots, open }
     }
 
     /// How many completions the kernel lost for good.
@@ -143,10 +157,10 @@ impl Cq {
 
     /// Takes the slot at the head, which must be before the tail.
     #[inline]
-    fn take(&mut self) -> Cqe {
+    fn take(&mut self, slots: Slots) -> Cqe {
         // SAFETY: Mapped; the acquire of the tail came after the kernel wrote this slot, and it writes the slot again
         // only after our head has passed. Kernel's word: every bit pattern is a `Cqe`.
-        let cqe = unsafe { self.slot(self.head).cast().read() };
+        let cqe = unsafe { slots.at(self.head).cast().read() };
         self.head = self.head.plus(1);
         cqe
     }
@@ -154,7 +168,7 @@ impl Cq {
     /// The second half of the slot that was taken last, where slots have two.
     fn taken_extra(&self) -> [u64; 2] {
         // SAFETY: Laid out: a slot of 32 bytes has another 16 after its completion.
-        let half = unsafe { self.slot(self.head.minus(1)).add(size_of::<Cqe>()) };
+        let half = unsafe { self.slots.at(self.head.minus(1)).add(size_of::<Cqe>()) };
         // SAFETY: Mapped, and the head is published after this, so that the slot is still ours. Kernel's word: numbers.
         unsafe { half.cast().read() }
     }
@@ -162,7 +176,7 @@ impl Cq {
     /// Takes the slot at the head, which must be before the tail, as the second half of the one before it.
     fn take_extra(&mut self) -> [u64; 2] {
         // SAFETY: Mapped, and ours until the head is published, as in `take`. Kernel's word: numbers.
-        let extra = unsafe { self.slot(self.head).cast().read() };
+        let extra = unsafe { self.slots.at(self.head).cast().read() };
         self.head = self.head.plus(1);
         extra
     }
@@ -173,13 +187,13 @@ impl Cq {
     ///
     /// A call of its own with a number alone, so that a loop over the completions of other rings keeps its own in
     /// registers.
-    #[inline(never)]
+    #[cold]
     fn take_uneven(&mut self, mut left: u32) -> (Option<BigCqe>, u32) {
         while left > 0 && self.usable() {
             left -= 1;
-            let (cqe, mut extra) = (self.take(), [0; 2]);
+            let (cqe, mut extra) = (self.take(self.slots), [0; 2]);
             if cqe.flags.contains(CqeFlags::BIG) {
-                if left == 0 || self.head.slot(self.mask) == 0 {
+                if left == 0 || self.head.slot(self.slots.mask) == 0 {
                     self.poison();
                     return (None, 0);
                 }
@@ -192,12 +206,6 @@ impl Cq {
         }
         (None, left)
     }
-
-    #[inline]
-    fn slot(&self, position: Index) -> NonNull<u8> {
-        // SAFETY: Laid out: a slot below the entry count lies inside the array of completions.
-        unsafe { self.cqes.add(position.slot(self.mask) << self.shift) }
-    }
 }
 
 /// The completions that were ready when this was made, oldest first.
@@ -206,19 +214,21 @@ impl Cq {
 /// was not read stays for the next one. The padding of a mixed ring is never seen.
 pub struct Completions<'a> {
     cq: &'a mut Cq,
-    /// In slots.
+    /// How many slots of one size are left; none on a mixed ring.
     left: u32,
+    /// How many slots of a mixed ring are left.
+    uneven: u32,
+    // What does not change meanwhile, so that it need not be read again for each.
+    slots: Slots,
+    open: Birth,
 }
 
 impl Completions<'_> {
     /// The next completion with its second half, on rings with `CQE32` or `CQE_MIXED`; `next` gives the first half
     /// alone. What has no second half comes with zeros.
     pub fn next_big(&mut self) -> Option<BigCqe> {
-        if self.cq.mixed {
-            return self.uneven();
-        }
-        let cqe = self.even()?;
-        let wide = self.cq.shift == size_of::<BigCqe>().ilog2();
+        let Some(cqe) = self.even() else { return self.uneven() };
+        let wide = self.slots.shift == size_of::<BigCqe>().ilog2();
         Some(BigCqe { cqe, extra: if wide { self.cq.taken_extra() } else { [0; 2] } })
     }
 
@@ -226,25 +236,25 @@ impl Completions<'_> {
     #[inline]
     fn even(&mut self) -> Option<Cqe> {
         // Asked each time: a loop over completions may fork.
-        if self.left == 0 || !self.cq.usable() {
+        if self.left == 0 || !self.open.is_here() {
             return None;
         }
         self.left -= 1;
-        Some(self.cq.take())
+        Some(self.cq.take(self.slots))
     }
 
     /// The next completion of a mixed ring.
     #[inline]
     fn uneven(&mut self) -> Option<BigCqe> {
-        let (big, left) = self.cq.take_uneven(self.left);
-        self.left = left;
+        let (big, left) = self.cq.take_uneven(self.uneven);
+        self.uneven = left;
         big
     }
 }
 
 impl fmt::Debug for Completions<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Completions").field("left", &self.left).finish()
+        f.debug_struct("Completions").field("left", &(self.left + self.uneven)).finish()
     }
 }
 
@@ -253,12 +263,15 @@ impl Iterator for Completions<'_> {
 
     #[inline]
     fn next(&mut self) -> Option<Cqe> {
+        if let Some(cqe) = self.even() {
+            return Some(cqe);
+        }
         // Elsewhere the flags that this goes by are a message's, whose sender may set them all.
-        if self.cq.mixed { self.uneven().map(|big| big.cqe) } else { self.even() }
+        if self.uneven == 0 { None } else { self.uneven().map(|big| big.cqe) }
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        (0, Some(self.left as usize))
+        (0, Some((self.left + self.uneven) as usize))
     }
 }
 
