@@ -2,6 +2,7 @@
 //!
 //! The table has one row for each. A row asks its opcode for at least one success and one error.
 #![cfg(not(annulus_kqueue))] // there is no ring
+#![allow(clippy::incompatible_msrv, reason = "the tests want stable")]
 
 #[path = "opcodes/files.rs"]
 mod files;

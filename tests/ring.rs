@@ -59,10 +59,14 @@ mod resize;
 mod setup;
 #[path = "ring/sockets.rs"]
 mod sockets;
+#[path = "ring/talk.rs"]
+mod talk;
 #[path = "ring/timers.rs"]
 mod timers;
 #[path = "ring/times.rs"]
 mod times;
+#[path = "ring/traffic.rs"]
+mod traffic;
 #[path = "ring/traps.rs"]
 mod traps;
 #[path = "ring/waits.rs"]

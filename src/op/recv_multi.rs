@@ -27,8 +27,9 @@ impl Sqe {
         sqe.recv_send_flags(RecvSendFlags::MULTISHOT)
     }
 
-    /// For a receive without end: ends it when it has received so many bytes in all. The last completion has no
-    /// [`CqeFlags::MORE`](crate::entry::CqeFlags::MORE) then. Since Linux 6.17; `EINVAL` before.
+    /// For a receive without end: ends it with the completion by which it has received so many bytes in all, or more:
+    /// a buffer is filled as far as it may be. That one has no [`CqeFlags::MORE`](crate::entry::CqeFlags::MORE). Since
+    /// Linux 6.17; `EINVAL` before.
     #[must_use]
     pub const fn recv_budget(mut self, bytes: u32) -> Sqe {
         self.file_index = bytes;

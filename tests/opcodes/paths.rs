@@ -105,7 +105,7 @@ fn statx(rig: &mut Rig) -> Result<(), i32> {
     for (name, expected) in [("statx", 0), ("nowhere", -libc::ENOENT)] {
         let path = rig.path(name);
         // SAFETY: Plain bytes: integers, for which zeros are fine.
-        let (mut ours, mut theirs): (libc::statx, libc::statx) = unsafe { (zeroed(), zeroed()) };
+        let [mut ours, mut theirs]: [libc::statx; 2] = unsafe { zeroed() };
         let mask = libc::STATX_BASIC_STATS;
         assert_eq!(rig.run(Sqe::statx(HERE, path.as_ptr(), 0, mask, &raw mut ours)), expected);
         // SAFETY: a path that ends and room for the answer.
@@ -171,8 +171,8 @@ impl Names {
 }
 
 fn renameat(rig: &mut Rig) -> Result<(), i32> {
-    // SAFETY: paths that end.
     let call = |(from, to): (&CStr, &CStr), flags: u32| {
+        // SAFETY: paths that end.
         answer(unsafe { libc::syscall(libc::SYS_renameat2, HERE, from.as_ptr(), HERE, to.as_ptr(), flags) })
     };
     let answers = alike(rig, 2, |names| Sqe::renameat(names.a(), names.b(), 0), |names| call((&names.a, &names.b), 0));

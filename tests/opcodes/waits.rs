@@ -114,7 +114,9 @@ fn timeout(rig: &mut Rig) -> Result<(), i32> {
     assert_eq!(rig.run(Sqe::timeout(&SOON)), PASSED);
     assert!(begun.elapsed() >= SHORT);
     let negative = __kernel_timespec { tv_sec: 0, tv_nsec: -1 };
-    assert_eq!(rig.run(Sqe::timeout(&negative)), EINVAL);
+    // Before Linux 5.16 it has passed.
+    let refused = rig.run(Sqe::timeout(&negative));
+    assert!(refused == EINVAL || refused == PASSED && !rig.has("MSG_RING"), "{refused}");
     assert_eq!(rig.run(Sqe::timeout(ptr::null())), -libc::EFAULT);
     // A point in time that has passed.
     assert_eq!(rig.run(Sqe::timeout(&SOON).timeout_flags(TimeoutFlags::ABS)), PASSED);
