@@ -144,4 +144,6 @@ fn what_the_tables_name_is_there() {
     let table = |path: &str| everything().iter().find(|source| source.path == path).expect("the file with the table");
     let due: Vec<String> = (1..=32).filter(|n| ![17, 18, 19, 20, 25].contains(n)).map(|n| format!("T{n}")).collect();
     none(tables::tables(table("tests/ring/traps.rs"), &due, everything()));
+    let due: Vec<String> = (1..=80).map(|n| n.to_string()).collect();
+    none(tables::tables(table("tests/ring.rs"), &due, everything()));
 }

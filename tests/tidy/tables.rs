@@ -1,6 +1,6 @@
 //! The tables that say where something is tested: each row is there, and so is what it names.
 
-use crate::source::{Fault, Source, is_name};
+use crate::source::{Fault, Source, name};
 
 /// The rows of the table in a file's documentation: where each stands, its first cell, and the names in its last.
 fn rows(source: &Source) -> Vec<(usize, &str, Vec<&str>)> {
@@ -20,7 +20,7 @@ fn rows(source: &Source) -> Vec<(usize, &str, Vec<&str>)> {
 
 /// Rows whose first cells do not begin with all of `due`, in this order, and rows that name nothing that is there.
 pub(crate) fn tables(source: &Source, due: &[String], sources: &[Source]) -> Vec<Fault> {
-    let rows = rows(source);
+    let (rows, tests) = (rows(source), tests(sources));
     let begins = |cell: &str| cell.split(|c: char| !c.is_ascii_alphanumeric()).next().unwrap_or("").to_owned();
     let mut faults = Vec::new();
     for number in due.iter().filter(|due| rows.iter().filter(|row| begins(row.1) == **due).count() != 1) {
@@ -30,37 +30,41 @@ pub(crate) fn tables(source: &Source, due: &[String], sources: &[Source]) -> Vec
         if names.is_empty() {
             faults.push(source.fault(at, format!("{first} names no test")));
         }
-        for name in names.into_iter().filter(|name| !is_there(name, sources)) {
+        for name in names.into_iter().filter(|name| !is_there(name, sources, &tests)) {
             faults.push(source.fault(at, format!("{first} names {name}, which is not there")));
         }
     }
     faults
 }
 
+/// The file and the name of each test.
+fn tests(sources: &[Source]) -> Vec<(&str, &str)> {
+    const HEAD: &str = "#[test]\nfn ";
+    let of = |source: &Source| source.code.match_indices(HEAD).map(|(at, _)| at + HEAD.len()).collect::<Vec<_>>();
+    sources
+        .iter()
+        .flat_map(|source| of(source).into_iter().map(|at| (&*source.path, name(&source.code[at..]))))
+        .collect()
+}
+
 /// Whether a name is a file's or a folder's, a room's of the tests of the ring, a test's of such a room
 /// (`room::function`), or that of a test anywhere (`function`, or `function_*` for several).
-fn is_there(name: &str, sources: &[Source]) -> bool {
+fn is_there(name: &str, sources: &[Source], tests: &[(&str, &str)]) -> bool {
     if name.contains('/') {
         return sources.iter().any(|source| source.is_in(name));
     }
-    let has = |room: &str, function: Option<&str>| {
-        let path = format!("tests/ring/{room}.rs");
-        sources.iter().any(|source| source.path == path && function.is_none_or(|function| calls(source, function)))
+    let path = |room: &str| format!("tests/ring/{room}.rs");
+    let is = |test: &str, function: &str| match function.strip_suffix('*') {
+        Some(begin) => test.starts_with(begin),
+        None => test == function,
     };
     match name.split_once("::") {
-        Some((room, function)) => has(room, Some(function)),
-        None => has(name, None) || sources.iter().any(|source| source.is_in("tests") && calls(source, name)),
+        Some((room, function)) => tests.iter().any(|(place, test)| *place == path(room) && is(test, function)),
+        None => {
+            let room = path(name);
+            sources.iter().any(|source| source.path == room) || tests.iter().any(|(_, test)| is(test, name))
+        }
     }
-}
-
-/// Whether a source has a test of this name, or one that begins so.
-fn calls(source: &Source, function: &str) -> bool {
-    let (begin, whole) = match function.strip_suffix('*') {
-        Some(begin) => (begin, false),
-        None => (function, true),
-    };
-    let test = format!("#[test]\nfn {begin}");
-    source.code.match_indices(&test).any(|(at, _)| !(whole && source.code[at + test.len()..].starts_with(is_name)))
 }
 
 #[cfg(test)]
