@@ -13,7 +13,7 @@
 //! | T8: a cancel is taken for the end | `cancel::t08_*` |
 //! | T9: a close is taken for a cancel | `t09_*`, `tests/close.rs` |
 //! | T10: positions wrap | `src/ring/sq.rs`, `src/ring/cq.rs`, `src/ring/shadow.rs`, `src/buf/group.rs` |
-//! | T11: the tail of a ring of buffers lies in its first entry | `src/buf/group.rs` |
+//! | T11: the tail of a buffer ring lies in its first entry | `src/sys/buf_ring.rs` |
 //! | T12: a batch is cut | `links::a_chain_ends_with_its_enter`, `wide::a_chain_is_queued_whole_or_not_at_all` |
 //! | T13: an overflow waits for an enter | `overflow`, `cancel::thirty_thousand_polls_are_cancelled` |
 //! | T14: deferred work waits for an enter | `waits`, `links::chains_go_on_in_deferred_work` |
