@@ -62,13 +62,14 @@ fn provide_buffers(rig: &mut Rig) -> Result<(), i32> {
     let none = Sqe::read(file.as_raw_fd(), std::ptr::null_mut(), 4, 3).buffer_select(GROUP);
     assert_eq!(rig.run(none), -libc::ENOBUFS);
     assert_eq!(rig.run(Sqe::provide_buffers(GROUP, at, 8, 0, 0)), -libc::E2BIG);
+    // Older kernels go on with number 0.
     let beyond = rig.run(Sqe::provide_buffers(GROUP, at, 8, 2, u16::MAX));
-    assert!([-libc::EINVAL, -libc::E2BIG].contains(&beyond), "{beyond}");
+    assert!([-libc::EINVAL, -libc::E2BIG].contains(&beyond) || !rig.has("SOCKET"), "{beyond}");
     Ok(())
 }
 
 fn remove_buffers(rig: &mut Rig) -> Result<(), i32> {
-    assert_eq!(rig.run(Sqe::remove_buffers(BufGroup(12), 1)), -libc::ENOENT);
+    assert_eq!(rig.run(Sqe::remove_buffers(BufGroup(999), 1)), -libc::ENOENT);
     let at = rig.at;
     assert_eq!(rig.run(Sqe::provide_buffers(BufGroup(12), at, 8, 3, 0)), 0);
     assert_eq!(rig.run(Sqe::remove_buffers(BufGroup(12), 2)), 2);

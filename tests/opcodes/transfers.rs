@@ -121,7 +121,8 @@ fn read(rig: &mut Rig) -> Result<(), i32> {
     // With a flag: there is nothing to read yet, and nobody waits.
     let (reader, _writer) = std::io::pipe().unwrap();
     let sqe = Sqe::read(reader.as_raw_fd(), rig.at, 4, HERE);
-    assert_eq!(rig.run(sqe.rw_flags(libc::RWF_NOWAIT)), -libc::EAGAIN);
+    let nothing = rig.run(sqe.rw_flags(libc::RWF_NOWAIT));
+    assert!([-libc::EAGAIN, -libc::EOPNOTSUPP].contains(&nothing), "{nothing}; older kernels cannot with a pipe");
     Ok(())
 }
 
