@@ -12,7 +12,7 @@ use crate::{
         io_uring_buf_reg, io_uring_buf_status,
     },
 };
-use std::{error, fmt, io};
+use std::{error, fmt, io, mem::ManuallyDrop};
 
 /// What a group of provided buffers is to be like. Made by [`BufRing::builder`].
 #[derive(Clone, Copy, Debug)]
@@ -55,6 +55,7 @@ impl BufRingBuilder {
         buf_ring::check_count(self.entries)?;
         let entries = if self.kernel_memory { self.map(ring)? } else { self.own(ring)? };
         let shadow = Shadow::new(self.entries, 0, self.min_left);
+        let entries = ManuallyDrop::new(entries);
         Ok(BufRing { entries, shadow, group: self.group, ring: ring.id, birth: ring.birth })
     }
 
@@ -135,7 +136,8 @@ impl BufRingBuilder {
 /// # std::io::Result::Ok(())
 /// ```
 pub struct BufRing {
-    entries: Entries,
+    /// Dropped where they are mapped: not in a child.
+    entries: ManuallyDrop<Entries>,
     shadow: Shadow,
     group: BufGroup,
     /// Which io_uring it belongs to.
@@ -262,6 +264,16 @@ impl BufRing {
             return Ok(());
         }
         invalid("this group of buffers belongs to another ring".to_owned())
+    }
+}
+
+impl Drop for BufRing {
+    fn drop(&mut self) {
+        // A child has no map of the kernel's memory; something else may be at its address by now.
+        if self.birth.is_here() {
+            // SAFETY: Mapped: this is the last that is heard of the group, and the map is this process's.
+            unsafe { ManuallyDrop::drop(&mut self.entries) };
+        }
     }
 }
 

@@ -417,6 +417,35 @@ fn buffers_are_provided_by_entries() {
     buffers.unregister(&ring).unwrap();
 }
 
+/// Where the kernel's memory of a group is mapped.
+fn mapped_at(group: BufGroup) -> *mut libc::c_void {
+    let offset = format!("{:08x}", sys::IORING_OFF_PBUF_RING | u32::from(group.0) << sys::IORING_OFF_PBUF_SHIFT);
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+    let map = maps.lines().find(|map| map.split_whitespace().nth(2) == Some(&offset)).expect("it is mapped");
+    usize::from_str_radix(map.split('-').next().unwrap(), 16).unwrap() as _
+}
+
+/// The child has no map of a group in the kernel's memory. Red when a drop takes away what it put there since.
+#[test]
+fn a_child_that_drops_a_group_loses_nothing_of_its_own() {
+    let ring = ring!("a_child_that_drops_a_group", 4);
+    let id = BufGroup(0x2bc);
+    let kernels = BufRing::builder(id, 4).kernel_memory().register(&ring);
+    // Since Linux 6.4.
+    let Some(group) = newer(&ring, LINUX_6_8, kernels) else { return };
+    let at = mapped_at(id);
+    let mut group = Some(group);
+    assert!(in_child(|| {
+        let (access, kind) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+        // SAFETY: Plain call: what is there already stays.
+        let own = unsafe { libc::mmap(at, 4096, access, kind | libc::MAP_FIXED_NOREPLACE, -1, 0) };
+        drop(group.take());
+        // SAFETY: Plain call: it says whether there is a page.
+        own == at && unsafe { libc::mincore(at, 4096, &mut 0) } == 0
+    }));
+    group.unwrap().unregister(&ring).unwrap();
+}
+
 /// Red when a request that a worker thread carries out brings no buffer, or another's.
 #[test]
 fn a_worker_takes_a_buffer_too() {
