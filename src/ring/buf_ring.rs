@@ -24,8 +24,8 @@ pub struct BufRingBuilder {
 }
 
 impl BufRingBuilder {
-    /// The kernel makes the ring's memory, and it is mapped. It is charged and freed with the io_uring. Since Linux
-    /// 6.4.
+    /// The kernel makes the ring's memory, and it is mapped. It is charged and freed with the io_uring. The group's id
+    /// is at most 2047: it is a part of where the map is asked for. Since Linux 6.4.
     #[must_use]
     pub fn kernel_memory(mut self) -> BufRingBuilder {
         self.kernel_memory = true;
@@ -48,7 +48,8 @@ impl BufRingBuilder {
     /// Makes the group, with nothing on offer.
     ///
     /// # Errors
-    /// `InvalidInput` unless the number of buffers is a power of two up to 32,768; `EEXIST` if there is such a group;
+    /// `InvalidInput` unless the number of buffers is a power of two up to 32,768, and for an id above 2047 with
+    /// [`kernel_memory`](BufRingBuilder::kernel_memory); `EEXIST` if there is such a group;
     /// `EINVAL` before Linux 5.19 and for what is newer than the kernel; `ENOMEM` if so much memory may not be locked;
     /// `Other` in a forked child.
     pub fn register(&self, ring: &Ring) -> io::Result<BufRing> {
@@ -78,11 +79,14 @@ impl BufRingBuilder {
 
     fn map(&self, ring: &Ring) -> io::Result<Entries> {
         let fd = ring.descriptor()?;
+        let place = u64::from(self.group.0) << sys::IORING_OFF_PBUF_SHIFT;
+        if place & u64::from(sys::IORING_OFF_MMAP_MASK) != 0 {
+            return invalid("a group in the kernel's memory has an id of at most 2047".to_owned());
+        }
         let flags = (sys::IOU_PBUF_RING_MMAP | self.flags()) as u16;
         // SAFETY: Lent: no memory of ours is named.
         unsafe { ring.register_entries(io_uring_buf_reg { flags, ..self.describe() }) }?;
-        let offset = u64::from(sys::IORING_OFF_PBUF_RING) | u64::from(self.group.0) << sys::IORING_OFF_PBUF_SHIFT;
-        match mmap::map(fd, offset, buf_ring::length(self.entries)) {
+        match mmap::map(fd, u64::from(sys::IORING_OFF_PBUF_RING) | place, buf_ring::length(self.entries)) {
             Ok(map) => Ok(Entries::of(map, self.entries)),
             Err(error) => {
                 // It can only fail if there is no such group, and that is what is wanted.

@@ -47,7 +47,8 @@ pub struct Part {
 #[derive(Debug)]
 pub struct Parts<'a> {
     shadow: &'a Shadow,
-    position: u16,
+    /// The next buffer.
+    bid: u16,
     offset: u32,
     left: u32,
     count: u16,
@@ -114,9 +115,19 @@ impl Shadow {
     /// # Errors
     /// When it cannot be true, and then it has brought nothing.
     pub(super) fn take(&mut self, answer: Answer, room: impl Fn(u16) -> u32) -> Result<Parts<'_>, Lie> {
-        let first = self.notes.get(usize::from(answer.bid)).filter(|note| note.on_offer).ok_or(Lie)?.position;
-        if answer.more && self.min_left.is_none() {
-            return Err(Lie);
+        let note = self.notes.get_mut(usize::from(answer.bid)).filter(|note| note.on_offer).ok_or(Lie)?;
+        let first = note.position;
+        if self.min_left.is_none() {
+            if answer.more {
+                return Err(Lie);
+            }
+            if !answer.bundle {
+                // Its place may be another's by now: the kernel went past it when it took the buffer, and its request
+                // may be answered long after one that came later.
+                (note.on_offer, note.used) = (false, note.len);
+                self.on_offer -= 1;
+                return Ok(Parts { shadow: self, bid: answer.bid, offset: 0, left: answer.bytes, count: 1 });
+            }
         }
         let (mut left, mut count) = (answer.bytes, 0_u16);
         loop {
@@ -143,12 +154,12 @@ impl Shadow {
         let last = first.wrapping_add(count - 1);
         self.advance(last, left, room(last), answer);
         let bytes = if answer.bundle { answer.bytes } else { left };
-        Ok(Parts { shadow: self, position: first, offset, left: bytes, count })
+        Ok(Parts { shadow: self, bid: answer.bid, offset, left: bytes, count })
     }
 
     /// What a completion without a buffer brought.
     pub(super) fn nothing(&self) -> Parts<'_> {
-        Parts { shadow: self, position: 0, offset: 0, left: 0, count: 0 }
+        Parts { shadow: self, bid: 0, offset: 0, left: 0, count: 0 }
     }
 
     /// How much the buffer that is on offer at a position has left.
@@ -206,12 +217,11 @@ impl Iterator for Parts<'_> {
         if self.count == 0 {
             return None;
         }
-        let bid = self.shadow.order[self.shadow.slot(self.position)];
-        let note = self.shadow.notes[usize::from(bid)];
+        let note = self.shadow.notes[usize::from(self.bid)];
         let len = self.left.min(note.len - self.offset);
-        let part = Part { bid, offset: self.offset, len, done: !note.on_offer };
-        (self.position, self.offset) = (self.position.wrapping_add(1), 0);
-        (self.left, self.count) = (self.left - len, self.count - 1);
+        let part = Part { bid: self.bid, offset: self.offset, len, done: !note.on_offer };
+        self.bid = self.shadow.order[self.shadow.slot(note.position.wrapping_add(1))];
+        (self.offset, self.left, self.count) = (0, self.left - len, self.count - 1);
         Some(part)
     }
 
@@ -312,6 +322,22 @@ mod tests {
         let parts: Vec<Part> = shadow.take(answer(3, 10), room).unwrap().collect();
         assert_eq!(parts, [part(3, 0, 10, true)]);
     }
+
+    /// A worker may have the first of two buffers for long, while the second comes and goes. Red when the first is no
+    /// buffer any more, or is measured by the one that is at its place now.
+    #[test]
+    fn a_buffer_may_come_back_after_its_place_was_given_away() {
+        let mut shadow = shadow(2, 0, None);
+        let mut read = |bid, offered| {
+            let answer = Answer { bid, bytes: 10, more: false, bundle: false, is_final: true };
+            let parts: Vec<Part> = shadow.take(answer, |_| 4).unwrap().collect();
+            assert_eq!(parts, [part(bid, 0, 10, true)]);
+            shadow.offer(bid, offered);
+        };
+        read(1, 4);
+        read(0, 10);
+    }
+
     /// A read of a file takes what it asks for. Red when the next part is looked for where the read has ended, or a
     /// buffer that was used up by one that found nothing stays on offer.
     #[test]

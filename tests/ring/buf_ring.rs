@@ -446,6 +446,50 @@ fn a_child_that_drops_a_group_loses_nothing_of_its_own() {
     group.unwrap().unregister(&ring).unwrap();
 }
 
+/// The kernel finds the map by the group's id, and there are not so many places. Red when one goes to the kernel that
+/// cannot be found, or one that can is refused.
+#[test]
+fn a_group_in_the_kernels_memory_has_a_small_number() {
+    let ring = ring!("a_group_in_the_kernels_memory", 4);
+    let with = |id| BufRing::builder(BufGroup(id), 4).kernel_memory().register(&ring);
+    // Since Linux 6.4.
+    let Some(group) = newer(&ring, LINUX_6_8, with(2047)) else { return };
+    for id in [2048, u16::MAX] {
+        assert_eq!(with(id).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        BufRing::builder(BufGroup(id), 4).register(&ring).unwrap().unregister(&ring).unwrap();
+    }
+    group.unregister(&ring).unwrap();
+}
+
+/// A worker has its buffer from the start on, and may be answered last. Red when that buffer is nobody's by then.
+#[test]
+fn a_buffer_is_known_when_its_place_is_anothers() {
+    let mut ring = ring!("a_buffer_is_known_when_its_place_is_anothers", 4);
+    if !has(&ring, LINUX_6_8) {
+        return; // nobody tells when the worker has its buffer
+    }
+    let mut buffers = group(2).register_arena(&ring, 8).unwrap();
+    let (slow, mut to_slow) = io::pipe().unwrap();
+    let (fast, mut to_fast) = io::pipe().unwrap();
+    let read = |pipe: &io::PipeReader| Sqe::read(pipe.as_raw_fd(), ptr::null_mut(), 8, u64::MAX).buffer_select(GROUP);
+    push(&mut ring, read(&slow).run_async()).unwrap();
+    ring.submit().unwrap();
+    let since = std::time::Instant::now();
+    while buffers.head(&ring).unwrap() == 0 && since.elapsed().as_secs() < 2 {
+        std::thread::yield_now();
+    }
+    for n in 0..4 {
+        to_fast.write_all(b"fast").unwrap();
+        let cqe = answer(&mut ring, read(&fast).user_data(n));
+        assert_eq!(text(&mut buffers, &cqe), "fast");
+    }
+    to_slow.write_all(b"slow").unwrap();
+    let cqe = answers(&mut ring, 1)[0];
+    assert_eq!(text(&mut buffers, &cqe), "slow");
+    assert_eq!(buffers.on_offer(), 2);
+    buffers.unregister(&ring).unwrap();
+}
+
 /// Red when a request that a worker thread carries out brings no buffer, or another's.
 #[test]
 fn a_worker_takes_a_buffer_too() {
