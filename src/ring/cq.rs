@@ -85,8 +85,7 @@ impl Cq {
 
     /// How many slots can be read.
     pub(crate) fn ready(&mut self) -> u32 {
-        self.look();
-        if self.usable() { self.tail.since(self.head) } else { 0 }
+        if self.look() { self.tail.since(self.head) } else { 0 }
     }
 
     /// Whether no kernel loses completions when it gives the queue another size; as for the other queue.
@@ -141,18 +140,19 @@ impl Cq {
     }
 
     /// Reads the kernel's tail. It only moves forward, and never more than the queue's size past our head; anything
-    /// else poisons the queue.
-    fn look(&mut self) {
+    /// else poisons the queue. Whether the queue can be used.
+    fn look(&mut self) -> bool {
         if !self.usable() {
-            return;
+            return false;
         }
         let tail = Index(self.tail_word.moved());
         let ready = tail.since(self.head);
         if ready > self.capacity() || ready < self.tail.since(self.head) {
             self.poison();
-        } else {
-            self.tail = tail;
+            return false;
         }
+        self.tail = tail;
+        true
     }
 
     /// Takes the slot at the head, which must be before the tail.

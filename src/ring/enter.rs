@@ -165,13 +165,18 @@ impl Ring {
         };
         flags.set(EnterFlags::ABS_TIMER, absolute);
         match self.syscall(submit, enter.wait, flags, &argument) {
-            Ok(submitted) => {
-                self.sq.taken(submitted);
-                Ok(Entered { submitted, timed_out: false })
-            }
+            Ok(submitted) => Ok(Entered { submitted, timed_out: false }),
             Err(error) if error.raw_os_error() == Some(ETIME) => Ok(Entered { submitted: 0, timed_out: true }),
             Err(error) => Err(error),
         }
+    }
+
+    /// Submits everything and waits for so many completions. What most enters are, without a look at what else there
+    /// might be to say: that costs as much as some entries do.
+    pub(super) fn enter_plainly(&mut self, wait: u32, flags: EnterFlags) -> io::Result<u32> {
+        self.check_alive()?;
+        let submit = self.sq.queued();
+        self.syscall(submit, wait, flags, &Argument::None)
     }
 
     fn registered_wait(&self, index: u32) -> io::Result<(Argument, bool)> {
@@ -180,8 +185,8 @@ impl Ring {
         Ok((Argument::Registered(offset), absolute))
     }
 
-    /// The system call, through the registered index where there is one.
-    fn syscall(&self, n: u32, wait: u32, flags: EnterFlags, argument: &Argument) -> io::Result<u32> {
+    /// The system call, through the registered index where there is one. Gives how many entries the kernel took.
+    fn syscall(&mut self, n: u32, wait: u32, flags: EnterFlags, argument: &Argument) -> io::Result<u32> {
         let (fd, by) = self.name.for_enter()?;
         let (ext, arg, size) = match argument {
             Argument::None => (EnterFlags::empty(), ptr::null(), 0),
@@ -193,7 +198,9 @@ impl Ring {
         };
         // SAFETY: `arg` is null, the structure that EXT_ARG announces, or a checked offset with EXT_ARG_REG; what it
         // points to outlives the call. Lent: whoever pushed the entries answered for them.
-        unsafe { sys::uring::enter(fd, n, wait, (flags | by | ext).bits(), arg, size) }
+        let submitted = unsafe { sys::uring::enter(fd, n, wait, (flags | by | ext).bits(), arg, size) }?;
+        self.sq.taken(submitted);
+        Ok(submitted)
     }
 }
 

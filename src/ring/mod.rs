@@ -288,7 +288,7 @@ impl Ring {
             return Ok(0);
         }
         let flags = if self.needs_getevents() { EnterFlags::GETEVENTS } else { EnterFlags::empty() };
-        Ok(self.enter(&Enter { submit: u32::MAX, flags, ..Enter::default() })?.submitted)
+        self.enter_plainly(0, flags)
     }
 
     /// Submits everything queued and waits until `wait` completions are ready. Gives the number of entries taken; if
@@ -300,8 +300,7 @@ impl Ring {
         if self.flags.contains(SetupFlags::SQPOLL) {
             return self.submit_to_thread(wait);
         }
-        let flags = EnterFlags::GETEVENTS;
-        Ok(self.enter(&Enter { submit: u32::MAX, wait, flags, ..Enter::default() })?.submitted)
+        self.enter_plainly(wait, EnterFlags::GETEVENTS)
     }
 
     /// Submits everything queued and waits until `wait` completions are ready or the time is up. Since Linux 5.11.

@@ -201,16 +201,14 @@ impl Sq {
         if self.has_room(n) {
             return Ok(());
         }
-        self.look();
-        if self.has_room(n) { Ok(()) } else { Err(Full) }
+        if self.look() && self.has_room(n) { Ok(()) } else { Err(Full) }
     }
 
     /// How many slots are free after all, behind what was written up to `tail`. A call of its own with numbers alone,
     /// so that the loop that asks for it keeps its own in registers.
     #[cold]
     fn room_after(&mut self, tail: Index) -> u32 {
-        self.look();
-        if self.usable() { self.capacity() - tail.since(self.head) } else { 0 }
+        if self.look() { self.capacity() - tail.since(self.head) } else { 0 }
     }
 
     #[inline]
@@ -284,8 +282,7 @@ impl Sq {
     }
     /// How many entries the kernel has not taken yet.
     pub(crate) fn queued(&mut self) -> u32 {
-        self.look();
-        if self.usable() { self.tail.since(self.head) } else { 0 }
+        if self.look() { self.tail.since(self.head) } else { 0 }
     }
 
     /// Whether no kernel loses entries when it gives the queue another size, as far as that is known. Those that do
@@ -300,17 +297,19 @@ impl Sq {
         if self.usable() { self.capacity() - queued } else { 0 }
     }
 
-    /// Reads the kernel's head. It only moves forward, and never past our tail; anything else poisons the queue.
-    fn look(&mut self) {
+    /// Reads the kernel's head. It only moves forward, and never past our tail; anything else poisons the queue. Whether
+    /// the queue can be used.
+    fn look(&mut self) -> bool {
         if !self.usable() {
-            return;
+            return false;
         }
         let head = Index(self.head_word.moved());
         if self.tail.since(head) > self.tail.since(self.head) {
             self.poison();
-        } else {
-            self.head = head;
+            return false;
         }
+        self.head = head;
+        true
     }
 
     /// Shuts the queue for good.
