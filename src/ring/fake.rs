@@ -1,7 +1,7 @@
 //! A kernel made of plain memory, for what the real one never does: positions just below the wrap, and lies.
 //!
 //! The unit tests of the queues drive it step by step; the fuzzer and `tests/corpus.rs` through
-//! [`layout`], [`queues`] and [`buf_ring`].
+//! `layout`, `queues` and `buf_ring`.
 
 mod buffers;
 mod layouts;

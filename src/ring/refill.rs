@@ -121,7 +121,7 @@ mod tests {
         let mut refill = Refill::new(memory, &offsets(), 4).unwrap();
         let entry = |n: usize| {
             // SAFETY: the map is the refill ring's, which lives; nobody else writes it meanwhile.
-            let entry = unsafe { base.add(64 + 16 * (n % 4)).cast::<io_uring_zcrx_rqe>().read() };
+            let entry = unsafe { base.wrapping_add(64 + 16 * (n % 4)).cast::<io_uring_zcrx_rqe>().read() };
             (entry.off, entry.len)
         };
         for round in 0..5_u32 {

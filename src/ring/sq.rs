@@ -297,8 +297,8 @@ impl Sq {
         if self.usable() { self.capacity() - queued } else { 0 }
     }
 
-    /// Reads the kernel's head. It only moves forward, and never past our tail; anything else poisons the queue. Whether
-    /// the queue can be used.
+    /// Reads the kernel's head. It only moves forward, and never past our tail; anything else poisons the queue.
+    /// Whether the queue can be used.
     fn look(&mut self) -> bool {
         if !self.usable() {
             return false;

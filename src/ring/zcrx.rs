@@ -255,7 +255,7 @@ mod tests {
         assert_eq!(place(100, token | 4096, token, 8192), Some((4096, 100)));
         assert_eq!(place(4096, token | 4096, token, 8192), Some((4096, 4096)));
         assert_eq!(place(4097, token | 4096, token, 8192), None);
-        assert_eq!(place(1, token | (1 << 48) - 1, token, 8192), None);
+        assert_eq!(place(1, token | ((1 << 48) - 1), token, 8192), None);
         assert_eq!(place(100, 2 << 48 | 4096, token, 8192), None);
         assert_eq!(place(0, token, token, 8192), None);
         assert_eq!(place(-libc::ENOMEM, token, token, 8192), None);

@@ -117,7 +117,7 @@ fn writes_alike(rig: &mut Rig, entry: Entry) {
 }
 
 fn read(rig: &mut Rig) -> Result<(), i32> {
-    reads_alike(rig, |fd, buf, len, offset| Sqe::read(fd, buf, len, offset));
+    reads_alike(rig, Sqe::read);
     // With a flag: there is nothing to read yet, and nobody waits.
     let (reader, _writer) = std::io::pipe().unwrap();
     let sqe = Sqe::read(reader.as_raw_fd(), rig.at, 4, HERE);
