@@ -13,9 +13,10 @@ use std::{fmt, io, mem::ManuallyDrop, ops::Range, slice};
 /// # Lent
 /// An entry that [selects](crate::entry::Sqe::buffer_select) from the group names all memory that is on offer in it.
 /// Whoever pushes it owes ([`Ring::push`]) that [`BufArena::take`] and [`BufArena::take_bundle`] are called with the
-/// completions that the ring gave for such entries, with each once and in their order; and that the group is not
-/// unregistered before the entry's final completion. All the rest is seen to here: only what a completion brought can
-/// be looked at, until it is given back.
+/// completions that the ring gave for such entries, with each once and in their order; that the group is not
+/// unregistered before the entry's final completion; and that no other entry that selects from an
+/// [incremental](BufRingBuilder::incremental) group is in flight: where a part begins is known from those before it.
+/// All the rest is seen to here: only what a completion brought can be looked at, until it is given back.
 ///
 /// Without [`BufArena::unregister`] the memory is leaked: nobody knows how long it is written to.
 ///

@@ -204,7 +204,8 @@ impl BufRing {
     /// Finds out what of which buffer a completion brought: nothing, if it names none.
     ///
     /// `cqe` has to be the answer to an entry that selected from this group, and each has to be looked at once, in
-    /// their order. This is part of what whoever pushed the entry owes ([`Ring::push`]).
+    /// their order, and an incremental group has one such entry in flight at a time. This is part of what whoever
+    /// pushed the entry owes ([`Ring::push`]).
     ///
     /// # Errors
     /// `InvalidData` if that cannot be: the buffer is not on offer. Then nothing is changed.

@@ -31,7 +31,8 @@ pub(super) const KERNEL_SIGSET: u32 = 8;
 /// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Enter<'a> {
-    /// How many entries to submit; more than are queued means all of them.
+    /// How many entries to submit; more than are queued means all of them. With `SQE_MIXED`, how many slots of 64
+    /// bytes; an entry that begins in one of them goes as a whole.
     pub submit: u32,
     /// How many completions to wait for; the kernel takes no more than the queue holds. Implies `GETEVENTS`.
     pub wait: u32,
@@ -147,15 +148,15 @@ impl Ring {
     /// [`Ring::enable`]; `EBADR` when the kernel lost completions for want of memory; `EBUSY` before Linux 5.19 when
     /// completions must be read first; `EOWNERDEAD` when the kernel's thread of `SQPOLL` is gone; `EINVAL` for a
     /// deadline before Linux 6.12. `Unsupported` for a timeout or a signal mask before Linux 5.11, a minimal wait
-    /// before Linux 6.12 and `NO_IOWAIT` before Linux 6.15; `InvalidInput` for flags that are not the caller's, for
-    /// fields that exclude each other, and for a registered wait that there is not; `Other` in a forked child and on a
-    /// [poisoned](Ring::poisoned) ring. The running out of the time is no error.
+    /// before Linux 6.12, `NO_IOWAIT` before Linux 6.15, and flags that annulus does not know; `InvalidInput` for flags
+    /// that are not the caller's, for fields that exclude each other, and for a registered wait that there is not;
+    /// `Other` in a forked child and on a [poisoned](Ring::poisoned) ring. The running out of the time is no error.
     pub fn enter(&mut self, enter: &Enter<'_>) -> io::Result<Entered> {
         self.check_alive()?;
         if !enter.is_plain() {
             enter.check(self.features)?;
         }
-        let submit = enter.submit.min(self.sq.queued());
+        let submit = self.sq.whole(enter.submit);
         let mut flags = enter.flags;
         flags.set(EnterFlags::GETEVENTS, flags.contains(EnterFlags::GETEVENTS) || enter.waits());
         let time = enter.time();
@@ -210,6 +211,10 @@ impl Enter<'_> {
         let ours = EnterFlags::EXT_ARG | EnterFlags::EXT_ARG_REG | EnterFlags::ABS_TIMER | EnterFlags::REGISTERED_RING;
         if self.flags.intersects(ours) {
             return invalid("EXT_ARG, EXT_ARG_REG, ABS_TIMER and REGISTERED_RING are annulus's: use Enter's fields");
+        }
+        let unknown = self.flags.difference(EnterFlags::all());
+        if !unknown.is_empty() {
+            return Err(io::Error::new(io::ErrorKind::Unsupported, format!("annulus knows no flag {unknown:?}")));
         }
         self.check_time()?;
         let described = self.is_described();

@@ -59,10 +59,10 @@ impl RingMemory {
     ///
     /// # Safety
     /// Both stretches are readable and writable, do not overlap, stay mapped until the ring is dropped, and are used by
-    /// nobody else. *A drop does not end this*: the kernel keeps the pages, and writes the completions of requests that
-    /// are still on their way into them. After it the memory may be unmapped, but not put to another use. Before Linux
-    /// 6.10 the pages of each stretch must follow one another in the machine's memory, as those of one huge page do:
-    /// some kernels check it, others break.
+    /// nobody else, neither then nor when no ring came of it. *A drop does not end this*: the kernel keeps the pages,
+    /// and writes the completions of requests that are still on their way into them. After it the memory may be
+    /// unmapped, but not put to another use. Before Linux 6.10 the pages of each stretch must follow one another in the
+    /// machine's memory, as those of one huge page do: some kernels check it, others break.
     #[must_use]
     pub unsafe fn callers(rings: NonNull<[u8]>, sqes: NonNull<[u8]>) -> RingMemory {
         RingMemory(Kind::Callers { rings, sqes })

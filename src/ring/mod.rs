@@ -13,6 +13,9 @@
 //! writing*: a read that is with a device goes on into its buffer after the ring is gone. So wait for every final
 //! completion before a drop, or leak the buffers.
 //!
+//! An entry that gives another ring a [message](Sqe::msg_ring) says there what that ring's own completions say. If one
+//! with its `user_data` or its flags would be taken for the end of what is lent there, whoever pushes it lies.
+//!
 //! An entry that [selects](Sqe::buffer_select) from a group of buffers names all that are on offer in it:
 //! [`BufArena`] says what this asks for. One that names a [`BufIndex`] names the memory that is registered there.
 //!
@@ -189,7 +192,8 @@ impl Ring {
     ///
     /// # Safety
     /// Lent: memory and descriptors that the entry names stay valid, in place and unshared until its final completion,
-    /// whatever happens to the ring.
+    /// whatever happens to the ring. On a ring with `SQE_MIXED` the opcode is none that ends in `128`: the kernel would
+    /// take the entry that is pushed next for its second half.
     #[inline]
     pub unsafe fn push(&mut self, sqe: &Sqe) -> Result<(), Full> {
         // SAFETY: Lent, by this function's contract.
@@ -240,7 +244,8 @@ impl Ring {
     /// [`Full`] if there is no room; the entry was not taken.
     ///
     /// # Panics
-    /// On a ring with neither `SQE128` nor `SQE_MIXED`.
+    /// On a ring with neither `SQE128` nor `SQE_MIXED`, and on one with `SQE_MIXED` for an opcode that annulus does not
+    /// know to have 128 bytes there: the kernel would take the second half for the next entry.
     ///
     /// # Safety
     /// Lent, as for [`Ring::push`].
@@ -479,8 +484,8 @@ impl Ring {
     ///
     /// # Safety
     /// `arg` and `nr` are what `opcode` asks for, and stay valid for as long as it says. `IORING_REGISTER_RESIZE_RINGS`
-    /// and `IORING_UNREGISTER_RING_FDS` for this ring's own index are not allowed: both change what this ring relies
-    /// on, and have methods.
+    /// and `IORING_UNREGISTER_RING_FDS` for the index of any [`Ring`] are not allowed: both change what rings rely on,
+    /// and have methods.
     pub unsafe fn register(&self, opcode: u32, arg: *mut c_void, nr: u32) -> io::Result<u32> {
         self.check_alive()?;
         // SAFETY: by this function's contract.

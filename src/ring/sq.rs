@@ -158,6 +158,8 @@ impl Sq {
     /// Lent, as for [`Sq::push`].
     pub(crate) unsafe fn push128(&mut self, entry: &Sqe128) -> Result<(), Full> {
         assert!(self.mixed || self.is_wide(), "entries of 128 bytes need a ring with SQE128 or SQE_MIXED");
+        // Of any other the kernel takes 64 bytes, and the second half for the next entry.
+        assert!(self.is_wide() || is_big(&entry.sqe), "on a ring with SQE_MIXED this opcode has 64 bytes: push() it");
         if self.is_wide() {
             self.room(1)?;
             self.write(&entry.sqe);
@@ -285,6 +287,22 @@ impl Sq {
         if self.look() { self.tail.since(self.head) } else { 0 }
     }
 
+    /// How many slots the kernel is to take so that it gets `n` of those that are queued, and no entry by half: it
+    /// would take the other half for an entry.
+    pub(crate) fn whole(&mut self, n: u32) -> u32 {
+        let queued = self.queued();
+        if !self.mixed || n >= queued {
+            return n.min(queued);
+        }
+        let mut end = 0;
+        while end < n {
+            // SAFETY: Mapped; the kernel writes no entries, and every bit pattern is an `Sqe`.
+            let sqe = unsafe { self.slot(self.head.plus(end)).cast::<Sqe>().read() };
+            end += if is_big(&sqe) { 2 } else { 1 };
+        }
+        end.min(queued)
+    }
+
     /// Whether no kernel loses entries when it gives the queue another size, as far as that is known. Those that do
     /// take positions for plain numbers, and slots for plain entries.
     pub(crate) fn survives(&mut self, plain: bool) -> bool {
@@ -355,6 +373,11 @@ impl Sq {
     fn has(&self, flag: u32) -> bool {
         self.birth.is_here() && self.flags.peek() & flag != 0
     }
+}
+
+/// Whether the kernel takes two slots of a mixed queue for an entry. It goes by the opcode.
+fn is_big(sqe: &Sqe) -> bool {
+    [sys::IORING_OP_NOP128, sys::IORING_OP_URING_CMD128].contains(&u32::from(sqe.opcode))
 }
 
 /// Entries that are queued one after the other and published together: by
@@ -628,6 +651,35 @@ mod tests {
             unsafe { ring.sq.push128(&wide(2, 0)) }.unwrap();
             assert_eq!(ring.entry(7).flags, silent);
         }
+    }
+
+    /// Red when the kernel is told of half an entry, whose rest it would take for the next one.
+    #[test]
+    fn no_entry_of_a_mixed_queue_is_submitted_by_half() {
+        for mut ring in of(SetupFlags::SQE_MIXED | SetupFlags::NO_SQARRAY) {
+            while ring.sq_tail() & 3 != 0 {
+                // SAFETY: Lent: a NOP names nothing, here and below.
+                unsafe { ring.sq.push(&nop(0)) }.unwrap();
+                ring.take(9);
+            }
+            // SAFETY: Lent: see above.
+            unsafe { ring.sq.push(&nop(1)) }.unwrap();
+            // SAFETY: Lent: see above.
+            unsafe { ring.sq.push128(&wide(2, u64::MAX)) }.unwrap();
+            // SAFETY: Lent: see above.
+            unsafe { ring.sq.push(&nop(3)) }.unwrap();
+            assert_eq!([0, 1, 2, 3, 4, 9].map(|n| ring.sq.whole(n)), [0, 1, 3, 3, 4, 4]);
+            assert_eq!(ring.take(1), [1]);
+            let n = ring.sq.whole(1);
+            assert_eq!((n, ring.take(n), ring.sq.whole(u32::MAX)), (2, vec![2], 1));
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "has 64 bytes")]
+    fn a_mixed_queue_takes_no_short_entry_for_a_long_one() {
+        // SAFETY: Lent: a NOP names nothing.
+        let _ = unsafe { Fake::new(4, 8, 0, SetupFlags::SQE_MIXED).sq.push128(&nop(0).into()) };
     }
 
     #[test]

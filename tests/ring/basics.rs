@@ -85,6 +85,9 @@ fn flags_that_are_not_the_callers_are_refused() {
         let error = ring.enter(&Enter { flags, ..Enter::default() }).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
     }
+    // What it would make of the argument nobody knows.
+    let flags = EnterFlags::from_bits_retain(1 << 30);
+    assert_eq!(ring.enter(&Enter { flags, ..Enter::default() }).unwrap_err().kind(), io::ErrorKind::Unsupported);
     assert_eq!(ring.enter(&Enter::default()).unwrap(), Default::default());
 }
 

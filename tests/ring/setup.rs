@@ -35,6 +35,7 @@ fn bad_sizes_and_flags_are_refused_with_a_sentence() {
         (with(F::TASKRUN_FLAG), 8, "COOP_TASKRUN"),
         (with(F::SQPOLL | F::COOP_TASKRUN), 8, "SQPOLL"),
         (with(F::SQE128 | F::SQE_MIXED), 8, "take one"),
+        (with(F::SQE_MIXED | F::SQPOLL), 8, "half an entry"),
         (with(F::CQE32 | F::CQE_MIXED), 8, "take one"),
         (with(F::SQE_MIXED), 1, "2 entries"),
         (with(F::CQE_MIXED).cq_entries(1), 1, "2 completions"),
