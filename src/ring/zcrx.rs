@@ -1,7 +1,7 @@
 //! Zero-copy receive: a device's queue writes to memory of ours, and gets it back by a ring of its own.
 //! `IORING_REGISTER_ZCRX_IFQ` and `_ZCRX_CTRL`.
 
-use super::{BigCqe, Ring, refill::Refill};
+use super::{BigCqe, Ring, memory::page_size, refill::Refill};
 use crate::sys::{
     self, io_uring_region_desc, io_uring_zcrx_area_reg, io_uring_zcrx_ifq_reg, registrations as forms, zcrx_event_desc,
 };
@@ -71,7 +71,7 @@ impl Ring {
     /// if the kernel describes what cannot be; `Other` in a forked child.
     pub fn register_zcrx(&self, setup: &ZcrxSetup) -> io::Result<Zcrx> {
         setup.check()?;
-        let area = MmapRaw::from(MmapOptions::new().len(setup.area).map_anon()?);
+        let area = setup.memory()?;
         let memory = Refill::memory(setup.entries)?;
         let mut area_form = io_uring_zcrx_area_reg {
             addr: area.as_mut_ptr() as u64,
@@ -135,6 +135,12 @@ impl ZcrxSetup {
             return Ok(());
         };
         Err(io::Error::new(io::ErrorKind::InvalidInput, wrong))
+    }
+
+    /// Memory to receive into, of a size that was checked: the kernel takes whole pages alone.
+    fn memory(&self) -> io::Result<MmapRaw> {
+        let len = self.area.checked_next_multiple_of(page_size()).unwrap_or(self.area);
+        Ok(MmapOptions::new().len(len).map_anon()?.into())
     }
 }
 
@@ -259,6 +265,15 @@ mod tests {
         assert_eq!(place(100, 2 << 48 | 4096, token, 8192), None);
         assert_eq!(place(0, token, token, 8192), None);
         assert_eq!(place(-libc::ENOMEM, token, token, 8192), None);
+    }
+
+    /// Red when the kernel is asked to take a part of a page, which it refuses.
+    #[test]
+    fn an_area_is_whole_pages() {
+        let page = page_size();
+        for (area, len) in [(1, page), (page, page), (page + 1, 2 * page)] {
+            assert_eq!(ZcrxSetup { area, ..ZcrxSetup::default() }.memory().unwrap().len(), len);
+        }
     }
 
     /// Red when it is left to the kernel to refuse them.
