@@ -121,9 +121,13 @@ impl Shadow {
             if answer.more {
                 return Err(Lie);
             }
-            if !answer.bundle {
-                // Its place may be another's by now: the kernel went past it when it took the buffer, and its request
-                // may be answered long after one that came later.
+            // Its place may be another's by now: the kernel went past it when it took the buffer, and its request may
+            // be answered long after one that came later. A worker, of which alone this is so, takes no more than one.
+            let is_alone = self.order[usize::from(first) & (self.order.len() - 1)] != answer.bid;
+            if answer.bundle && is_alone && answer.bytes > note.len {
+                return Err(Lie);
+            }
+            if !answer.bundle || is_alone {
                 (note.on_offer, note.used) = (false, note.len);
                 self.on_offer -= 1;
                 return Ok(Parts { shadow: self, bid: answer.bid, offset: 0, left: answer.bytes, count: 1 });
@@ -336,6 +340,13 @@ mod tests {
         };
         read(1, 4);
         read(0, 10);
+        // Entries that could have a bundle get a single buffer of a worker, too.
+        assert_eq!(take(&mut shadow, 0, 4, true, false).unwrap(), [part(0, 0, 4, true)]);
+        shadow.offer(0, 10);
+        shadow.take(Answer { bid: 0, bytes: 1, more: false, bundle: false, is_final: true }, |_| 10).unwrap();
+        shadow.offer(0, 10);
+        assert_eq!(take(&mut shadow, 1, 11, true, false), None, "it is alone, and has no more room");
+        assert_eq!(take(&mut shadow, 1, 4, true, false).unwrap(), [part(1, 0, 4, true)]);
     }
 
     /// A read of a file takes what it asks for. Red when the next part is looked for where the read has ended, or a
