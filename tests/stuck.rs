@@ -198,7 +198,8 @@ fn stuck_closures_keep_no_file_waiting() {
             until(|| annulus::metrics().pool.queued == 2).await;
             drop(annulus::Fd::new(fs::File::open("Cargo.toml").unwrap().into()));
             let took = timeout(Duration::from_secs(10), use_files("stuck_closures_file")).await;
-            assert!(took.expect("files wait behind closures") < Duration::from_millis(500));
+            // What is stuck is noticed after a second: until then they would have waited.
+            assert!(took.expect("files wait behind closures") < Duration::from_millis(900));
             assert!(sound::settle().await, "the close waits");
             sleep(Duration::from_millis(1300)).await;
             let pool = annulus::metrics().pool;

@@ -24,7 +24,7 @@ pub fn buf_ring(script: &[u8]) {
         tail: start,
         places: vec![None; count as usize],
         ours: vec![0; count as usize],
-        lost: vec![false; count as usize],
+        lost: vec![None; count as usize],
     };
     for step in steps.chunks_exact(8).take(256) {
         let [op, flags, a, b, w @ ..] = *step.first_chunk::<8>().expect("eight bytes");
@@ -72,8 +72,8 @@ struct Play {
     places: Vec<Option<Offer>>,
     /// How much of each buffer is the program's.
     ours: Vec<u32>,
-    /// On offer, but another buffer was offered at the place: no kernel that takes them in turn can mean it.
-    lost: Vec<bool>,
+    /// On offer, but another buffer was offered at the place: a worker of the kernel's may have it.
+    lost: Vec<Option<Offer>>,
 }
 
 impl Play {
@@ -82,7 +82,7 @@ impl Play {
     }
 
     fn is_on_offer(&self, bid: usize) -> bool {
-        self.lost[bid] || self.places.iter().flatten().any(|offer| usize::from(offer.bid) == bid)
+        self.lost[bid].is_some() || self.places.iter().flatten().any(|offer| usize::from(offer.bid) == bid)
     }
 
     fn offer(&mut self, bid: u16, len: u32) {
@@ -104,7 +104,7 @@ impl Play {
         entry[12..14].copy_from_slice(&bid.to_ne_bytes());
         self.bytes[14..16].copy_from_slice(&self.tail.to_ne_bytes());
         if let Some(old) = self.places[place].replace(Offer { position, bid, len, used: 0 }) {
-            self.lost[usize::from(old.bid)] = true;
+            self.lost[usize::from(old.bid)] = Some(old);
         }
         self.ours[number] = 0;
     }
@@ -133,10 +133,18 @@ impl Play {
 
     /// The parts that a completion must bring, and how much of the last buffer is used then; nothing if it lies.
     fn expected(&self, answer: Answer) -> Option<(Vec<Part>, u32)> {
-        let first = self.places.iter().flatten().find(|offer| offer.bid == answer.bid)?.position;
-        if answer.more && self.min_left.is_none() {
-            return None;
+        let here = self.places.iter().flatten().find(|offer| offer.bid == answer.bid);
+        if self.min_left.is_none() {
+            if answer.more {
+                return None;
+            }
+            if let Some(Offer { bid, len, .. }) = self.alone(answer) {
+                let fits = answer.bytes <= len || !answer.bundle;
+                let part = Part { bid, offset: 0, len: answer.bytes.min(len), done: true };
+                return fits.then(|| (vec![part], len));
+            }
         }
+        let first = here?.position;
         let (mut left, mut parts) = (answer.bytes, Vec::new());
         for position in (0..self.places.len() as u16).map(|n| first.wrapping_add(n)) {
             let (Offer { bid, used, .. }, cut) = self.length(position)?;
@@ -161,7 +169,14 @@ impl Play {
         None
     }
 
+    /// The buffer, if it is known by its number whatever is at its place, and brought whole.
+    fn alone(&self, answer: Answer) -> Option<Offer> {
+        let here = self.places.iter().flatten().find(|offer| offer.bid == answer.bid).copied();
+        self.lost.get(usize::from(answer.bid)).copied()?.or(here.filter(|_| !answer.bundle))
+    }
+
     fn complete(&mut self, answer: Answer) {
+        let alone = self.alone(answer).filter(|_| self.min_left.is_none());
         let expected = self.expected(answer);
         let entries = &self.entries;
         let found = self.shadow.take(answer, |position| entries.read(position).len).ok().map(|parts| {
@@ -170,6 +185,15 @@ impl Play {
         });
         let (expected, last) = expected.map_or((None, 0), |(parts, last)| (Some(parts), last));
         assert_eq!(found, expected, "{answer:?}");
+        if let (Some(offer), Some(_)) = (alone, &expected) {
+            let bid = usize::from(offer.bid);
+            if self.lost[bid].take().is_none() {
+                let place = self.at(offer.position);
+                self.places[place] = None;
+            }
+            self.ours[bid] = last;
+            return;
+        }
         for part in expected.into_iter().flatten() {
             let place = self.places.iter().position(|place| place.is_some_and(|offer| offer.bid == part.bid));
             let place = place.expect("it was on offer");
