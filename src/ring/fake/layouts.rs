@@ -26,29 +26,39 @@ pub fn layout(bytes: &[u8]) {
     assert_eq!(at.sqes_len as u64, u64::from(at.sq_entries) * (64 << wide(sys::IORING_SETUP_SQE128)));
 }
 
-/// Everything that lies in the queues' memory, and by what it is aligned.
-fn parts(p: &io_uring_params) -> Vec<(Range<u64>, u64)> {
+/// A place in the queues' memory, and by what it is aligned.
+type Part = (Range<u64>, u64);
+
+fn part(at: u32, bytes: u64, align: u64) -> Part {
+    (at.into()..u64::from(at) + bytes, align)
+}
+
+/// The words; old kernels have none for the flags of completions.
+fn words(p: &io_uring_params) -> Vec<Part> {
     let (sq, cq) = (&p.sq_off, &p.cq_off);
     let words = [sq.head, sq.tail, sq.ring_mask, sq.ring_entries, sq.flags, sq.dropped];
     let more = [cq.head, cq.tail, cq.ring_mask, cq.ring_entries, cq.overflow];
-    let part = |at: u32, bytes: u64, align| (at.into()..u64::from(at) + bytes, align);
-    let mut parts: Vec<_> = words.into_iter().chain(more).map(|word| part(word, 4, 4)).collect();
+    let flags = Some(cq.flags).filter(|&at| at != 0);
+    words.into_iter().chain(more).chain(flags).map(|word| part(word, 4, 4)).collect()
+}
+
+fn arrays(p: &io_uring_params) -> Vec<Part> {
     let size = if p.flags & sys::IORING_SETUP_CQE32 != 0 { 32 } else { 16 };
-    parts.push(part(cq.cqes, u64::from(p.cq_entries) * size, 8));
+    let mut arrays = vec![part(p.cq_off.cqes, u64::from(p.cq_entries) * size, 8)];
     if p.flags & sys::IORING_SETUP_NO_SQARRAY == 0 {
-        parts.push(part(sq.array, u64::from(p.sq_entries) * 4, 4));
+        arrays.push(part(p.sq_off.array, u64::from(p.sq_entries) * 4, 4));
     }
-    parts
+    arrays
 }
 
 /// Where the last array ends, and with it the memory.
 fn end(p: &io_uring_params) -> u64 {
-    parts(p).iter().skip(11).map(|(part, _)| part.end).max().unwrap_or(0)
+    arrays(p).iter().map(|(part, _)| part.end).max().unwrap_or(0)
 }
 
 fn is_good(p: &io_uring_params) -> bool {
     let counts = [(p.sq_entries, MAX_SQ_ENTRIES), (p.cq_entries, MAX_CQ_ENTRIES)];
-    let (parts, end) = (parts(p), end(p).min(sys::IORING_OFF_CQ_RING.into()));
+    let (parts, end) = ([words(p), arrays(p)].concat(), end(p).min(sys::IORING_OFF_CQ_RING.into()));
     let apart = |a: &Range<u64>, b: &Range<u64>| a.end <= b.start || b.end <= a.start;
     p.features & sys::IORING_FEAT_SINGLE_MMAP != 0
         && counts.iter().all(|&(n, most)| n.count_ones() == 1 && n <= most)
