@@ -40,6 +40,7 @@ mod native;
 mod native;
 
 pub use abi::*;
+pub use stat::{AtomicWrites, Statx, StatxTime};
 
 /// Opcode names by number, without their `IORING_OP_`: derived from the bindings when annulus is built.
 pub mod names {
