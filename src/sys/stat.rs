@@ -16,7 +16,7 @@ use std::{
 /// know, or nobody asked.
 ///
 /// ```
-/// use annulus::{ring::Statx, sys};
+/// use annulus::sys::{self, Statx};
 ///
 /// let mut bytes = [0; Statx::SIZE];
 /// bytes[..4].copy_from_slice(&sys::STATX_SIZE.to_ne_bytes());
