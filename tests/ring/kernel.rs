@@ -74,7 +74,8 @@ fn bad_enters_are_refused_in_their_order() {
 fn map(fd: &OwnedFd, offset: u32) -> *const u8 {
     let (prot, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED);
     // SAFETY: a new map at a place that the kernel picks. It stays to the end of the process.
-    let map = unsafe { libc::mmap(ptr::null_mut::<c_void>(), 4096, prot, flags, fd.as_raw_fd(), offset.into()) };
+    let map =
+        unsafe { libc::mmap(ptr::null_mut::<c_void>(), 4096, prot, flags, fd.as_raw_fd(), offset as libc::off_t) };
     assert_ne!(map, libc::MAP_FAILED);
     map.cast()
 }

@@ -249,15 +249,17 @@ impl Job {
                 Kind::Write => libc::write(fd, out, len) as i64,
                 Kind::ReadAt if self.is_stream => libc::read(fd, out, len) as i64,
                 Kind::WriteAt if self.is_stream => libc::write(fd, out, len) as i64,
-                Kind::ReadAt => libc::pread(fd, out, len, at) as i64,
-                Kind::WriteAt => libc::pwrite(fd, out, len, at) as i64,
+                Kind::ReadAt => libc::pread(fd, out, len, at as libc::off_t) as i64,
+                Kind::WriteAt => libc::pwrite(fd, out, len, at as libc::off_t) as i64,
                 Kind::Fsync if self.args[1] & 1 != 0 => libc::fdatasync(fd).into(),
                 Kind::Fsync => libc::fsync(fd).into(),
                 Kind::Stat => libc::statx(dir, a, libc::AT_SYMLINK_NOFOLLOW, basic, stat).into(),
                 Kind::StatFd => libc::statx(fd, c"".as_ptr(), libc::AT_EMPTY_PATH, basic, stat).into(),
-                Kind::Truncate => libc::ftruncate(fd, self.size() as i64).into(),
-                Kind::Allocate => libc::fallocate(fd, self.room_mode(), at, self.size() as i64).into(),
-                Kind::Rename => libc::syscall(libc::SYS_renameat2, dir, a, dir, b, self.rename_flags()),
+                Kind::Truncate => libc::ftruncate(fd, self.size() as libc::off_t).into(),
+                Kind::Allocate => {
+                    libc::fallocate(fd, self.room_mode(), at as libc::off_t, self.size() as libc::off_t).into()
+                }
+                Kind::Rename => libc::syscall(libc::SYS_renameat2, dir, a, dir, b, self.rename_flags()) as i64,
                 Kind::Unlink => libc::unlinkat(dir, a, self.at_flags()).into(),
                 Kind::Mkdir => libc::mkdirat(dir, a, self.mode()).into(),
                 Kind::Link => libc::linkat(dir, a, dir, b, 0).into(),
