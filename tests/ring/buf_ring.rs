@@ -348,15 +348,9 @@ fn messages_lie_in_chosen_buffers() {
 
 /// A `recvmsg` that is answered many times, with room for an address. Its header is never freed.
 fn messages(fd: RawFd, name: usize) -> Sqe {
-    let header = libc::msghdr {
-        msg_name: ptr::null_mut(),
-        msg_namelen: name as libc::socklen_t,
-        msg_iov: ptr::null_mut(),
-        msg_iovlen: 0,
-        msg_control: ptr::null_mut(),
-        msg_controllen: 0,
-        msg_flags: 0,
-    };
+    // SAFETY: Plain bytes: the structure may be all zeros. Some systems have padding in it that nobody can name.
+    let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
+    header.msg_namelen = name as libc::socklen_t;
     let header = Box::leak(Box::new(header));
     let sqe = Sqe::recvmsg(fd, header, 0).buffer_select(GROUP);
     Sqe { ioprio: sys::IORING_RECV_MULTISHOT as u16, ..sqe }
