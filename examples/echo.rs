@@ -1,4 +1,4 @@
-//! Echoes every connection: `echo [ADDRESS]`, 127.0.0.1:50002 without one.
+//! Echoes every connection: `echo [ADDRESS]`, 127.0.0.1:7007 without one.
 
 use annulus::{
     io::{AsyncReadRent, AsyncWriteRentExt},
@@ -7,7 +7,7 @@ use annulus::{
 
 #[annulus::main]
 async fn main() -> std::io::Result<()> {
-    let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:50002".into());
+    let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:7007".into());
     println!("driver: {}", annulus::driver());
     let listener = TcpListener::bind(address)?;
     println!("listening on {}", listener.local_addr()?);

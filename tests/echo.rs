@@ -159,9 +159,9 @@ fn say(address: &str, text: &str) -> String {
 
 #[test]
 fn without_an_argument_it_listens_where_its_documentation_says() {
-    const ADDRESS: &str = "127.0.0.1:50002";
+    const ADDRESS: &str = "127.0.0.1:7007";
     // Ports are shared by default, so only somebody who does not share finds out whether one is taken.
-    // Any client may have been given it for a moment.
+    // Another run of this test may have it for a moment.
     let taken = || TcpListener::bind(ADDRESS).err();
     let pause = |e| {
         thread::sleep(Duration::from_millis(100));

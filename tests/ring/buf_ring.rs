@@ -22,6 +22,7 @@ const LINUX_5_19: u32 = sys::IORING_OP_SOCKET;
 const LINUX_6_0: u32 = sys::IORING_OP_SEND_ZC;
 const LINUX_6_8: u32 = sys::IORING_OP_FIXED_FD_INSTALL;
 const LINUX_6_11: u32 = sys::IORING_OP_LISTEN;
+const LINUX_6_16: u32 = sys::IORING_OP_PIPE;
 const LINUX_6_12: u32 = sys::IORING_OP_RECV_ZC; // the next that came
 
 const GROUP: BufGroup = BufGroup(3);
@@ -296,7 +297,8 @@ fn a_bundle_keeps_the_order_of_bytes() {
             parts.iter().rev().for_each(|part| buffers.give(part.bid).unwrap());
         }
     }
-    assert!(sent == read && longest == 4, "{longest}");
+    // A Unix socket tells what it still has since Linux 6.17: before, a receive of it ends with the first buffer.
+    assert!(sent == read && (longest == 4 || longest == 1 && !has(&ring, LINUX_6_16)), "{longest}");
     assert_eq!(buffers.take_bundle(&Cqe::default()).unwrap().count(), 0);
 }
 
