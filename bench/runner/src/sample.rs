@@ -1,15 +1,16 @@
-//! One sample: start the server on its CPU, wait until it listens, run the load on the other CPU, end the server.
+//! One sample. With a load program: start the server on its CPU, wait until it listens, run the load on the other CPU,
+//! end the server. Without one: run the contender on the server's CPU.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 use std::{fs, thread};
 
-use crate::{Contender, Workload};
+use crate::families::{Contender, Family, Load, Workload};
 
 /// The share of a window that server or load may wait for their CPU before the sample counts as disturbed.
 const DIRTY: f64 = 0.03;
@@ -17,6 +18,10 @@ const DIRTY: f64 = 0.03;
 const OTHERS: f64 = 0.08;
 /// The machine is quiet when everybody together used less than this share of it.
 const QUIET: f64 = 0.05;
+/// How long a contender that measures itself may take, on a busy machine too.
+const LIMIT: Duration = Duration::from_secs(60);
+/// What a contender that measures itself exits with if it has no such workload.
+const NO_SUCH_WORKLOAD: i32 = 2;
 
 /// How to measure.
 pub struct Setting {
@@ -29,26 +34,57 @@ pub struct Setting {
     pub patience: Duration,
 }
 
-/// What the load generator said, and about what.
+/// What the load generator, or the contender itself, said, and about what.
 pub struct Sample {
     pub who: &'static str,
     pub what: &'static str,
     pub round: usize,
-    pub clean: bool,
-    pub values: HashMap<String, f64>,
+    /// When it was begun.
+    pub at: Instant,
+    pub values: BTreeMap<String, f64>,
 }
 
 impl Sample {
-    /// A number that the load generator printed.
+    /// Reads the line of `name=value` pairs.
+    fn read(who: &Contender, what: &Workload, round: usize, at: Instant, output: &Output) -> io::Result<Self> {
+        if !output.status.success() {
+            let why = String::from_utf8_lossy(&output.stderr).trim().to_string();
+            return Err(io::Error::other(format!("{} {why}", output.status)));
+        }
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let pairs = text.split_whitespace().filter_map(|pair| pair.split_once('='));
+        let values = pairs.filter_map(|(name, value)| Some((name.to_string(), value.parse().ok()?))).collect();
+        let sample = Self { who: who.name, what: what.name, round, at, values };
+        if sample.waited().is_nan() {
+            return Err(io::Error::other("the sample does not say how long it waited for a CPU"));
+        }
+        Ok(sample)
+    }
+
+    /// A number that was printed; NaN without.
     pub fn get(&self, name: &str) -> f64 {
         self.values.get(name).copied().unwrap_or(f64::NAN)
     }
 
+    /// The largest share of the window that somebody waited for a CPU.
+    fn waited(&self) -> f64 {
+        ["wait", "srv_wait", "load_wait"].map(|name| self.get(name)).into_iter().fold(f64::NAN, f64::max)
+    }
+
+    /// Had it its CPUs for itself, as far as can be told?
+    pub fn clean(&self) -> bool {
+        self.waited() < DIRTY && (self.get("others").is_nan() || self.get("others") < OTHERS)
+    }
+
     /// The sample in a few words, for the eye that watches.
-    pub fn line(&self) -> String {
-        let [cpu, util, rps, p99] = ["srv_us", "util", "rps", "p99"].map(|name| self.get(name));
-        let mark = if self.clean { "" } else { "  (dirty)" };
-        format!("{cpu:6.2} us/req  util {util:.2}  {rps:7.0}/s  p99 {p99:7.1} us{mark}")
+    pub fn line(&self, family: &Family) -> String {
+        let mark = if self.clean() { "" } else { "  (dirty)" };
+        let cost = &family.cost;
+        let mut text = format!("{:8.*} {}{mark}", cost.digits, self.get(cost.key), cost.title);
+        for column in family.columns.iter().filter(|column| self.values.contains_key(column.key)).take(4) {
+            text += &format!("  {} {:.*}", column.title, column.digits, self.get(column.key));
+        }
+        text
     }
 }
 
@@ -82,12 +118,17 @@ fn pin(command: &mut Command, cpu: usize) -> &mut Command {
     unsafe { command.pre_exec(prepare) }
 }
 
+/// The contender's program, on the server's CPU.
+fn command(setting: &Setting, who: &Contender) -> Command {
+    let mut command = Command::new(setting.programs.join(who.program));
+    command.envs(who.driver.map(|driver| ("ANNULUS_DRIVER", driver))).stdin(Stdio::null()).stdout(Stdio::piped());
+    pin(&mut command, setting.server_cpu);
+    command
+}
+
 /// Starts a server and gives the address it listens on.
 fn start(setting: &Setting, who: &Contender) -> io::Result<(Server, String)> {
-    let mut command = Command::new(setting.programs.join(who.program));
-    command.args(["--addr", "127.0.0.1:0"]).args(who.args).stdin(Stdio::null()).stdout(Stdio::piped());
-    command.envs(who.driver.map(|driver| ("ANNULUS_DRIVER", driver)));
-    let mut server = Server(pin(&mut command, setting.server_cpu).spawn()?);
+    let mut server = Server(command(setting, who).args(["--addr", "127.0.0.1:0"]).args(who.args).spawn()?);
     let (tell, told) = mpsc::channel();
     let out = server.0.stdout.take().ok_or_else(|| io::Error::other("no standard output"))?;
     thread::spawn(move || BufReader::new(out).lines().map_while(Result::ok).try_for_each(|line| tell.send(line)));
@@ -130,22 +171,47 @@ fn await_quiet(setting: &mut Setting) {
     setting.patience = setting.patience.saturating_sub(began.elapsed().saturating_sub(Duration::from_millis(100)));
 }
 
-/// Takes one sample.
-pub fn take(setting: &mut Setting, who: &Contender, what: &Workload, round: usize) -> io::Result<Sample> {
-    await_quiet(setting);
-    let (server, addr) = start(setting, who)?;
-    let (pid, secs) = (server.0.id().to_string(), setting.secs.to_string());
-    let mut command = Command::new(setting.programs.join("load"));
-    command.args(["--addr", &addr, "--pid", &pid, "--secs", &secs, "--warm", "0.2"]).args(what.args);
-    let output = pin(&mut command, setting.load_cpu).output()?;
-    if !output.status.success() {
-        let why = String::from_utf8_lossy(&output.stderr).trim().to_string();
-        return Err(io::Error::other(format!("{} {why}", output.status)));
+/// Waits for the child; ends it when the limit is over.
+fn finish(mut child: Child) -> io::Result<Output> {
+    let began = Instant::now();
+    while child.try_wait()?.is_none() {
+        if began.elapsed() > LIMIT {
+            child.kill()?;
+            break;
+        }
+        thread::sleep(Duration::from_millis(2));
     }
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let pairs = text.split_whitespace().filter_map(|pair| pair.split_once('='));
-    let values = pairs.filter_map(|(name, value)| Some((name.to_string(), value.parse().ok()?))).collect();
-    let mut sample = Sample { who: who.name, what: what.name, round, clean: false, values };
-    sample.clean = sample.get("srv_wait").max(sample.get("load_wait")) < DIRTY && sample.get("others") < OTHERS;
-    Ok(sample)
+    child.wait_with_output()
+}
+
+/// Takes one sample, at a rate if there is one. `None`: this contender has no such workload.
+pub fn take(
+    setting: &mut Setting,
+    family: &Family,
+    (who, what): (&Contender, &Workload),
+    rate: Option<f64>,
+    round: usize,
+) -> io::Result<Option<Sample>> {
+    await_quiet(setting);
+    let (at, secs) = (Instant::now(), setting.secs.to_string());
+    let output = match family.load {
+        Load::Itself => {
+            let mut command = command(setting, who);
+            finish(command.args(what.args).args(who.args).args(["--secs", &secs]).stderr(Stdio::piped()).spawn()?)?
+        }
+        Load::Program(program) => {
+            let (server, addr) = start(setting, who)?;
+            let mut load = Command::new(setting.programs.join(program));
+            load.args(["--addr", &addr, "--pid", &server.0.id().to_string(), "--secs", &secs, "--warm", "0.2"]);
+            if let Some(rate) = rate {
+                load.args(["--rate", &format!("{rate:.0}")]);
+            }
+            load.args(what.args);
+            pin(&mut load, setting.load_cpu).output()?
+        }
+    };
+    if matches!(family.load, Load::Itself) && output.status.code() == Some(NO_SUCH_WORKLOAD) {
+        return Ok(None);
+    }
+    Sample::read(who, what, round, at, &output).map(Some)
 }
