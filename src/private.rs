@@ -1,6 +1,6 @@
-//! What the attribute macros expand to. Not part of the API.
+//! What the macros expand to, and what the package `monoio` in compat/ needs besides. Not part of the API.
 
-pub use crate::future::{Branch, join, never_fails, select};
+pub use crate::future::{Branch, below, join, never_fails, select};
 
 use crate::{
     driver::DriverKind,

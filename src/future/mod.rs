@@ -14,6 +14,7 @@ mod random;
 mod select;
 
 pub use join::{Branch, join, never_fails};
+pub use random::below;
 pub use select::select;
 
 /// Pins futures where they stand.

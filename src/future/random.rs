@@ -11,7 +11,7 @@ thread_local! {
 }
 
 /// A number below `end`; 0 if that is 0.
-pub(super) fn below(end: usize) -> usize {
+pub fn below(end: usize) -> usize {
     let mut x = STATE.get();
     x ^= x << 13;
     x ^= x >> 7;

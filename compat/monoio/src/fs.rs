@@ -1,0 +1,3 @@
+//! Files: [`annulus::fs`].
+
+pub use annulus::fs::*;
