@@ -10,14 +10,19 @@ use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 
+use crate::Load;
+use crate::message::Message;
+
 const PATIENCE: Duration = Duration::from_secs(5);
+/// The most that is sent by one call.
+const OUTBOX: usize = 64 * 1024;
 
 /// What to do to the server.
 pub struct Plan {
     pub addr: SocketAddr,
     pub conns: usize,
-    /// Bytes per request.
-    pub size: usize,
+    /// How many requests a connection sends together in the closed loop, before it waits for all their answers.
+    pub depth: usize,
     /// Requests per second over all connections; 0 is the closed loop.
     pub rate: u64,
     /// Never sleep: the client's own wake-ups then add nothing to the latency.
@@ -40,10 +45,11 @@ pub struct Client {
     plan: Plan,
     epoll: OwnedFd,
     conns: Vec<Conn>,
-    /// One message; its first bytes are rewritten to name the connection and the message, so that bytes of another
-    /// connection, lost bytes and swapped buffers are all noticed.
-    message: Vec<u8>,
+    request: Message,
+    answer: Message,
     inbox: Vec<u8>,
+    /// Where several requests are put one after the other.
+    outbox: Vec<u8>,
     birth: Instant,
     /// Open loop: how many requests were scheduled so far, counted from `started`.
     scheduled: u64,
@@ -60,20 +66,24 @@ fn histogram() -> io::Result<Histogram<u64>> {
     Histogram::new_with_bounds(1, 60_000_000_000, 3).map_err(io::Error::other)
 }
 
-/// Writes the name of message `seq` of connection `index` over the message's first bytes.
-fn stamp(message: &mut [u8], index: usize, seq: u64) {
-    let name = ((index as u64) << 40 | (seq & 0xff_ffff_ffff)).to_le_bytes();
-    let len = message.len().min(name.len());
-    message[..len].copy_from_slice(&name[..len]);
-}
-
 impl Conn {
-    /// Sends what is scheduled until the socket is full.
-    fn flush(&mut self, message: &mut [u8]) -> io::Result<()> {
-        let size = message.len() as u64;
+    /// Sends what is scheduled until the socket is full; several requests by one call.
+    fn flush(&mut self, request: &mut Message, outbox: &mut Vec<u8>) -> io::Result<()> {
+        let size = request.len();
         while self.unsent > 0 {
-            stamp(message, self.index, self.sent / size);
-            let rest = &message[(self.sent % size) as usize..];
+            let (seq, at) = (self.sent / size as u64, (self.sent % size as u64) as usize);
+            let mut rest = &request.named(self.index, seq)[at..];
+            if self.unsent > rest.len() {
+                outbox.clear();
+                outbox.extend_from_slice(rest);
+                for seq in seq + 1.. {
+                    if outbox.len() == self.unsent || outbox.len() + size > OUTBOX {
+                        break;
+                    }
+                    outbox.extend_from_slice(request.named(self.index, seq));
+                }
+                rest = outbox;
+            }
             let (fd, flags) = (self.stream.as_raw_fd(), libc::MSG_NOSIGNAL);
             // SAFETY: pointer and length are those of `rest`.
             match check(unsafe { libc::send(fd, rest.as_ptr().cast(), rest.len(), flags) } as i64) {
@@ -99,14 +109,15 @@ impl Conn {
         }
     }
 
-    /// Compares received bytes with what was sent, and counts the messages that are now complete.
-    fn verify(&mut self, mut bytes: &[u8], message: &mut [u8]) -> io::Result<usize> {
-        let (size, mut complete) = (message.len(), 0);
+    /// Compares received bytes with what has to come, and counts the answers that are now complete. An answer before
+    /// its request is as wrong as any.
+    fn verify(&mut self, mut bytes: &[u8], request: usize, answer: &mut Message) -> io::Result<usize> {
+        let (size, mut complete) = (answer.len(), 0);
         while !bytes.is_empty() {
-            stamp(message, self.index, self.received / size as u64);
-            let at = (self.received % size as u64) as usize;
+            let (seq, at) = (self.received / size as u64, (self.received % size as u64) as usize);
             let (chunk, rest) = bytes.split_at(bytes.len().min(size - at));
-            if chunk != &message[at..at + chunk.len()] || self.received + chunk.len() as u64 > self.sent {
+            let asked = self.sent.div_ceil(request as u64);
+            if seq >= asked || !answer.matches(chunk, at, self.index, seq) {
                 return Err(io::Error::other(format!("wrong bytes on connection {} at {}", self.index, self.received)));
             }
             self.received += chunk.len() as u64;
@@ -118,7 +129,7 @@ impl Conn {
 }
 
 impl Client {
-    pub fn connect(plan: Plan) -> io::Result<Self> {
+    pub fn connect(plan: Plan, request: Message, answer: Message) -> io::Result<Self> {
         // SAFETY: takes no pointers.
         let epoll = check(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) }.into())? as i32;
         // SAFETY: the descriptor is new and nobody else's.
@@ -135,11 +146,12 @@ impl Client {
             check(unsafe { libc::epoll_ctl(epoll.as_raw_fd(), op, fd, &raw mut event) }.into())?;
             conns.push(Conn { stream, index, due: VecDeque::new(), unsent: 0, sent: 0, received: 0 });
         }
-        let message = (0..plan.size.max(1)).map(|at| (at * 31 + at / 251) as u8).collect();
-        let (birth, hist, inbox) = (Instant::now(), histogram()?, vec![0; 64 * 1024]);
-        let mut client = Self { plan, epoll, conns, message, inbox, birth, scheduled: 0, started: 0, hist, done: 0 };
+        let (birth, hist, inbox, outbox) = (Instant::now(), histogram()?, vec![0; 64 * 1024], Vec::new());
+        let (scheduled, started, done) = (0, 0, 0);
+        let mut client =
+            Self { plan, epoll, conns, request, answer, inbox, outbox, birth, scheduled, started, hist, done };
         if client.plan.rate == 0 {
-            (0..client.conns.len()).try_for_each(|index| client.request(index, 0))?;
+            (0..client.conns.len()).try_for_each(|index| client.ask(index, 0, client.plan.depth))?;
         }
         Ok(client)
     }
@@ -148,11 +160,12 @@ impl Client {
         self.birth.elapsed().as_nanos() as u64
     }
 
-    fn request(&mut self, index: usize, due: u64) -> io::Result<()> {
+    /// Sends `count` requests that were due then.
+    fn ask(&mut self, index: usize, due: u64, count: usize) -> io::Result<()> {
         let conn = &mut self.conns[index];
-        conn.due.push_back(due);
-        conn.unsent += self.message.len();
-        conn.flush(&mut self.message)
+        conn.due.extend(std::iter::repeat_n(due, count));
+        conn.unsent += self.request.len() * count;
+        conn.flush(&mut self.request, &mut self.outbox)
     }
 
     /// Open loop: when the next request is due.
@@ -163,7 +176,7 @@ impl Client {
     /// Open loop: sends everything that is due, each request on the next connection.
     fn schedule(&mut self, now: u64) -> io::Result<()> {
         while self.next_due() <= now {
-            self.request(self.scheduled as usize % self.conns.len(), self.next_due())?;
+            self.ask(self.scheduled as usize % self.conns.len(), self.next_due(), 1)?;
             self.scheduled += 1;
         }
         Ok(())
@@ -173,21 +186,21 @@ impl Client {
         loop {
             let conn = &mut self.conns[index];
             let Some(count) = conn.receive(&mut self.inbox)? else { break };
-            let complete = conn.verify(&self.inbox[..count], &mut self.message)?;
+            let complete = conn.verify(&self.inbox[..count], self.request.len(), &mut self.answer)?;
             let now = self.now();
             for _ in 0..complete {
                 let due = self.conns[index].due.pop_front().unwrap_or(now);
                 self.hist.saturating_record(now.saturating_sub(due));
                 self.done += 1;
-                if self.plan.rate == 0 {
-                    self.request(index, now)?;
-                }
+            }
+            if self.plan.rate == 0 && self.conns[index].due.is_empty() {
+                self.ask(index, now, self.plan.depth)?;
             }
             if count < self.inbox.len() {
                 break;
             }
         }
-        self.conns[index].flush(&mut self.message)
+        self.conns[index].flush(&mut self.request, &mut self.outbox)
     }
 
     /// Waits for events, at most until `until`; not at all when spinning.
@@ -199,9 +212,10 @@ impl Client {
         // SAFETY: `events` and `time` outlive the call; `room` is the length of `events`.
         check(unsafe { libc::syscall(libc::SYS_epoll_pwait2, epoll, at, room, time, mask, 0) })
     }
+}
 
-    /// Runs the load for `time` and gives the time it took.
-    pub fn run(&mut self, time: Duration) -> io::Result<Duration> {
+impl Load for Client {
+    fn run(&mut self, time: Duration) -> io::Result<Duration> {
         let mut events = [libc::epoll_event { events: 0, u64: 0 }; 256];
         let start = self.now();
         let end = start + time.as_nanos() as u64;
@@ -223,20 +237,18 @@ impl Client {
         Ok(Duration::from_nanos(now - start))
     }
 
-    /// How many requests were answered so far.
-    pub fn done(&self) -> u64 {
+    fn done(&self) -> u64 {
         self.done
     }
 
-    /// Forgets what the warm-up measured; requests under way stay under way.
-    pub fn forget(&mut self) {
+    fn forget(&mut self) {
         self.hist.reset();
         self.done = 0;
     }
 
-    /// How many requests were answered, and their latencies in nanoseconds. In the open loop the requests still
-    /// unanswered count with their age, or a server that stops answering would look better than a slow one.
-    pub fn finish(mut self) -> io::Result<(u64, Histogram<u64>)> {
+    /// In the open loop the requests still unanswered count with their age, or a server that stops answering would look
+    /// better than a slow one.
+    fn finish(mut self: Box<Self>) -> io::Result<(u64, Histogram<u64>)> {
         if self.done == 0 {
             return Err(io::Error::other("the server echoed nothing"));
         }
@@ -259,6 +271,7 @@ mod tests {
     use std::time::Duration;
 
     use super::{Client, Plan};
+    use crate::{Load, message::Message};
 
     /// A blocking server for one connection that hands every chunk to `spoil` before it echoes it.
     fn server(spoil: fn(&mut Vec<u8>)) -> SocketAddr {
@@ -282,30 +295,32 @@ mod tests {
         *chunk = FIRST.with(|first| first.get_or_init(|| chunk.clone()).clone());
     }
 
-    fn outcome(rate: u64, spoil: fn(&mut Vec<u8>)) -> Result<u64, String> {
-        let mut client = Client::connect(Plan { addr: server(spoil), conns: 1, size: 100, rate, spin: false }).unwrap();
+    fn outcome(depth: usize, rate: u64, spoil: fn(&mut Vec<u8>)) -> Result<u64, String> {
+        let plan = Plan { addr: server(spoil), conns: 1, depth, rate, spin: false };
+        let mut client = Client::connect(plan, Message::binary(100), Message::binary(100)).unwrap();
         client.run(Duration::from_millis(100)).map_err(|e| e.to_string())?;
-        client.finish().map(|(done, _)| done).map_err(|e| e.to_string())
+        Box::new(client).finish().map(|(done, _)| done).map_err(|e| e.to_string())
     }
 
     #[test]
     fn an_honest_server_passes_and_a_broken_one_is_noticed() {
-        for rate in [0, 1000] {
-            assert!(outcome(rate, |_| {}).unwrap() > 10);
-            assert!(outcome(rate, |chunk| chunk[50] ^= 1).unwrap_err().contains("wrong bytes"));
-            assert!(outcome(rate, stale).unwrap_err().contains("wrong bytes"));
-            assert!(outcome(rate, |chunk| chunk.extend_from_within(..)).unwrap_err().contains("wrong bytes"));
-            assert!(outcome(rate, |chunk| chunk.truncate(99)).is_err());
+        for (depth, rate) in [(1, 0), (16, 0), (1, 1000)] {
+            assert!(outcome(depth, rate, |_| {}).unwrap() > 10);
+            assert!(outcome(depth, rate, |chunk| chunk[50] ^= 1).unwrap_err().contains("wrong bytes"));
+            assert!(outcome(depth, rate, stale).unwrap_err().contains("wrong bytes"));
+            assert!(outcome(depth, rate, |chunk| chunk.extend_from_within(..)).unwrap_err().contains("wrong bytes"));
+            assert!(outcome(depth, rate, |chunk| chunk.truncate(99)).is_err());
         }
     }
 
     #[test]
     fn waiting_counts_from_the_moment_a_request_was_due() {
         let addr = server(|_| thread::sleep(Duration::from_millis(50)));
-        let mut client = Client::connect(Plan { addr, conns: 1, size: 100, rate: 100, spin: false }).unwrap();
+        let plan = Plan { addr, conns: 1, depth: 1, rate: 100, spin: false };
+        let mut client = Client::connect(plan, Message::binary(100), Message::binary(100)).unwrap();
         client.run(Duration::from_millis(400)).unwrap();
         // One echo of a batch takes 50 ms, but a request due while the server slept waits for its own batch as well.
-        let (_, hist) = client.finish().unwrap();
+        let (_, hist) = Box::new(client).finish().unwrap();
         assert!(hist.value_at_quantile(0.9) > 70_000_000, "{}", hist.value_at_quantile(0.9));
     }
 }

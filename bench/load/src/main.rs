@@ -7,28 +7,43 @@
 //! Prints one line of `name=value` pairs; times are microseconds. Exits with an error when the server misbehaves.
 
 mod client;
+mod message;
 mod usage;
 
 use std::io;
 use std::time::Duration;
 
 use client::{Client, Plan};
+use hdrhistogram::Histogram;
+use message::Message;
 use usage::{Usage, cpu_us, machine_us};
 
 fn arg<T: std::str::FromStr>(name: &str, default: T) -> T {
     std::env::args().skip_while(|arg| arg != name).nth(1).and_then(|value| value.parse().ok()).unwrap_or(default)
 }
 
+/// What a server is asked to do, again and again.
+trait Load {
+    /// Runs the load for `time` and gives the time it took.
+    fn run(&mut self, time: Duration) -> io::Result<Duration>;
+    /// How many requests were answered so far.
+    fn done(&self) -> u64;
+    /// Forgets what the warm-up measured; requests under way stay under way.
+    fn forget(&mut self);
+    /// How many requests were answered, and their latencies in nanoseconds.
+    fn finish(self: Box<Self>) -> io::Result<(u64, Histogram<u64>)>;
+}
+
 /// A slice of the window: short enough to fall between two disturbances.
 const SLICE: Duration = Duration::from_millis(10);
 
 /// Runs the load in slices, and gives the time it took and the server's CPU time per request in each slice.
-fn measure(client: &mut Client, pid: libc::pid_t, secs: f64) -> io::Result<(Duration, Vec<f64>)> {
+fn measure(load: &mut dyn Load, pid: libc::pid_t, secs: f64) -> io::Result<(Duration, Vec<f64>)> {
     let (mut elapsed, mut slices) = (Duration::ZERO, Vec::new());
     while elapsed.as_secs_f64() < secs {
-        let (done, cpu) = (client.done(), cpu_us(pid)?);
-        elapsed += client.run(SLICE)?;
-        let done = client.done() - done;
+        let (done, cpu) = (load.done(), cpu_us(pid)?);
+        elapsed += load.run(SLICE)?;
+        let done = load.done() - done;
         if done > 0 {
             slices.push((cpu_us(pid)? - cpu) / done as f64);
         }
@@ -37,29 +52,40 @@ fn measure(client: &mut Client, pid: libc::pid_t, secs: f64) -> io::Result<(Dura
     Ok((elapsed, slices))
 }
 
+/// The load that `--kind` names.
+fn load() -> io::Result<Box<dyn Load>> {
+    let plan = Plan {
+        addr: arg("--addr", ([127, 0, 0, 1], 7).into()),
+        conns: arg("--conns", 50),
+        depth: arg("--depth", 1),
+        rate: arg("--rate", 0),
+        spin: std::env::args().any(|arg| arg == "--spin"),
+    };
+    let size = arg("--size", 64);
+    match arg("--kind", String::from("echo")).as_str() {
+        "echo" => Ok(Box::new(Client::connect(plan, Message::binary(size), Message::binary(size))?)),
+        "http" => Ok(Box::new(Client::connect(plan, Message::request(), Message::answer())?)),
+        "hyper" => Ok(Box::new(Client::connect(plan, Message::request(), Message::hyper_answer())?)),
+        other => Err(io::Error::other(format!("--kind {other}: echo, http or hyper"))),
+    }
+}
+
 fn run() -> io::Result<()> {
     let pid = arg("--pid", std::process::id() as libc::pid_t);
     let (warm, secs) = (arg("--warm", 0.2), arg("--secs", 1.0));
     // SAFETY: takes no pointers. Ends this process if the server hangs in a way that the loops below do not see.
     unsafe { libc::alarm((warm + secs) as u32 + 10) };
-    let plan = Plan {
-        addr: arg("--addr", ([127, 0, 0, 1], 7).into()),
-        conns: arg("--conns", 50),
-        size: arg("--size", 64),
-        rate: arg("--rate", 0),
-        spin: std::env::args().any(|arg| arg == "--spin"),
-    };
-    let mut client = Client::connect(plan)?;
-    client.run(Duration::from_secs_f64(warm))?;
-    client.forget();
+    let mut load = load()?;
+    load.run(Duration::from_secs_f64(warm))?;
+    load.forget();
 
     let machine = machine_us();
     let (server, me) = (Usage::of(pid)?, Usage::of(std::process::id() as libc::pid_t)?);
-    let (elapsed, slices) = measure(&mut client, pid, secs)?;
+    let (elapsed, slices) = measure(&mut *load, pid, secs)?;
     let (server, me) = (Usage::of(pid)?.since(server), Usage::of(std::process::id() as libc::pid_t)?.since(me));
     let others = (machine_us() - machine - server.cpu_us - me.cpu_us).max(0.0);
 
-    let (done, hist) = client.finish()?;
+    let (done, hist) = load.finish()?;
     let (done, window) = (done as f64, elapsed.as_secs_f64() * 1e6);
     let ticks = (server.user_ticks + server.sys_ticks).max(1) as f64;
     let micros = |quantile| hist.value_at_quantile(quantile) as f64 / 1e3;

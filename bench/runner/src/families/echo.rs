@@ -47,7 +47,8 @@ const WORKLOADS: [Workload; 7] = [
 
 const PACED: &[&str] = &["--conns", "50", "--spin"];
 
-const COLUMNS: [Column; 6] = [
+/// For servers that answer requests.
+pub const COLUMNS: [Column; 6] = [
     Column::new("util", "util", 2),
     Column::new("rps", "requests/s", 0),
     Column::new("p50", "p50 µs", 0),

@@ -2,10 +2,12 @@
 //! beside this one, and a line in `FAMILIES`.
 
 mod echo;
+mod http;
+mod hyper;
 mod micro;
 
 /// All families, in the order in which they run.
-pub const FAMILIES: [&Family; 2] = [&echo::FAMILY, &micro::FAMILY];
+pub const FAMILIES: [&Family; 4] = [&echo::FAMILY, &http::FAMILY, &hyper::FAMILY, &micro::FAMILY];
 
 /// Contenders that do the same things, and can be compared.
 pub struct Family {
