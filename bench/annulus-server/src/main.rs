@@ -1,12 +1,15 @@
 //! Echo on annulus. `ANNULUS_DRIVER=uring|poll` picks the driver; the one that runs is printed, so that the runner can
 //! refuse a sample of the wrong one. `--how` picks what the connections receive into and what they are: `plain` is one
-//! buffer for each, `pool` buffers that all share, and `direct` is plain on descriptors without a number.
+//! buffer for each, `pool` buffers that all share, `direct` is plain on descriptors without a number, and `shards` is
+//! plain on `--threads` shards, with a listener for each.
 
 use annulus::io::{AsyncReadRent, AsyncWriteRentExt};
 use annulus::net::{TcpListener, TcpStream};
 use annulus::pool::RecvPool;
-use annulus::{DriverKind, Fd, op};
-use std::{io, os::fd::OwnedFd};
+use annulus::shard::Shard;
+use annulus::{DriverKind, Fd, Shards, op};
+use shards::Port;
+use std::{io, net::SocketAddr, os::fd::OwnedFd, sync::Arc};
 
 /// Bytes of buffer per connection, or in the pool: the same for every contender that keeps one.
 const BUF: usize = 16 * 1024;
@@ -58,20 +61,43 @@ fn arg(name: &str) -> Option<String> {
     std::env::args().skip_while(|arg| arg != name).nth(1)
 }
 
-#[annulus::main]
-async fn main() -> io::Result<()> {
-    let listener = std::net::TcpListener::bind(arg("--addr").unwrap_or_else(|| "127.0.0.1:0".into()))?;
+/// Accepts for ever.
+async fn accept(listener: TcpListener) -> io::Result<()> {
+    loop {
+        let (stream, _) = listener.accept().await?;
+        stream.set_nodelay(true)?;
+        drop(annulus::spawn(plain(stream)));
+    }
+}
+
+fn announce(addr: SocketAddr) {
     println!("driver: {}", annulus::driver().kind());
-    println!("listening {}", listener.local_addr()?);
+    println!("listening {addr}");
+}
+
+/// A shard on each of so many CPUs.
+fn sharded() -> io::Result<()> {
+    shards::roam()?;
+    let threads = shards::threads();
+    let port = Arc::new(Port::new(threads));
+    let ends = Shards::builder().count(threads).run(async move |shard: Shard| {
+        let given = arg("--addr").unwrap_or_else(|| "127.0.0.1:0".into());
+        let listener = TcpListener::bind(port.to_bind(shard.index(), &given))?;
+        port.bound(listener.local_addr()?, announce);
+        accept(listener).await
+    })?;
+    ends.into_iter().try_for_each(|end| end.map_err(io::Error::other)?)
+}
+
+fn main() -> io::Result<()> {
+    if arg("--how").as_deref() == Some("shards") { sharded() } else { annulus::run(serve()) }
+}
+
+async fn serve() -> io::Result<()> {
+    let listener = std::net::TcpListener::bind(arg("--addr").unwrap_or_else(|| "127.0.0.1:0".into()))?;
+    announce(listener.local_addr()?);
     match arg("--how").as_deref() {
-        None | Some("plain") => {
-            let listener = TcpListener::from_std(listener)?;
-            loop {
-                let (stream, _) = listener.accept().await?;
-                stream.set_nodelay(true)?;
-                drop(annulus::spawn(plain(stream)));
-            }
-        }
+        None | Some("plain") => accept(TcpListener::from_std(listener)?).await,
         Some("pool") => {
             let (listener, pool) = (TcpListener::from_std(listener)?, RecvPool::new(512, BUF as u32)?);
             loop {
@@ -90,6 +116,6 @@ async fn main() -> io::Result<()> {
                 drop(annulus::spawn(direct(op::accept_direct(&listener).await.0?)));
             }
         }
-        Some(other) => Err(io::Error::other(format!("--how {other}: plain, pool or direct"))),
+        Some(other) => Err(io::Error::other(format!("--how {other}: plain, pool, direct or shards"))),
     }
 }

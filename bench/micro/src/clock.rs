@@ -30,7 +30,10 @@ pub struct Slices {
     cpu: Vec<f64>,
     wall: Vec<f64>,
     began: Instant,
+    budget: Duration,
     waited: u64,
+    /// When the slice began that is going on, by both clocks.
+    slice: (Instant, u64),
     /// Exactly so many slices, whatever the time: for whoever counts instructions.
     wanted: Option<usize>,
     ops: u32,
@@ -40,8 +43,24 @@ impl Slices {
     /// Begins a sample.
     #[must_use]
     pub fn begin() -> Self {
+        Self::within(BUDGET)
+    }
+
+    /// Begins a sample that may take so long, where operations are long themselves.
+    #[must_use]
+    pub fn within(budget: Duration) -> Self {
         let wanted = std::env::args().skip_while(|arg| arg != "--slices").nth(1).and_then(|text| text.parse().ok());
-        Self { cpu: Vec::new(), wall: Vec::new(), began: Instant::now(), waited: waited_ns(), wanted, ops: 0 }
+        let began = Instant::now();
+        Self {
+            cpu: Vec::new(),
+            wall: Vec::new(),
+            began,
+            budget,
+            waited: waited_ns(),
+            slice: (began, 0),
+            wanted,
+            ops: 0,
+        }
     }
 
     /// Whether there is time for another slice. The first slice is a warm-up and is not kept.
@@ -49,19 +68,21 @@ impl Slices {
     pub fn go_on(&self) -> bool {
         match self.wanted {
             Some(wanted) => self.cpu.len() < wanted,
-            None => self.cpu.len() < 2 || self.began.elapsed() < BUDGET,
+            None => self.cpu.len() < 2 || self.began.elapsed() < self.budget,
         }
     }
 
-    /// Begins a slice; to be called with how many operations it held when it ends.
-    pub fn slice(&mut self) -> impl FnOnce(u32) {
-        let (wall, cpu) = (Instant::now(), cpu_ns());
-        move |ops| {
-            let (cpu, wall) = (cpu_ns() - cpu, wall.elapsed());
-            self.ops = ops;
-            self.cpu.push(cpu as f64 / f64::from(ops));
-            self.wall.push(wall.as_nanos() as f64 / f64::from(ops));
-        }
+    /// Begins a slice.
+    pub fn start(&mut self) {
+        self.slice = (Instant::now(), cpu_ns());
+    }
+
+    /// Ends the slice, which held so many operations.
+    pub fn stop(&mut self, ops: u32) {
+        let (cpu, wall) = (cpu_ns() - self.slice.1, self.slice.0.elapsed());
+        self.ops = ops;
+        self.cpu.push(cpu as f64 / f64::from(ops));
+        self.wall.push(wall.as_nanos() as f64 / f64::from(ops));
     }
 }
 
@@ -77,10 +98,11 @@ impl fmt::Display for Slices {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [min, low, median] = [0.0, 0.25, 0.5].map(|share| rank(&self.cpu, share));
         let wait = (waited_ns() - self.waited) as f64 / self.began.elapsed().as_nanos() as f64;
-        let (wall, slices) = (rank(&self.wall, 0.0), self.cpu.len().saturating_sub(1));
+        let (wall, rate) = (rank(&self.wall, 0.0), 1e9 / rank(&self.wall, 0.5));
+        let slices = self.cpu.len().saturating_sub(1);
         write!(
             f,
-            "min={min:.2} low={low:.2} median={median:.2} wall={wall:.2} slices={slices} ops={} wait={wait:.4}",
+            "min={min:.2} low={low:.2} median={median:.2} wall={wall:.2} rate={rate:.0} slices={slices} ops={} wait={wait:.4}",
             self.ops
         )
     }

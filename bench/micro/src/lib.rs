@@ -3,13 +3,15 @@
 //!
 //! A contender is a program with an implementation of [`Contender`], written as its users would write it. Called as
 //! `PROGRAM WORKLOAD [OPTION..]`, it measures one workload in many short slices and prints
-//! `min=NS low=NS median=NS wall=NS slices=N ops=N wait=SHARE`: CPU nanoseconds per operation over the slices, the
-//! least wall time, how many slices of how many operations, and how long the process waited for a CPU.
+//! `min=NS low=NS median=NS wall=NS rate=N slices=N ops=N wait=SHARE`: CPU nanoseconds per operation over the slices, the
+//! least wall time, operations per second in the median slice, how many slices of how many operations, and how long the
+//! process waited for a CPU.
 
 mod clock;
 mod court;
 mod workloads;
 
+pub use clock::Slices;
 use std::future::Ready;
 use std::time::Duration;
 

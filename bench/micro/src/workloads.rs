@@ -36,8 +36,8 @@ pub fn measure<C: Contender>(name: &str) -> Option<Slices> {
 async fn sliced(step: impl AsyncFn() -> u32) -> Slices {
     let mut slices = Slices::begin();
     while slices.go_on() {
-        let end = slices.slice();
-        end(step().await);
+        slices.start();
+        slices.stop(step().await);
     }
     slices
 }
@@ -104,9 +104,9 @@ fn starts<C: Contender>() -> Slices {
     const OPS: u32 = 20;
     let mut slices = Slices::begin();
     while slices.go_on() {
-        let end = slices.slice();
+        slices.start();
         (0..OPS).for_each(|_| C::block_on(async {}));
-        end(OPS);
+        slices.stop(OPS);
     }
     slices
 }

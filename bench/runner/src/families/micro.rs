@@ -20,7 +20,7 @@ pub const FAMILY: Family = Family {
     judge: Judge::Least,
 };
 
-const CONTENDERS: [Contender; 12] = [
+const CONTENDERS: [Contender; 14] = [
     Contender::new(REFERENCE, "micro-annulus", &[]).on("uring"),
     Contender::new("annulus-poll", "micro-annulus", &[]).on("poll"),
     Contender::new("tokio", "micro-tokio", &[]),
@@ -32,6 +32,9 @@ const CONTENDERS: [Contender; 12] = [
     Contender::new("glommio", "micro-glommio", &[]),
     Contender::new("tokio-uring", "micro-tokio-uring", &[]),
     Contender::new("tokio-uring-coop", "micro-tokio-uring", &["--coop"]),
+    // NOPs by hand; what else there is, is a runtime's.
+    Contender::new("raw", "files-raw", &["--how", "plain"]),
+    Contender::new("raw-best", "files-raw", &["--how", "best"]),
     Contender::new(CONTROL, "micro-annulus", &[]).on("uring"),
 ];
 

@@ -4,10 +4,32 @@
 mod echo;
 mod http;
 mod hyper;
+mod idle;
 mod micro;
+mod op;
+mod read;
+mod shards;
+mod wal;
 
 /// All families, in the order in which they run.
-pub const FAMILIES: [&Family; 4] = [&echo::FAMILY, &http::FAMILY, &hyper::FAMILY, &micro::FAMILY];
+pub const FAMILIES: [&Family; 9] = [
+    &echo::FAMILY,
+    &http::FAMILY,
+    &hyper::FAMILY,
+    &micro::FAMILY,
+    &op::FAMILY,
+    &read::FAMILY,
+    &wal::FAMILY,
+    &idle::FAMILY,
+    &shards::FAMILY,
+];
+
+/// What a program that measures itself in slices says beside their lower quartile.
+const SLICES: [Column; 3] = [
+    Column::new("min", "least slice", 0),
+    Column::new("median", "median slice", 0),
+    Column::new("rate", "per second", 0),
+];
 
 /// Contenders that do the same things, and can be compared.
 pub struct Family {
