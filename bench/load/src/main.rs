@@ -1,25 +1,37 @@
-//! The load generator: one thread, non-blocking sockets, epoll. It echoes through a server either in a closed loop
-//! (each connection sends again when its answer is complete) or at a fixed rate, where latency counts from the moment a
-//! request was *scheduled*, so that a stalled server cannot hide behind requests that were never sent. Every byte that
-//! comes back is compared with what was sent. Around the measured window it reads the server's clocks from outside
-//! (`usage`).
+//! The load generator: one thread, non-blocking sockets, epoll. It asks a server for something, again and again, either
+//! in a closed loop (each connection asks again when its answer is complete) or at a fixed rate, where latency counts
+//! from the moment a request was *scheduled*, so that a stalled server cannot hide behind requests that were never sent.
+//! Every byte that comes back is compared with what has to come. `--kind` says what is asked: see `load()`. Around the
+//! measured window it reads the server's clocks from outside (`usage`).
 //!
 //! Prints one line of `name=value` pairs; times are microseconds. Exits with an error when the server misbehaves.
 
+mod backend;
+mod bulk;
+mod churn;
 mod client;
+mod epoll;
 mod message;
+mod udp;
 mod usage;
 
 use std::io;
 use std::time::Duration;
 
+use bulk::{Bulk, Direction};
+use churn::Churn;
 use client::{Client, Plan};
 use hdrhistogram::Histogram;
 use message::Message;
+use udp::Udp;
 use usage::{Usage, cpu_us, machine_us};
 
 fn arg<T: std::str::FromStr>(name: &str, default: T) -> T {
     std::env::args().skip_while(|arg| arg != name).nth(1).and_then(|value| value.parse().ok()).unwrap_or(default)
+}
+
+fn flag(name: &str) -> bool {
+    std::env::args().any(|arg| arg == name)
 }
 
 /// What a server is asked to do, again and again.
@@ -28,6 +40,14 @@ trait Load {
     fn run(&mut self, time: Duration) -> io::Result<Duration>;
     /// How many requests were answered so far.
     fn done(&self) -> u64;
+    /// Bytes of one request, where bytes are what counts.
+    fn size(&self) -> usize {
+        0
+    }
+    /// How many requests got no answer, where that is allowed.
+    fn lost(&self) -> u64 {
+        0
+    }
     /// Forgets what the warm-up measured; requests under way stay under way.
     fn forget(&mut self);
     /// How many requests were answered, and their latencies in nanoseconds.
@@ -59,14 +79,22 @@ fn load() -> io::Result<Box<dyn Load>> {
         conns: arg("--conns", 50),
         depth: arg("--depth", 1),
         rate: arg("--rate", 0),
-        spin: std::env::args().any(|arg| arg == "--spin"),
+        spin: flag("--spin"),
     };
-    let size = arg("--size", 64);
+    let (addr, conns, depth, size) = (plan.addr, plan.conns, plan.depth, arg("--size", 64));
     match arg("--kind", String::from("echo")).as_str() {
         "echo" => Ok(Box::new(Client::connect(plan, Message::binary(size), Message::binary(size))?)),
         "http" => Ok(Box::new(Client::connect(plan, Message::request(), Message::answer())?)),
         "hyper" => Ok(Box::new(Client::connect(plan, Message::request(), Message::hyper_answer())?)),
-        other => Err(io::Error::other(format!("--kind {other}: echo, http or hyper"))),
+        "proxy" => {
+            backend::start(addr)?;
+            Ok(Box::new(Client::connect(plan, Message::binary(size), Message::binary(size))?))
+        }
+        "source" => Ok(Box::new(Bulk::connect(addr, conns, Direction::Source)?)),
+        "sink" => Ok(Box::new(Bulk::connect(addr, conns, Direction::Sink)?)),
+        "churn" => Ok(Box::new(Churn::connect(addr, conns, size)?)),
+        "udp" => Ok(Box::new(Udp::connect(addr, conns, depth, size, flag("--segments"))?)),
+        other => Err(io::Error::other(format!("--kind {other}: no such load"))),
     }
 }
 
@@ -85,13 +113,14 @@ fn run() -> io::Result<()> {
     let (server, me) = (Usage::of(pid)?.since(server), Usage::of(std::process::id() as libc::pid_t)?.since(me));
     let others = (machine_us() - machine - server.cpu_us - me.cpu_us).max(0.0);
 
+    let (size, lost) = (load.size() as f64, load.lost() as f64);
     let (done, hist) = load.finish()?;
     let (done, window) = (done as f64, elapsed.as_secs_f64() * 1e6);
     let ticks = (server.user_ticks + server.sys_ticks).max(1) as f64;
     let micros = |quantile| hist.value_at_quantile(quantile) as f64 / 1e3;
     // A disturbance makes some slices dearer; the lower quartile is what the others cost.
     let low = slices.get(slices.len() / 4).copied().unwrap_or(f64::NAN);
-    println!(
+    print!(
         "done={done} rps={:.0} srv_us={:.4} low={low:.4} user={:.3} util={:.4} p50={:.2} p99={:.2} max={:.2} switches={:.5} \
          rss_kib={} srv_wait={:.4} load_wait={:.4} load_util={:.4} others={:.3}",
         done / window * 1e6,
@@ -108,6 +137,11 @@ fn run() -> io::Result<()> {
         me.cpu_us / window,
         others / window,
     );
+    if size > 0.0 {
+        let gigabytes = done * size / 1e9;
+        print!(" gbps={:.4} ms_gb={:.3}", gigabytes / window * 1e6, server.cpu_us / 1e3 / gigabytes);
+    }
+    println!(" lost={:.6}", lost / done);
     Ok(())
 }
 

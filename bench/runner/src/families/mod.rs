@@ -1,21 +1,29 @@
 //! What is compared, by families: each has its contenders, its workloads, and who puts the load on. To add one: a file
 //! beside this one, and a line in `FAMILIES`.
 
+mod bulk;
+mod churn;
 mod echo;
 mod http;
 mod hyper;
 mod idle;
 mod micro;
 mod op;
+mod proxy;
 mod read;
 mod shards;
+mod udp;
 mod wal;
 
 /// All families, in the order in which they run.
-pub const FAMILIES: [&Family; 9] = [
+pub const FAMILIES: [&Family; 13] = [
     &echo::FAMILY,
     &http::FAMILY,
     &hyper::FAMILY,
+    &proxy::FAMILY,
+    &bulk::FAMILY,
+    &churn::FAMILY,
+    &udp::FAMILY,
     &micro::FAMILY,
     &op::FAMILY,
     &read::FAMILY,
