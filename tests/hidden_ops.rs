@@ -24,13 +24,16 @@ use std::{
 };
 
 /// Every opcode that an operation has.
-const OPCODES: [&str; 26] = [
+const OPCODES: [&str; 33] = [
     "ACCEPT",
     "BIND",
     "CLOSE",
     "CONNECT",
     "FSYNC",
+    "FTRUNCATE",
+    "LINKAT",
     "LISTEN",
+    "MKDIRAT",
     "NOP",
     "OPENAT",
     "POLL_ADD",
@@ -39,6 +42,7 @@ const OPCODES: [&str; 26] = [
     "READ_FIXED",
     "RECV",
     "RECVMSG",
+    "RENAMEAT",
     "SEND",
     "SENDMSG",
     "SENDMSG_ZC",
@@ -46,7 +50,10 @@ const OPCODES: [&str; 26] = [
     "SHUTDOWN",
     "SOCKET",
     "SPLICE",
+    "STATX",
+    "SYMLINKAT",
     "TIMEOUT",
+    "UNLINKAT",
     "WAITID",
     "WRITE",
     "WRITEV",
@@ -65,6 +72,25 @@ const ABILITIES: [&str; 10] = [
     "BUFFERS2",
     "PBUF_RING",
     "SEND_MSG_RING",
+];
+
+/// The opcodes whose twin runs on the pool.
+const ON_POOL: [&str; 15] = [
+    "OPENAT",
+    "READ",
+    "READV",
+    "WRITE",
+    "WRITEV",
+    "FSYNC",
+    "CLOSE",
+    "SPLICE",
+    "FTRUNCATE",
+    "LINKAT",
+    "MKDIRAT",
+    "RENAMEAT",
+    "STATX",
+    "SYMLINKAT",
+    "UNLINKAT",
 ];
 
 #[test]
@@ -92,6 +118,7 @@ fn all_operations_without(hidden: &str) {
     let registered = runtime.block_on(async {
         op::nop().await.unwrap();
         files().await;
+        names().await;
         sockets().await;
         messages().await;
         waiting_ends().await;
@@ -111,11 +138,7 @@ fn all_operations_without(hidden: &str) {
     }
     let any = |names: &[&str]| names.iter().any(|name| is_hidden(name));
     let (here, ready, pool) = (driver.twins_here, driver.twins_ready, driver.twins_pool);
-    assert_eq!(
-        pool > 0,
-        any(&["OPENAT", "READ", "READV", "WRITE", "WRITEV", "FSYNC", "CLOSE", "SPLICE"]),
-        "{driver:?}"
-    );
+    assert_eq!(pool > 0, any(&ON_POOL), "{driver:?}");
     // Who has to choose a buffer for the kernel receives by the twin.
     let waiting = [
         "ACCEPT",
@@ -157,6 +180,23 @@ async fn files() {
     op::close(file).unwrap().await.unwrap();
     let error = op::openat(&path, OpenHow { flags: libc::O_RDONLY, mode: 0 }).unwrap().await.unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::NotFound);
+}
+
+async fn names() {
+    let top = env::temp_dir().join(format!("annulus-names-{}", std::process::id()));
+    let [a, b, c] = ["a", "b", "c"].map(|name| top.join(name));
+    op::mkdirat(&top, 0o700).unwrap().await.unwrap();
+    let file = open(&a, libc::O_RDWR | libc::O_CREAT | libc::O_EXCL).await;
+    op::ftruncate(&file, 5).await.unwrap();
+    assert_eq!(op::fstatx(&file).await.unwrap().size(), Some(5));
+    op::linkat(&a, &b).unwrap().await.unwrap();
+    op::renameat(&b, &c).unwrap().await.unwrap();
+    op::symlinkat(Path::new("c"), &b).unwrap().await.unwrap();
+    assert_eq!(op::statx(&b, true).unwrap().await.unwrap().links(), Some(2));
+    for path in [a, b, c] {
+        op::unlinkat(&path).unwrap().await.unwrap();
+    }
+    op::rmdir(&top).unwrap().await.unwrap();
 }
 
 fn pipe() -> [Fd; 2] {

@@ -1,6 +1,6 @@
 //! An open file.
 
-use super::OpenOptions;
+use super::{Metadata, OpenOptions};
 use crate::{
     buf::{BufResult, IoBuf, IoBufMut, IoVecBuf, IoVecBufMut, Rest},
     driver::Fd,
@@ -10,7 +10,7 @@ use crate::{
 use std::{
     future::{Future, ready},
     io,
-    os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd},
     path::Path,
 };
 
@@ -60,6 +60,30 @@ impl File {
         Ok(File { fd: Fd::new(file.into()) })
     }
 
+    /// The descriptor, if nothing else holds it.
+    ///
+    /// # Errors
+    /// Gives the file back while operations on it are in flight, also abandoned ones.
+    pub fn try_into_owned(self) -> Result<OwnedFd, File> {
+        self.fd.try_into_owned().map_err(File::from_fd)
+    }
+
+    /// The file as `std` has it.
+    ///
+    /// # Errors
+    /// Gives the file back while operations on it are in flight, also abandoned ones.
+    pub fn into_std(self) -> Result<std::fs::File, File> {
+        self.try_into_owned().map(std::fs::File::from)
+    }
+
+    /// Another file that shares the open file, its position and all: made with `fcntl(F_DUPFD_CLOEXEC)`.
+    ///
+    /// # Errors
+    /// `EMFILE` when the process may have no more descriptors.
+    pub fn try_clone(&self) -> io::Result<File> {
+        self.fd.duplicate().map(File::from)
+    }
+
     /// The file's descriptor, for operations of [`op`](crate::op).
     #[must_use]
     pub fn fd(&self) -> &Fd {
@@ -86,6 +110,30 @@ impl File {
     /// **Lossy**: bytes may have been written, and nobody learns how many.
     pub fn write_at<T: IoBuf>(&self, buf: T, pos: u64) -> impl Future<Output = BufResult<usize, T>> {
         op::write_at(&self.fd, buf, pos)
+    }
+
+    /// Reads into the parts of `buf`, one after the other, what there is at `pos`, in bytes. Gives the number of bytes,
+    /// 0 behind the end. Parts beyond the 1,024th are left alone.
+    ///
+    /// # Errors
+    /// Those of `preadv(2)`, with the buffers.
+    ///
+    /// # Cancellation
+    /// **Clean**: the file keeps what was read.
+    pub fn readv_at<T: IoVecBufMut>(&self, buf: T, pos: u64) -> impl Future<Output = BufResult<usize, T>> {
+        op::readv_at(&self.fd, buf, pos)
+    }
+
+    /// Writes the parts of `buf_vec`, one after the other, at `pos`, in bytes. Gives the number of bytes written, which
+    /// may be fewer than there are.
+    ///
+    /// # Errors
+    /// Those of `pwritev(2)`, with the buffers.
+    ///
+    /// # Cancellation
+    /// **Lossy**: bytes may have been written, and nobody learns how many.
+    pub fn writev_at<T: IoVecBuf>(&self, buf_vec: T, pos: u64) -> impl Future<Output = BufResult<usize, T>> {
+        op::writev_at(&self.fd, buf_vec, pos)
     }
 
     /// Fills `buf` with what there is at `pos`.
@@ -157,6 +205,31 @@ impl File {
         op::fdatasync(&self.fd).await
     }
 
+    /// Tells what is known about the file.
+    ///
+    /// # Errors
+    /// Those of `fstat(2)`.
+    ///
+    /// # Cancellation
+    /// **Clean**: nothing is changed.
+    pub async fn metadata(&self) -> io::Result<Metadata> {
+        op::fstatx(&self.fd).await.map(Metadata::new)
+    }
+
+    /// Makes the file `len` bytes long: cuts it, or adds zeros. Its position stays.
+    ///
+    /// On the ring since Linux 6.9; before, and elsewhere, a thread of the pool does it.
+    ///
+    /// # Errors
+    /// `InvalidInput` for a file that is not open to write or a length that no file has, and whatever else
+    /// `ftruncate(2)` says.
+    ///
+    /// # Cancellation
+    /// **Detached**: the file may be cut all the same.
+    pub async fn set_len(&self, len: u64) -> io::Result<()> {
+        op::ftruncate(&self.fd, len).await
+    }
+
     /// Closes the file, and tells what came of it.
     ///
     /// # Errors
@@ -221,6 +294,27 @@ impl AsWriteFd for File {
     }
 }
 
+impl From<OwnedFd> for File {
+    fn from(fd: OwnedFd) -> File {
+        File::from_fd(Fd::new(fd))
+    }
+}
+
+impl From<std::fs::File> for File {
+    fn from(file: std::fs::File) -> File {
+        File::from(OwnedFd::from(file))
+    }
+}
+
+impl TryFrom<File> for OwnedFd {
+    type Error = File;
+
+    /// See [`File::try_into_owned`].
+    fn try_from(file: File) -> Result<OwnedFd, File> {
+        file.try_into_owned()
+    }
+}
+
 impl AsRawFd for File {
     fn as_raw_fd(&self) -> RawFd {
         self.fd.as_raw_fd()
@@ -237,6 +331,7 @@ impl AsFd for File {
 mod tests {
     use super::*;
     use crate::{
+        buf::VecBuf,
         io::{AsyncReadRentExt, AsyncWriteRentExt},
         testing::temp_path,
     };
@@ -258,6 +353,35 @@ mod tests {
         let (res, buf) = file.read_exact_at(buf, 8).await;
         assert_eq!((res.unwrap_err().kind(), buf.len()), (io::ErrorKind::UnexpectedEof, 3));
         std::fs::remove_file(path).unwrap();
+    }
+
+    #[crate::test]
+    async fn parts_are_read_and_written_where_told() {
+        let path = temp_path();
+        let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path).await.unwrap();
+        std::fs::remove_file(path).unwrap();
+        let parts = VecBuf::from(vec![b"ab".to_vec(), vec![], b"cde".to_vec()]);
+        assert_eq!(file.writev_at(parts, 3).await.0.unwrap(), 5);
+        let room = VecBuf::from(vec![vec![0; 2], vec![0; 9]]);
+        let (res, parts) = file.readv_at(room, 4).await;
+        assert_eq!((res.unwrap(), Vec::from(parts)), (4, vec![b"bc".to_vec(), b"de".to_vec()]));
+        file.set_len(4).await.unwrap();
+        assert_eq!(file.metadata().await.unwrap().len(), 4);
+        assert_eq!(file.read_at(Vec::with_capacity(9), 0).await.1, b"\0\0\0a");
+    }
+
+    #[crate::test]
+    async fn a_file_of_std_comes_back_when_nothing_is_in_flight() {
+        let file = File::from(crate::testing::temp_file());
+        let twin = file.try_clone().unwrap();
+        twin.write_all_at("abc", 0).await.0.unwrap();
+        let mut reading = Box::pin(file.read_at(Vec::with_capacity(4), 0));
+        crate::testing::poll_once(&mut reading).await;
+        drop(reading);
+        let file = file.into_std().expect_err("a read is in flight");
+        crate::testing::settle().await;
+        assert_eq!(file.into_std().unwrap().metadata().unwrap().len(), 3);
+        twin.close().await.unwrap();
     }
 
     /// `Pending` at first: a file never completes inside its own poll, on neither driver.

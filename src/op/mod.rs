@@ -18,8 +18,11 @@ mod close;
 mod connect;
 pub(crate) mod ending;
 mod fsync;
+mod ftruncate;
 mod install;
+mod linkat;
 mod listen;
+mod mkdirat;
 mod multi;
 mod nop;
 mod openat;
@@ -34,6 +37,7 @@ mod recv_multi;
 mod recv_provided;
 mod recvmsg;
 mod recvmsg_multi;
+mod renameat;
 mod send;
 mod send_zc;
 mod sendmsg;
@@ -43,8 +47,11 @@ mod shutdown;
 mod socket;
 mod socket_direct;
 mod splice;
+mod statx;
 mod submit;
+mod symlinkat;
 mod timeout;
+mod unlinkat;
 mod waitid;
 mod write;
 mod writev;
@@ -58,8 +65,11 @@ pub use cancel::{cancel, cancel_all};
 pub use close::{Close, close};
 pub use connect::{Connect, connect, connect_to, connect_unix};
 pub use fsync::{Fsync, fdatasync, fsync};
+pub use ftruncate::{Ftruncate, ftruncate};
 pub use install::install;
+pub use linkat::{LinkAt, linkat};
 pub use listen::{Listen, listen};
+pub use mkdirat::{MkdirAt, mkdirat};
 pub use multi::{Multi, MultiOp, multi};
 pub use nop::{Nop, nop};
 pub use openat::{OpenAt, OpenHow, openat};
@@ -75,6 +85,7 @@ pub use recv_multi::{RecvMulti, recv_multi};
 pub use recv_provided::{RecvProvided, recv_provided};
 pub use recvmsg::{RecvMsg, recvmsg};
 pub use recvmsg_multi::{Datagram, RecvMsgMulti, recvmsg_multi};
+pub use renameat::{RenameAt, renameat};
 pub use send::{Send, send};
 pub use send_zc::{SendZc, send_zc};
 pub(crate) use sendmsg::sendmsg_unix;
@@ -86,12 +97,17 @@ pub use socket::{Socket, socket};
 pub use socket_direct::{SocketDirect, socket_direct};
 pub use splice::{Splice, splice};
 pub(crate) use splice::{splice_keeping, splice_now};
+pub use statx::{Stat, fstatx, statx};
 pub use submit::{Op, Submit, submit};
+pub use symlinkat::{SymlinkAt, symlinkat};
 pub use timeout::{Timeout, TimeoutMulti, timeout, timeout_multi};
+pub use unlinkat::{UnlinkAt, rmdir, unlinkat};
 pub use waitid::{WaitId, waitid};
 pub use write::{Write, write, write_at};
 pub use writev::{Writev, writev, writev_at};
 pub use zero_copy::{Usage, ZC_FROM, ZcBuf, ZeroCopy, ZeroCopyOp};
+
+use std::{ffi::CString, io, os::unix::ffi::OsStrExt, path::Path};
 
 /// The most bytes that the kernel moves in one call; longer requests are cut, not refused.
 pub(crate) const MAX_LEN: usize = 0x7fff_f000;
@@ -102,6 +118,12 @@ pub(crate) const MAX_IOVECS: usize = 1024;
 /// A length as an entry has it.
 pub(crate) fn clamp(len: usize) -> u32 {
     len.min(MAX_LEN) as u32
+}
+
+/// A path as an entry has it.
+pub(crate) fn c_path(path: &Path) -> io::Result<CString> {
+    CString::new(path.as_os_str().as_bytes())
+        .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "a path cannot have a NUL byte in it"))
 }
 
 /// The offset that means: where the file's own position is.

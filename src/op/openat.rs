@@ -2,16 +2,13 @@
 
 use crate::{
     entry::{Cqe, Sqe, Twin},
-    op::{Op, Submit, submit},
+    op::{Op, Submit, c_path, submit},
     sys::{self, unix::ret},
 };
 use std::{
     ffi::{CString, c_char},
     io,
-    os::{
-        fd::{FromRawFd, OwnedFd, RawFd},
-        unix::ffi::OsStrExt,
-    },
+    os::fd::{FromRawFd, OwnedFd, RawFd},
     path::Path,
 };
 
@@ -62,9 +59,7 @@ pub struct OpenAt {
 
 impl OpenAt {
     pub(super) fn new(path: &Path, how: OpenHow) -> io::Result<OpenAt> {
-        let path = CString::new(path.as_os_str().as_bytes())
-            .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "a path cannot have a NUL byte in it"))?;
-        Ok(OpenAt { path, how })
+        Ok(OpenAt { path: c_path(path)?, how })
     }
 }
 

@@ -5,10 +5,14 @@
 //! then the call blocks until there is more; a pipe with several readers wants a descriptor that does not block by
 //! itself, which is left as it is and called at once.
 
-use crate::sys::unix::{is_nonblocking, no_option, ret};
+use crate::sys::{
+    Statx, by_stat,
+    unix::{is_nonblocking, no_option, ret},
+};
 use memmap2::MmapRaw;
 use socket2::SockRef;
 use std::{
+    ffi::c_char,
     io,
     os::fd::{OwnedFd, RawFd},
     time::Duration,
@@ -144,6 +148,25 @@ pub(crate) fn splice(_from: (RawFd, i64), _to: (RawFd, i64), _len: usize, _flags
 /// There is no use for one.
 pub(crate) fn roomy_pipe(_room: i32) -> io::Result<(OwnedFd, OwnedFd, usize)> {
     Err(io::Error::from_raw_os_error(libc::ENOSYS))
+}
+
+/// Says to [`statx`] that an empty path means the descriptor itself. The number is Linux's; no system hears of it.
+pub(crate) const AT_EMPTY_PATH: i32 = 0x1000;
+
+/// What `fstatat(2)` knows.
+///
+/// # Safety
+/// `path` ends in a NUL byte, and `out` is writable (Lent).
+pub(crate) unsafe fn statx(dir: RawFd, path: *const c_char, flags: i32, _mask: u32, out: *mut Statx) -> i32 {
+    // SAFETY: Lent, by this function's contract, which is that one's.
+    unsafe { by_stat::statx(dir, path, flags, out) }
+}
+
+/// `ftruncate(2)`; `EINVAL` for a length that no file has.
+pub(crate) fn ftruncate(fd: RawFd, len: u64) -> i32 {
+    let Ok(len) = libc::off_t::try_from(len) else { return -libc::EINVAL };
+    // SAFETY: Plain call: a descriptor and a length, and no memory.
+    ret(unsafe { libc::ftruncate(fd, len) } as isize)
 }
 
 /// There is no common way to ask or to say where a thread runs.

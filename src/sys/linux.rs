@@ -2,12 +2,13 @@
 //! sockets, and memory of huge pages.
 
 use crate::sys::{
-    __kernel_timespec,
+    __kernel_timespec, Statx, by_stat,
     unix::{check, is_nonblocking, ret},
 };
 use memmap2::{Advice, MmapOptions, MmapRaw};
 use socket2::SockRef;
 use std::{
+    ffi::c_char,
     io,
     os::fd::{FromRawFd, OwnedFd, RawFd},
     time::Duration,
@@ -184,6 +185,28 @@ pub(crate) fn roomy_pipe(room: i32) -> io::Result<(OwnedFd, OwnedFd, usize)> {
     // SAFETY: Plain call: it asks how much room there is now.
     let room = check(unsafe { libc::fcntl(ends[1], libc::F_GETPIPE_SZ) })?;
     Ok((reader, writer, room as usize))
+}
+
+/// Says to [`statx`] that an empty path means the descriptor itself.
+pub(crate) const AT_EMPTY_PATH: i32 = libc::AT_EMPTY_PATH;
+
+/// `statx(2)`. Where there is none, or a sandbox that does not know it refuses it (EPERM), `fstatat(2)`.
+///
+/// # Safety
+/// `path` ends in a NUL byte, and `out` is writable (Lent).
+pub(crate) unsafe fn statx(dir: RawFd, path: *const c_char, flags: i32, mask: u32, out: *mut Statx) -> i32 {
+    // SAFETY: Lent, by this function's contract: the path to its end, and room for the answer.
+    match ret(unsafe { libc::syscall(libc::SYS_statx, dir, path, flags, mask, out) } as isize) {
+        // SAFETY: Lent, by this function's contract, and once more.
+        refused if [-libc::ENOSYS, -libc::EPERM].contains(&refused) => unsafe { by_stat::statx(dir, path, flags, out) },
+        res => res,
+    }
+}
+
+/// `ftruncate(2)`; no file is longer than a signed number says.
+pub(crate) fn ftruncate(fd: RawFd, len: u64) -> i32 {
+    // SAFETY: Plain call: a descriptor and a number, which the kernel checks.
+    ret(unsafe { libc::ftruncate64(fd, len as i64) } as isize)
 }
 
 /// More CPUs than any kernel is built for.

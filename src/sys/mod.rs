@@ -8,6 +8,7 @@ mod abi;
 #[cfg(annulus_kqueue)]
 pub(crate) mod bsd;
 pub(crate) mod buf_ring;
+mod by_stat;
 pub(crate) mod control;
 #[cfg(not(annulus_kqueue))]
 pub(crate) mod datagrams;

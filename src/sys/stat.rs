@@ -68,6 +68,12 @@ impl From<statx_timestamp> for StatxTime {
     }
 }
 
+impl From<statx> for Statx {
+    fn from(raw: statx) -> Statx {
+        Statx(raw)
+    }
+}
+
 impl Statx {
     /// Bytes of the structure.
     pub const SIZE: usize = size_of::<statx>();

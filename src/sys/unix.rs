@@ -2,15 +2,15 @@
 
 #[cfg(annulus_kqueue)]
 pub(crate) use crate::sys::bsd::{
-    HUGE, SPLICE_F_NONBLOCK, WAIT_PEEK, WAIT_PIDFD, affinity, bind_device, device, map_huge, mark, pidfd_open,
-    pidfd_signal, pin, prefer_huge, readv_nowait, roomy_pipe, set_mark, set_user_timeout, splice, user_timeout,
-    wait_pidfd, wait_status, wipe_on_fork, writev_nowait,
+    AT_EMPTY_PATH, HUGE, SPLICE_F_NONBLOCK, WAIT_PEEK, WAIT_PIDFD, affinity, bind_device, device, ftruncate, map_huge,
+    mark, pidfd_open, pidfd_signal, pin, prefer_huge, readv_nowait, roomy_pipe, set_mark, set_user_timeout, splice,
+    statx, user_timeout, wait_pidfd, wait_status, wipe_on_fork, writev_nowait,
 };
 #[cfg(not(annulus_kqueue))]
 pub(crate) use crate::sys::linux::{
-    HUGE, SPLICE_F_NONBLOCK, WAIT_PEEK, WAIT_PIDFD, affinity, bind_device, device, map_huge, mark, pidfd_open,
-    pidfd_signal, pin, prefer_huge, readv_nowait, roomy_pipe, set_mark, set_user_timeout, splice, user_timeout,
-    wait_pidfd, wait_status, wipe_on_fork, writev_nowait,
+    AT_EMPTY_PATH, HUGE, SPLICE_F_NONBLOCK, WAIT_PEEK, WAIT_PIDFD, affinity, bind_device, device, ftruncate, map_huge,
+    mark, pidfd_open, pidfd_signal, pin, prefer_huge, readv_nowait, roomy_pipe, set_mark, set_user_timeout, splice,
+    statx, user_timeout, wait_pidfd, wait_status, wipe_on_fork, writev_nowait,
 };
 
 use crate::sys::sockaddr::SockAddr;
@@ -494,6 +494,43 @@ pub(crate) fn fsync(fd: RawFd, data_only: bool) -> i32 {
 pub(crate) fn fsync(fd: RawFd, _data_only: bool) -> i32 {
     // SAFETY: Plain call: a descriptor and a request without an argument.
     ret(unsafe { libc::fcntl(fd, libc::F_FULLFSYNC) } as isize)
+}
+
+/// What follows the seconds of a file's times: of its last read, of the last change of its content, and of any change.
+#[cfg(not(target_os = "netbsd"))]
+pub(crate) fn nanoseconds(stat: &libc::stat) -> [u32; 3] {
+    [stat.st_atime_nsec, stat.st_mtime_nsec, stat.st_ctime_nsec].map(|n| n as u32)
+}
+/// Likewise, by their names here.
+#[cfg(target_os = "netbsd")]
+pub(crate) fn nanoseconds(stat: &libc::stat) -> [u32; 3] {
+    [stat.st_atimensec, stat.st_mtimensec, stat.st_ctimensec].map(|n| n as u32)
+}
+
+/// When a file was made: seconds and nanoseconds. `stat(2)` of Linux does not tell.
+#[cfg(target_os = "linux")]
+pub(crate) fn birth(_stat: &libc::stat) -> Option<(libc::time_t, u32)> {
+    None
+}
+/// When a file was made: seconds and nanoseconds.
+#[cfg(any(target_os = "macos", target_os = "freebsd", target_os = "openbsd"))]
+pub(crate) fn birth(stat: &libc::stat) -> Option<(libc::time_t, u32)> {
+    Some((stat.st_birthtime, stat.st_birthtime_nsec as u32))
+}
+/// When a file was made: seconds and nanoseconds.
+#[cfg(target_os = "netbsd")]
+pub(crate) fn birth(stat: &libc::stat) -> Option<(libc::time_t, u32)> {
+    Some((stat.st_birthtime, stat.st_birthtimensec as u32))
+}
+
+/// The parts of a device's number: major and minor.
+pub(crate) fn device_parts(device: libc::dev_t) -> (u32, u32) {
+    (libc::major(device) as _, libc::minor(device) as _)
+}
+
+/// A device's number from its parts.
+pub(crate) fn device_number(major: u32, minor: u32) -> u64 {
+    libc::makedev(major as _, minor as _) as _
 }
 
 /// The pending error of a socket, as `-errno`, or 0.

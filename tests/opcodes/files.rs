@@ -18,7 +18,7 @@ pub(crate) const ROWS: &[Row] = &[
     Row { op: "FADVISE", twin: false, run: fadvise },
     Row { op: "MADVISE", twin: false, run: madvise },
     Row { op: "FIXED_FD_INSTALL", twin: false, run: fixed_fd_install },
-    Row { op: "FTRUNCATE", twin: false, run: ftruncate },
+    Row { op: "FTRUNCATE", twin: true, run: ftruncate },
 ];
 
 /// A place where nothing stands.

@@ -16,13 +16,13 @@ use std::{
 
 pub(crate) const ROWS: &[Row] = &[
     Row { op: "OPENAT", twin: true, run: openat },
-    Row { op: "STATX", twin: false, run: statx },
+    Row { op: "STATX", twin: true, run: statx },
     Row { op: "OPENAT2", twin: false, run: openat2 },
-    Row { op: "RENAMEAT", twin: false, run: renameat },
-    Row { op: "UNLINKAT", twin: false, run: unlinkat },
-    Row { op: "MKDIRAT", twin: false, run: mkdirat },
-    Row { op: "SYMLINKAT", twin: false, run: symlinkat },
-    Row { op: "LINKAT", twin: false, run: linkat },
+    Row { op: "RENAMEAT", twin: true, run: renameat },
+    Row { op: "UNLINKAT", twin: true, run: unlinkat },
+    Row { op: "MKDIRAT", twin: true, run: mkdirat },
+    Row { op: "SYMLINKAT", twin: true, run: symlinkat },
+    Row { op: "LINKAT", twin: true, run: linkat },
     Row { op: "FSETXATTR", twin: false, run: fsetxattr },
     Row { op: "SETXATTR", twin: false, run: setxattr },
     Row { op: "FGETXATTR", twin: false, run: fgetxattr },
@@ -107,7 +107,7 @@ fn statx(rig: &mut Rig) -> Result<(), i32> {
         // SAFETY: Plain bytes: integers, for which zeros are fine.
         let [mut ours, mut theirs]: [libc::statx; 2] = unsafe { zeroed() };
         let mask = libc::STATX_BASIC_STATS;
-        assert_eq!(rig.run(Sqe::statx(HERE, path.as_ptr(), 0, mask, &raw mut ours)), expected);
+        assert_eq!(rig.run(Sqe::statx(HERE, path.as_ptr(), 0, mask, (&raw mut ours).cast())), expected);
         // SAFETY: a path that ends and room for the answer.
         let call = unsafe { libc::statx(HERE, path.as_ptr(), 0, mask, &raw mut theirs) };
         assert_eq!(answer(call), expected);
