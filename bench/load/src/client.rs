@@ -14,6 +14,9 @@ use crate::epoll::{Epoll, events, receive, send};
 use crate::message::Message;
 
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How many connections are made before the server has to have accepted them: its queue may be as short as 128, and
+/// whoever finds it full tries again after a second.
+const TOGETHER: usize = 64;
 /// The most that is sent by one call.
 const OUTBOX: usize = 64 * 1024;
 
@@ -118,22 +121,44 @@ impl Conn {
 impl Client {
     pub fn connect(plan: Plan, request: Message, answer: Message) -> io::Result<Self> {
         let epoll = Epoll::new()?;
-        let mut conns = Vec::with_capacity(plan.conns);
-        for index in 0..plan.conns {
-            let stream = TcpStream::connect_timeout(&plan.addr, PATIENCE)?;
-            stream.set_nodelay(true)?;
-            stream.set_nonblocking(true)?;
-            epoll.watch(&stream, index)?;
-            conns.push(Conn { stream, index, due: VecDeque::new(), unsent: 0, sent: 0, received: 0 });
-        }
         let (birth, hist, inbox, outbox) = (Instant::now(), histogram()?, vec![0; 64 * 1024], Vec::new());
-        let (scheduled, started, done) = (0, 0, 0);
+        let (conns, scheduled, started, done) = (Vec::with_capacity(plan.conns), 0, 0, 0);
         let mut client =
             Self { plan, epoll, conns, request, answer, inbox, outbox, birth, scheduled, started, hist, done };
+        for index in 0..client.plan.conns {
+            client.open(index)?;
+            if index % TOGETHER == TOGETHER - 1 {
+                client.await_accept(index)?;
+            }
+        }
         if client.plan.rate == 0 {
-            (0..client.conns.len()).try_for_each(|index| client.ask(index, 0, client.plan.depth))?;
+            let idle = |&index: &usize| client.conns[index].due.is_empty();
+            let idle: Vec<_> = (0..client.conns.len()).filter(idle).collect();
+            idle.into_iter().try_for_each(|index| client.ask(index, 0, client.plan.depth))?;
         }
         Ok(client)
+    }
+
+    fn open(&mut self, index: usize) -> io::Result<()> {
+        let stream = TcpStream::connect_timeout(&self.plan.addr, PATIENCE)?;
+        stream.set_nodelay(true)?;
+        stream.set_nonblocking(true)?;
+        self.epoll.watch(&stream, index)?;
+        self.conns.push(Conn { stream, index, due: VecDeque::new(), unsent: 0, sent: 0, received: 0 });
+        Ok(())
+    }
+
+    /// Asks on the newest connection and waits for an answer: then everyone before it was accepted, too.
+    fn await_accept(&mut self, index: usize) -> io::Result<()> {
+        let until = self.now() + PATIENCE.as_nanos() as u64;
+        self.ask(index, self.now(), 1)?;
+        while self.conns[index].received == 0 {
+            if self.now() > until {
+                return Err(io::Error::other("the server does not answer a new connection"));
+            }
+            self.turn(until)?;
+        }
+        Ok(())
     }
 
     fn now(&self) -> u64 {
@@ -188,11 +213,17 @@ impl Client {
         let nanos = if self.plan.spin { 0 } else { until.saturating_sub(self.now()) };
         self.epoll.wait(events, Duration::from_nanos(nanos))
     }
+
+    /// Waits once, and takes what arrived.
+    fn turn(&mut self, until: u64) -> io::Result<()> {
+        let mut events = events();
+        let ready = self.wait(&mut events, until)?;
+        events[..ready].iter().try_for_each(|event| self.answered(event.u64 as usize))
+    }
 }
 
 impl Load for Client {
     fn run(&mut self, time: Duration) -> io::Result<Duration> {
-        let mut events = events();
         let start = self.now();
         let end = start + time.as_nanos() as u64;
         if self.scheduled == 0 {
@@ -204,10 +235,7 @@ impl Load for Client {
                 self.schedule(now)?;
             }
             let until = if self.plan.rate > 0 { end.min(self.next_due()) } else { end };
-            let ready = self.wait(&mut events, until)?;
-            for event in &events[..ready] {
-                self.answered(event.u64 as usize)?;
-            }
+            self.turn(until)?;
             now = self.now();
         }
         Ok(Duration::from_nanos(now - start))

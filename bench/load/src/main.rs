@@ -4,7 +4,7 @@
 //! Every byte that comes back is compared with what has to come. `--kind` says what is asked: see `load()`. Around the
 //! measured window it reads the server's clocks from outside (`usage`).
 //!
-//! Prints one line of `name=value` pairs; times are microseconds. Exits with an error when the server misbehaves.
+//! Prints `name=value` pairs; times are microseconds. Exits with an error when the server misbehaves.
 
 mod backend;
 mod bulk;
@@ -24,7 +24,7 @@ use client::{Client, Plan};
 use hdrhistogram::Histogram;
 use message::Message;
 use udp::Udp;
-use usage::{Usage, cpu_us, machine_us};
+use usage::{Calls, Usage, cpu_us, machine_us};
 
 fn arg<T: std::str::FromStr>(name: &str, default: T) -> T {
     std::env::args().skip_while(|arg| arg != name).nth(1).and_then(|value| value.parse().ok()).unwrap_or(default)
@@ -98,14 +98,26 @@ fn load() -> io::Result<Box<dyn Load>> {
     }
 }
 
+/// Warms up for so many seconds, and gives the server's system calls per request if they can be counted. The second half
+/// only runs: to stop counting takes the kernel a while.
+fn warm_up(load: &mut dyn Load, pid: libc::pid_t, secs: f64) -> io::Result<Option<f64>> {
+    load.run(Duration::from_secs_f64(secs / 4.0))?;
+    let (done, mut counter) = (load.done(), Calls::of(pid).ok());
+    load.run(Duration::from_secs_f64(secs / 4.0))?;
+    let (done, calls) = (load.done() - done, counter.as_mut().and_then(|counter| counter.count().ok()));
+    drop(counter);
+    load.run(Duration::from_secs_f64(secs / 2.0))?;
+    load.forget();
+    Ok(calls.filter(|_| done > 0).map(|calls| calls as f64 / done as f64))
+}
+
 fn run() -> io::Result<()> {
     let pid = arg("--pid", std::process::id() as libc::pid_t);
     let (warm, secs) = (arg("--warm", 0.2), arg("--secs", 1.0));
     // SAFETY: takes no pointers. Ends this process if the server hangs in a way that the loops below do not see.
-    unsafe { libc::alarm((warm + secs) as u32 + 10) };
+    unsafe { libc::alarm((warm + secs) as u32 + 20) };
     let mut load = load()?;
-    load.run(Duration::from_secs_f64(warm))?;
-    load.forget();
+    let calls = warm_up(&mut *load, pid, warm)?;
 
     let machine = machine_us();
     let (server, me) = (Usage::of(pid)?, Usage::of(std::process::id() as libc::pid_t)?);
@@ -116,19 +128,22 @@ fn run() -> io::Result<()> {
     let (size, lost) = (load.size() as f64, load.lost() as f64);
     let (done, hist) = load.finish()?;
     let (done, window) = (done as f64, elapsed.as_secs_f64() * 1e6);
-    let ticks = (server.user_ticks + server.sys_ticks).max(1) as f64;
+    let user = server.user_ticks as f64 / (server.user_ticks + server.sys_ticks).max(1) as f64;
+    let cpu = server.cpu_us / done;
     let micros = |quantile| hist.value_at_quantile(quantile) as f64 / 1e3;
     // A disturbance makes some slices dearer; the lower quartile is what the others cost.
     let low = slices.get(slices.len() / 4).copied().unwrap_or(f64::NAN);
     print!(
-        "done={done} rps={:.0} srv_us={:.4} low={low:.4} user={:.3} util={:.4} p50={:.2} p99={:.2} max={:.2} switches={:.5} \
-         rss_kib={} srv_wait={:.4} load_wait={:.4} load_util={:.4} others={:.3}",
+        "done={done} rps={:.0} srv_us={:.4} low={low:.4} user_us={:.3} sys_us={:.3} util={:.4} p50={:.2} p99={:.2} p999={:.2} max={:.2} \
+         switches={:.5} rss_kib={} srv_wait={:.4} load_wait={:.4} load_util={:.4} others={:.3}",
         done / window * 1e6,
-        server.cpu_us / done,
-        server.user_ticks as f64 / ticks,
+        cpu,
+        cpu * user,
+        cpu * (1.0 - user),
         server.cpu_us / window,
         micros(0.5),
         micros(0.99),
+        micros(0.999),
         hist.max() as f64 / 1e3,
         server.switches as f64 / done,
         server.rss_kib,
@@ -137,6 +152,9 @@ fn run() -> io::Result<()> {
         me.cpu_us / window,
         others / window,
     );
+    if let Some(calls) = calls {
+        print!(" calls={calls:.4}");
+    }
     if size > 0.0 {
         let gigabytes = done * size / 1e9;
         print!(" gbps={:.4} ms_gb={:.3}", gigabytes / window * 1e6, server.cpu_us / 1e3 / gigabytes);

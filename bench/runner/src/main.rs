@@ -25,6 +25,7 @@ const HELP: &str = "bench/run [options]
   --secs S           seconds per sample
   --cpus A,B         the server's CPU and the load's CPU (default 0,1)
   --patience S       how long the run may wait, in all, for the machine to become quiet (default 120, quick 20)
+  --dirty            count disturbed samples too, and repeat none: to see on a busy machine that everything runs
   --out DIR          where to write: a directory for each family (default results)";
 
 /// A sample may be repeated this often when somebody else used its CPUs.
@@ -84,6 +85,7 @@ fn setting() -> io::Result<Setting> {
         programs: env::current_exe()?.parent().map(PathBuf::from).unwrap_or_default(),
         server_cpu,
         load_cpu,
+        dirty: flag("--dirty"),
         rounds: number("--rounds", if quick { 4.0 } else { 9.0 })? as usize,
         secs: number("--secs", if quick { 0.4 } else { 0.6 })?,
         patience: Duration::from_secs_f64(number("--patience", if quick { 20.0 } else { 120.0 })?.max(0.0)),
@@ -152,7 +154,7 @@ impl Run {
 
     /// Takes a sample, again if it was disturbed; every attempt is kept.
     fn take(&mut self, setting: &mut Setting, who: &'static Contender, what: &'static Workload, round: usize) {
-        let repeats = if self.family.judge == Judge::Clean { REPEATS } else { 0 };
+        let repeats = if self.family.judge == Judge::Clean && !setting.dirty { REPEATS } else { 0 };
         let rate = what.rate.map(|rate| match rate {
             Rate::Fixed(rate) => rate,
             Rate::Share(share) => share * self.saturation.unwrap_or(f64::NAN),

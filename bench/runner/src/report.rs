@@ -38,9 +38,13 @@ impl Report<'_> {
         self.run.samples.iter().filter(move |sample| sample.who == who && sample.what == what)
     }
 
+    fn all_count(&self) -> bool {
+        self.run.family.judge == Judge::Least || self.setting.dirty
+    }
+
     /// The samples of a contender at a workload that count.
     fn counted(&self, who: &str, what: &str) -> impl Iterator<Item = &Sample> {
-        self.of(who, what).filter(|sample| self.run.family.judge == Judge::Least || sample.clean())
+        self.of(who, what).filter(|sample| self.all_count() || sample.clean())
     }
 
     fn spread(&self, who: &str, what: &str, column: &str) -> Option<Spread> {
@@ -135,7 +139,7 @@ impl Report<'_> {
     fn head(&self) -> String {
         let (setting, run) = (self.setting, self.run);
         let dirty = run.samples.iter().filter(|sample| !sample.clean()).count();
-        let fate = if run.family.judge == Judge::Least { "they count" } else { "left out" };
+        let fate = if self.all_count() { "they count" } else { "left out" };
         let mut text = format!(
             "# {}\n\n{}, Linux {}, {} rounds of {} s per sample in {:.0} s; server on CPU {}, load on CPU {}. \
              {} samples, {dirty} dirty ({fate}), {} failed.\n\n\

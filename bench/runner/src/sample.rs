@@ -28,6 +28,8 @@ pub struct Setting {
     pub programs: PathBuf,
     pub server_cpu: usize,
     pub load_cpu: usize,
+    /// Do disturbed samples count, too?
+    pub dirty: bool,
     pub rounds: usize,
     pub secs: f64,
     /// How long this run will still wait, in all, for the machine to become quiet.

@@ -8,13 +8,22 @@ use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
 
 use crate::check;
 
+pub const OP_POLL_ADD: u8 = 6;
+pub const OP_POLL_REMOVE: u8 = 7;
 pub const OP_ACCEPT: u8 = 13;
+pub const OP_CLOSE: u8 = 19;
 pub const OP_SEND: u8 = 26;
 pub const OP_RECV: u8 = 27;
 
 pub const ACCEPT_MULTISHOT: u16 = 1 << 0;
+pub const RECV_POLL_FIRST: u16 = 1 << 0;
 pub const RECV_MULTISHOT: u16 = 1 << 1;
+/// The length of a POLL_ADD that goes on.
+pub const POLL_MULTISHOT: u32 = 1 << 0;
+pub const FIXED_FILE: u8 = 1 << 0;
 pub const BUFFER_SELECT: u8 = 1 << 5;
+/// The file index of an accept that lets the kernel choose one.
+pub const ANY_FILE: u32 = u32::MAX;
 
 pub const F_BUFFER: u32 = 1 << 0;
 pub const F_MORE: u32 = 1 << 1;
@@ -24,6 +33,7 @@ pub const SETUP_DEFER_TASKRUN: u32 = 1 << 13;
 
 const ENTER_GETEVENTS: u32 = 1 << 0;
 const ENTER_REGISTERED_RING: u32 = 1 << 4;
+const REGISTER_FILES: u32 = 2;
 const REGISTER_RING_FDS: u32 = 20;
 const REGISTER_PBUF_RING: u32 = 22;
 const OFF_SQ_RING: i64 = 0;
@@ -141,20 +151,26 @@ impl Ring {
         })
     }
 
-    fn register(&self, what: u32, arg: *mut libc::c_void) -> io::Result<usize> {
-        // SAFETY: the callers pass one structure of the layout that `what` asks for, alive through the call.
-        check(unsafe { libc::syscall(libc::SYS_io_uring_register, self.fd, what, arg, 1) })
+    /// Registers structures of the layout that `what` asks for.
+    fn register<T>(&self, what: u32, args: &mut [T], count: u32) -> io::Result<usize> {
+        // SAFETY: the callers pass `count` such structures, and `args` outlives the call.
+        check(unsafe { libc::syscall(libc::SYS_io_uring_register, self.fd, what, args.as_mut_ptr(), count) })
     }
 
     /// Registers the ring's own descriptor, so that an enter need not look it up (Linux 5.18).
     pub fn register_self(&mut self) -> io::Result<()> {
         // struct io_uring_rsrc_update: offset u32 (any), reserved u32, data u64; the kernel writes the index it chose.
         let mut update = [u32::MAX, 0, self.fd as u32, 0];
-        self.register(REGISTER_RING_FDS, update.as_mut_ptr().cast())?;
+        self.register(REGISTER_RING_FDS, &mut update, 1)?;
         // SAFETY: reads a live local; volatile because the kernel wrote it behind the compiler's back.
         self.fd = unsafe { (&raw const update[0]).read_volatile() } as RawFd;
         self.enter_flags |= ENTER_REGISTERED_RING;
         Ok(())
+    }
+
+    /// Registers a table of `count` files, all of them free (Linux 5.5). To be called before `register_self`.
+    pub fn files(&self, count: u32) -> io::Result<()> {
+        self.register(REGISTER_FILES, &mut vec![-1 as RawFd; count as usize], count).map(drop)
     }
 
     /// Registers `count` buffers of `BUF` bytes as buffer group 0 (Linux 5.19). To be called before `register_self`.
@@ -162,7 +178,7 @@ impl Ring {
         let ring = map(usize::from(count) * 16, None)?;
         // struct io_uring_buf_reg: address u64, entries u32, group u16 and flags u16, three reserved u64.
         let mut reg = [ring.as_ptr() as u64, u64::from(count), 0, 0, 0];
-        self.register(REGISTER_PBUF_RING, reg.as_mut_ptr().cast())?;
+        self.register(REGISTER_PBUF_RING, &mut reg, 1)?;
         let mut pool = Pool { ring, memory: map(usize::from(count) * Pool::STRIDE, None)?, count, tail: 0 };
         (0..count).for_each(|id| pool.give_back(id));
         Ok(pool)

@@ -60,7 +60,7 @@ pub struct Family {
     pub judge: Judge,
 }
 
-/// Who puts the load on, and prints the sample: one line of `name=value` pairs.
+/// Who puts the load on, and prints the sample: `name=value` pairs.
 pub enum Load {
     /// A program on a CPU of its own: `PROGRAM --addr A --pid P --secs S --warm W [--rate R] ARGS`. The contender is a
     /// server: `CONTENDER --addr 127.0.0.1:0 ARGS` prints `driver: NAME` if it has a choice, then `listening ADDR`, and

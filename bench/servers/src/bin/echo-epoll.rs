@@ -4,7 +4,7 @@
 use std::io;
 use std::os::fd::{AsRawFd, IntoRawFd, RawFd};
 
-use servers::{BUF, check, close, listen, nodelay};
+use servers::{BUF, check, close, listen, recv, send};
 
 /// Bytes that the socket of this descriptor would not take yet.
 type Parked = Vec<Vec<u8>>;
@@ -13,14 +13,6 @@ fn control(epoll: RawFd, op: i32, fd: RawFd, events: i32) -> io::Result<()> {
     let mut event = libc::epoll_event { events: events as u32, u64: fd as u64 };
     // SAFETY: `event` outlives the call.
     check(unsafe { libc::epoll_ctl(epoll, op, fd, &raw mut event) }.into()).map(drop)
-}
-
-fn send(fd: RawFd, bytes: &[u8]) -> io::Result<usize> {
-    // SAFETY: pointer and length are those of `bytes`.
-    match check(unsafe { libc::send(fd, bytes.as_ptr().cast(), bytes.len(), libc::MSG_NOSIGNAL) } as i64) {
-        Err(e) if e.kind() == io::ErrorKind::WouldBlock => Ok(0),
-        other => other,
-    }
 }
 
 /// Serves one event of a connection; `false` ends the connection.
@@ -33,11 +25,7 @@ fn turn(epoll: RawFd, fd: RawFd, buf: &mut [u8], parked: &mut Vec<u8>) -> io::Re
         }
         return Ok(true);
     }
-    // SAFETY: pointer and length are those of `buf`.
-    let got = match check(unsafe { libc::recv(fd, buf.as_mut_ptr().cast(), buf.len(), 0) } as i64) {
-        Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(true),
-        other => other?,
-    };
+    let Some(got) = recv(fd, buf)? else { return Ok(true) };
     let sent = send(fd, &buf[..got])?;
     if sent < got {
         parked.extend_from_slice(&buf[sent..got]);
@@ -59,10 +47,7 @@ fn main() -> io::Result<()> {
         for event in &events[..check(res.into())?] {
             let fd = event.u64 as RawFd;
             if fd == listener.as_raw_fd() {
-                let stream = listener.accept()?.0;
-                stream.set_nonblocking(true)?;
-                let fd = stream.into_raw_fd();
-                nodelay(fd)?;
+                let fd = listener.accept()?.0.into_raw_fd();
                 parked.resize_with(parked.len().max(fd as usize + 1), Vec::new);
                 control(epoll, libc::EPOLL_CTL_ADD, fd, libc::EPOLLIN)?;
             } else if !turn(epoll, fd, &mut buf, &mut parked[fd as usize]).unwrap_or(false) {

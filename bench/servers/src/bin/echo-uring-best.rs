@@ -6,10 +6,13 @@ use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 
 use servers::ring::{
-    ACCEPT_MULTISHOT, BUFFER_SELECT, Cqe, F_BUFFER, F_MORE, OP_ACCEPT, OP_RECV, OP_SEND, Pool, RECV_MULTISHOT, Ring,
-    SETUP_DEFER_TASKRUN, SETUP_SINGLE_ISSUER, Sqe,
+    ACCEPT_MULTISHOT, ANY_FILE, BUFFER_SELECT, Cqe, F_BUFFER, F_MORE, FIXED_FILE, OP_ACCEPT, OP_CLOSE, OP_RECV,
+    OP_SEND, Pool, RECV_MULTISHOT, Ring, SETUP_DEFER_TASKRUN, SETUP_SINGLE_ISSUER, Sqe,
 };
-use servers::{close, listen, nodelay};
+use servers::{ENTRIES, close, flag, listen};
+
+/// Places in the table of files.
+const FILES: u32 = 4096;
 
 /// Buffers that wait to be echoed, the first of them being sent: sends of one connection must not overtake each other.
 #[derive(Default)]
@@ -22,7 +25,9 @@ struct Echo {
     ring: Ring,
     pool: Pool,
     listener: RawFd,
-    /// By descriptor.
+    /// Are connections places in the table?
+    fixed: bool,
+    /// By descriptor, or place.
     conns: Vec<Conn>,
     /// Connections whose receive ended because every buffer was in use; each returned buffer revives one.
     starved: Vec<RawFd>,
@@ -34,18 +39,25 @@ fn entry(opcode: u8, fd: RawFd) -> Sqe {
 
 impl Echo {
     fn accept(&mut self) -> io::Result<()> {
-        self.ring.push(Sqe { ioprio: ACCEPT_MULTISHOT, ..entry(OP_ACCEPT, self.listener) })
+        let file_index = if self.fixed { ANY_FILE } else { 0 };
+        self.ring.push(Sqe { ioprio: ACCEPT_MULTISHOT, file_index, ..entry(OP_ACCEPT, self.listener) })
+    }
+
+    fn flags(&self) -> u8 {
+        if self.fixed { FIXED_FILE } else { 0 }
     }
 
     fn receive(&mut self, fd: RawFd) -> io::Result<()> {
-        self.ring.push(Sqe { flags: BUFFER_SELECT, ioprio: RECV_MULTISHOT, ..entry(OP_RECV, fd) })
+        let flags = BUFFER_SELECT | self.flags();
+        self.ring.push(Sqe { flags, ioprio: RECV_MULTISHOT, ..entry(OP_RECV, fd) })
     }
 
     /// Sends the oldest waiting buffer whole: with MSG_WAITALL the kernel goes on after a partial send.
     fn send(&mut self, fd: RawFd) -> io::Result<()> {
         let Some(&(id, len)) = self.conns[fd as usize].out.front() else { return Ok(()) };
         let op_flags = (libc::MSG_WAITALL | libc::MSG_NOSIGNAL) as u32;
-        self.ring.push(Sqe { addr: self.pool.address(id), len, op_flags, ..entry(OP_SEND, fd) })
+        let (addr, flags) = (self.pool.address(id), self.flags());
+        self.ring.push(Sqe { addr, len, flags, op_flags, ..entry(OP_SEND, fd) })
     }
 
     fn accepted(&mut self, cqe: Cqe) -> io::Result<()> {
@@ -53,7 +65,6 @@ impl Echo {
             self.accept()?;
         }
         let Ok(slot) = usize::try_from(cqe.res) else { return Ok(()) };
-        nodelay(cqe.res)?;
         self.conns.resize_with(self.conns.len().max(slot + 1), Conn::default);
         self.conns[slot] = Conn::default();
         self.receive(cqe.res)
@@ -77,8 +88,7 @@ impl Echo {
             }
             _ => {
                 self.conns[fd as usize].ended = true;
-                self.settle(fd);
-                Ok(())
+                self.settle(fd)
             }
         }
     }
@@ -91,25 +101,32 @@ impl Echo {
             self.receive(starved)?;
         }
         self.send(fd)?;
-        self.settle(fd);
-        Ok(())
+        self.settle(fd)
     }
 
     /// Closes a connection that is neither receiving nor sending any more.
-    fn settle(&mut self, fd: RawFd) {
+    fn settle(&mut self, fd: RawFd) -> io::Result<()> {
         let conn = &self.conns[fd as usize];
         if conn.ended && conn.out.is_empty() {
+            if self.fixed {
+                return self.ring.push(Sqe { fd: 0, file_index: fd as u32 + 1, ..entry(OP_CLOSE, fd) });
+            }
             close(fd);
         }
+        Ok(())
     }
 }
 
 fn main() -> io::Result<()> {
     let listener = listen()?;
-    let mut ring = Ring::new(1024, SETUP_SINGLE_ISSUER | SETUP_DEFER_TASKRUN)?;
-    let pool = ring.buffers(256)?;
+    let mut ring = Ring::new(ENTRIES, SETUP_SINGLE_ISSUER | SETUP_DEFER_TASKRUN)?;
+    let (pool, fixed) = (ring.buffers(256)?, flag("--fixed"));
+    if fixed {
+        ring.files(FILES)?;
+    }
     ring.register_self()?;
-    let mut echo = Echo { ring, pool, listener: listener.as_raw_fd(), conns: Vec::new(), starved: Vec::new() };
+    let listener = listener.as_raw_fd();
+    let mut echo = Echo { ring, pool, listener, fixed, conns: Vec::new(), starved: Vec::new() };
     echo.accept()?;
     loop {
         echo.ring.enter(1)?;
@@ -118,7 +135,8 @@ fn main() -> io::Result<()> {
             match (cqe.user_data >> 32) as u8 {
                 OP_ACCEPT => echo.accepted(cqe)?,
                 OP_RECV => echo.received(fd, cqe)?,
-                _ => echo.sent(fd)?,
+                OP_SEND => echo.sent(fd)?,
+                _ => {}
             }
         }
     }
