@@ -14,6 +14,7 @@ mod epoll;
 mod message;
 mod udp;
 mod usage;
+mod wrk;
 
 use std::io;
 use std::time::Duration;
@@ -54,6 +55,8 @@ trait Load {
     fn finish(self: Box<Self>) -> io::Result<(u64, Histogram<u64>)>;
 }
 
+/// What this program exits with if it cannot put such a load on here.
+const NO_SUCH_LOAD: i32 = 2;
 /// A slice of the window: short enough to fall between two disturbances.
 const SLICE: Duration = Duration::from_millis(10);
 
@@ -111,11 +114,46 @@ fn warm_up(load: &mut dyn Load, pid: libc::pid_t, secs: f64) -> io::Result<Optio
     Ok(calls.filter(|_| done > 0).map(|calls| calls as f64 / done as f64))
 }
 
+/// What was used in a window.
+struct Window {
+    micros: f64,
+    server: Usage,
+    me: Usage,
+    others: f64,
+}
+
+impl Window {
+    /// Prints what was measured but for latencies: so many requests were answered, and `low` is what one cost in the
+    /// lower quartile of the slices.
+    fn print(&self, done: f64, low: f64) {
+        let Self { micros, server, me, others } = self;
+        let user = server.user_ticks as f64 / (server.user_ticks + server.sys_ticks).max(1) as f64;
+        let cpu = server.cpu_us / done;
+        print!(
+            "done={done} rps={:.0} srv_us={cpu:.4} low={low:.4} user_us={:.3} sys_us={:.3} util={:.4} switches={:.5} \
+             rss_kib={} srv_wait={:.4} load_wait={:.4} load_util={:.4} others={:.3}",
+            done / micros * 1e6,
+            cpu * user,
+            cpu * (1.0 - user),
+            server.cpu_us / micros,
+            server.switches as f64 / done,
+            server.rss_kib,
+            server.wait_us / micros,
+            me.wait_us / micros,
+            me.cpu_us / micros,
+            others / micros,
+        );
+    }
+}
+
 fn run() -> io::Result<()> {
     let pid = arg("--pid", std::process::id() as libc::pid_t);
     let (warm, secs) = (arg("--warm", 0.2), arg("--secs", 1.0));
     // SAFETY: takes no pointers. Ends this process if the server hangs in a way that the loops below do not see.
     unsafe { libc::alarm((warm + secs) as u32 + 20) };
+    if arg("--kind", String::new()) == "wrk" {
+        return wrk::run(pid, secs);
+    }
     let mut load = load()?;
     let calls = warm_up(&mut *load, pid, warm)?;
 
@@ -127,39 +165,21 @@ fn run() -> io::Result<()> {
 
     let (size, lost) = (load.size() as f64, load.lost() as f64);
     let (done, hist) = load.finish()?;
-    let (done, window) = (done as f64, elapsed.as_secs_f64() * 1e6);
-    let user = server.user_ticks as f64 / (server.user_ticks + server.sys_ticks).max(1) as f64;
-    let cpu = server.cpu_us / done;
-    let micros = |quantile| hist.value_at_quantile(quantile) as f64 / 1e3;
+    let done = done as f64;
     // A disturbance makes some slices dearer; the lower quartile is what the others cost.
     let low = slices.get(slices.len() / 4).copied().unwrap_or(f64::NAN);
-    print!(
-        "done={done} rps={:.0} srv_us={:.4} low={low:.4} user_us={:.3} sys_us={:.3} util={:.4} p50={:.2} p99={:.2} p999={:.2} max={:.2} \
-         switches={:.5} rss_kib={} srv_wait={:.4} load_wait={:.4} load_util={:.4} others={:.3}",
-        done / window * 1e6,
-        cpu,
-        cpu * user,
-        cpu * (1.0 - user),
-        server.cpu_us / window,
-        micros(0.5),
-        micros(0.99),
-        micros(0.999),
-        hist.max() as f64 / 1e3,
-        server.switches as f64 / done,
-        server.rss_kib,
-        server.wait_us / window,
-        me.wait_us / window,
-        me.cpu_us / window,
-        others / window,
-    );
+    let window = Window { micros: elapsed.as_secs_f64() * 1e6, server, me, others };
+    window.print(done, low);
     if let Some(calls) = calls {
         print!(" calls={calls:.4}");
     }
     if size > 0.0 {
         let gigabytes = done * size / 1e9;
-        print!(" gbps={:.4} ms_gb={:.3}", gigabytes / window * 1e6, server.cpu_us / 1e3 / gigabytes);
+        print!(" gbps={:.4} ms_gb={:.3}", gigabytes / window.micros * 1e6, server.cpu_us / 1e3 / gigabytes);
     }
-    println!(" lost={:.6}", lost / done);
+    let micros = |quantile| hist.value_at_quantile(quantile) as f64 / 1e3;
+    let (p50, p99, p999, max) = (micros(0.5), micros(0.99), micros(0.999), hist.max() as f64 / 1e3);
+    println!(" p50={p50:.2} p99={p99:.2} p999={p999:.2} max={max:.2} lost={:.6}", lost / done);
     Ok(())
 }
 

@@ -20,7 +20,7 @@ const OTHERS: f64 = 0.08;
 const QUIET: f64 = 0.05;
 /// How long a contender that measures itself may take, on a busy machine too.
 const LIMIT: Duration = Duration::from_secs(60);
-/// What a contender that measures itself exits with if it has no such workload.
+/// What a contender that measures itself, or a load, exits with if it has no such workload.
 const NO_SUCH_WORKLOAD: i32 = 2;
 
 /// How to measure.
@@ -212,7 +212,7 @@ pub fn take(
             pin(&mut load, setting.load_cpu).output()?
         }
     };
-    if matches!(family.load, Load::Itself) && output.status.code() == Some(NO_SUCH_WORKLOAD) {
+    if output.status.code() == Some(NO_SUCH_WORKLOAD) {
         return Ok(None);
     }
     Sample::read(who, what, round, at, &output).map(Some)

@@ -36,9 +36,11 @@ const CONTENDERS: [Contender; 12] = [
     Contender::new(CONTROL, "http-uring-best", &[]),
 ];
 
-const WORKLOADS: [Workload; 6] = [
+const WORKLOADS: [Workload; 8] = [
     Workload::new("h64", "closed loop, 64 connections", CLOSED),
     Workload::new("h64-p16", "the same, 16 requests at a time", PIPELINED),
+    Workload::new("wrk", "wrk where it is installed, 64 connections", &["--kind", "wrk", "--conns", "64"]),
+    Workload::new("wrk-p16", "the same, 16 requests at a time", WRK_PIPELINED),
     Workload::new("r40k", "40 000 requests/s, 64 connections", PACED).at(Rate::Fixed(40e3)),
     Workload::new("r80k", "80 000 requests/s, 64 connections", PACED).at(Rate::Fixed(80e3)).extra(),
     Workload::new("third", "a third of saturation, 64 connections", PACED).at(Rate::Share(1.0 / 3.0)).extra(),
@@ -47,4 +49,5 @@ const WORKLOADS: [Workload; 6] = [
 
 const CLOSED: &[&str] = &["--kind", "http", "--conns", "64"];
 const PIPELINED: &[&str] = &["--kind", "http", "--conns", "64", "--depth", "16"];
+const WRK_PIPELINED: &[&str] = &["--kind", "wrk", "--conns", "64", "--depth", "16"];
 const PACED: &[&str] = &["--kind", "http", "--conns", "64", "--spin"];

@@ -64,7 +64,8 @@ pub struct Family {
 pub enum Load {
     /// A program on a CPU of its own: `PROGRAM --addr A --pid P --secs S --warm W [--rate R] ARGS`. The contender is a
     /// server: `CONTENDER --addr 127.0.0.1:0 ARGS` prints `driver: NAME` if it has a choice, then `listening ADDR`, and
-    /// serves until it is killed. The sample has `srv_wait`, `load_wait` and `others` (see `load`).
+    /// serves until it is killed. The sample has `srv_wait`, `load_wait` and `others` (see `load`). Exit code 2: it cannot do
+    /// that here.
     Program(&'static str),
     /// The contender itself: `CONTENDER ARGS-OF-THE-WORKLOAD ARGS --secs S` prints the sample, which has `wait`, and
     /// ends; with exit code 2 if it has no such workload.
