@@ -3,8 +3,8 @@
 
 use super::{Column, Contender, Family, Judge, Load, Rate, Workload, echo};
 
-const REFERENCE: &str = "tokio";
-const CONTROL: &str = "tokio (again)";
+const REFERENCE: &str = "floor-epoll";
+const CONTROL: &str = "floor-epoll (again)";
 
 pub const FAMILY: Family = Family {
     name: "proxy",
@@ -24,8 +24,9 @@ const BUFFER: &[&str] = &["--serve", "proxy"];
 const POOL: &[&str] = &["--serve", "proxy", "--how", "pool"];
 const SPLICE: &[&str] = &["--serve", "splice"];
 
-const CONTENDERS: [Contender; 14] = [
-    Contender::new(REFERENCE, "net-tokio", BUFFER),
+const CONTENDERS: [Contender; 15] = [
+    Contender::new(REFERENCE, "proxy-epoll", &[]),
+    Contender::new("tokio", "net-tokio", BUFFER),
     Contender::new("monoio", "net-monoio", BUFFER),
     Contender::new("monoio-defer", "net-monoio", &["--serve", "proxy", "--defer"]),
     Contender::new("monoio-legacy", "net-monoio", &["--serve", "proxy", "--legacy"]),
@@ -38,7 +39,7 @@ const CONTENDERS: [Contender; 14] = [
     Contender::new("annulus-poll-pool", "net-annulus", POOL).on("poll").extra(),
     Contender::new("annulus-uring-splice", "net-annulus", SPLICE).on("uring"),
     Contender::new("annulus-poll-splice", "net-annulus", SPLICE).on("poll"),
-    Contender::new(CONTROL, "net-tokio", BUFFER),
+    Contender::new(CONTROL, "proxy-epoll", &[]),
 ];
 
 const WORKLOADS: [Workload; 4] = [

@@ -2,8 +2,8 @@
 
 use super::{Column, Contender, Family, Judge, Load, Workload};
 
-const REFERENCE: &str = "tokio";
-const CONTROL: &str = "tokio (again)";
+const REFERENCE: &str = "floor-mmsg";
+const CONTROL: &str = "floor-mmsg (again)";
 
 pub const FAMILY: Family = Family {
     name: "udp",
@@ -23,8 +23,9 @@ const SERVE: &[&str] = &["--serve", "udp"];
 const POOL: &[&str] = &["--serve", "udp", "--how", "pool"];
 const GRO: &[&str] = &["--serve", "udp", "--how", "gro"];
 
-const CONTENDERS: [Contender; 12] = [
-    Contender::new(REFERENCE, "net-tokio", SERVE),
+const CONTENDERS: [Contender; 13] = [
+    Contender::new(REFERENCE, "udp-mmsg", &[]),
+    Contender::new("tokio", "net-tokio", SERVE),
     Contender::new("monoio", "net-monoio", SERVE),
     Contender::new("monoio-defer", "net-monoio", &["--serve", "udp", "--defer"]),
     Contender::new("monoio-legacy", "net-monoio", &["--serve", "udp", "--legacy"]),
@@ -35,7 +36,7 @@ const CONTENDERS: [Contender; 12] = [
     Contender::new("annulus-poll-pool", "net-annulus", POOL).on("poll").extra(),
     Contender::new("annulus-uring-gro", "net-annulus", GRO).on("uring"),
     Contender::new("annulus-poll-gro", "net-annulus", GRO).on("poll"),
-    Contender::new(CONTROL, "net-tokio", SERVE),
+    Contender::new(CONTROL, "udp-mmsg", &[]),
 ];
 
 const WORKLOADS: [Workload; 3] = [
