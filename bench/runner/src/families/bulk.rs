@@ -27,7 +27,7 @@ const CONTENDERS: [Contender; 11] = [
     Contender::new("monoio", "net-monoio", SERVE),
     Contender::new("monoio-defer", "net-monoio", &["--serve", "bulk", "--defer"]),
     Contender::new("monoio-legacy", "net-monoio", &["--serve", "bulk", "--legacy"]),
-    Contender::new("compio-tuned", "net-compio", SERVE),
+    Contender::new("compio-defer", "net-compio", SERVE),
     Contender::new("annulus-uring", "net-annulus", SERVE).on("uring"),
     Contender::new("annulus-poll", "net-annulus", SERVE).on("poll"),
     Contender::new("annulus-uring-pool", "net-annulus", POOL).on("uring"),

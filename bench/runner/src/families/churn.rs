@@ -19,7 +19,7 @@ pub const FAMILY: Family = Family {
     judge: Judge::Clean,
 };
 
-const CONTENDERS: [Contender; 11] = [
+const CONTENDERS: [Contender; 14] = [
     Contender::new(REFERENCE, "echo-epoll", &[]),
     Contender::new("floor-uring", "echo-uring", &[]),
     Contender::new("floor-best", "echo-uring-best", &[]),
@@ -27,6 +27,9 @@ const CONTENDERS: [Contender; 11] = [
     Contender::new("monoio", "echo-monoio", &[]),
     Contender::new("monoio-defer", "echo-monoio", &["--defer"]),
     Contender::new("monoio-legacy", "echo-monoio", &["--legacy"]),
+    Contender::new("compio-defer", "echo-compio", &["--defer"]),
+    Contender::new("tokio-uring-coop", "echo-tokio-uring", &["--coop"]),
+    Contender::new("glommio", "echo-glommio", &[]),
     Contender::new("annulus-uring", "echo-annulus", &[]).on("uring"),
     Contender::new("annulus-poll", "echo-annulus", &[]).on("poll"),
     Contender::new("annulus-uring-pool", "echo-annulus", &["--how", "pool"]).on("uring"),

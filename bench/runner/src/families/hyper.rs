@@ -26,7 +26,7 @@ const CONTENDERS: [Contender; 9] = [
     Contender::new("monoio", "hyper-monoio", &[]),
     Contender::new("monoio-defer", "hyper-monoio", &["--defer"]),
     Contender::new("monoio-legacy", "hyper-monoio", &["--legacy"]),
-    Contender::new("compio-tuned", "hyper-compio", &[]),
+    Contender::new("compio-defer", "hyper-compio", &[]),
     Contender::new("annulus-uring", "net-annulus", SERVE).on("uring"),
     Contender::new("annulus-poll", "net-annulus", SERVE).on("poll"),
     Contender::new("annulus-uring-pool", "net-annulus", &["--serve", "hyper", "--how", "pool"]).on("uring"),

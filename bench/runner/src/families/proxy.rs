@@ -32,7 +32,7 @@ const CONTENDERS: [Contender; 15] = [
     Contender::new("monoio-legacy", "net-monoio", &["--serve", "proxy", "--legacy"]),
     Contender::new("monoio-defer-splice", "net-monoio", &["--serve", "splice", "--defer"]),
     Contender::new("monoio-legacy-splice", "net-monoio", &["--serve", "splice", "--legacy"]).extra(),
-    Contender::new("compio-tuned", "net-compio", BUFFER),
+    Contender::new("compio-defer", "net-compio", BUFFER),
     Contender::new("annulus-uring", "net-annulus", BUFFER).on("uring"),
     Contender::new("annulus-poll", "net-annulus", BUFFER).on("poll"),
     Contender::new("annulus-uring-pool", "net-annulus", POOL).on("uring"),
