@@ -106,7 +106,8 @@ fn every_operation_has_a_twin_that_does_it() {
             let (all, abilities) = (OPCODES.join(","), ABILITIES.join(","));
             let sets = [&"", &all.as_str(), &abilities.as_str()];
             for hidden in OPCODES.iter().chain(&ABILITIES).chain(sets) {
-                passes(again(NAME, hidden).env("ANNULUS_HIDE_OPS", hidden));
+                // What is done by a call instead of an entry has a test of its own.
+                passes(again(NAME, hidden).env("ANNULUS_HIDE_OPS", format!("INLINE,{hidden}")));
             }
         }
     }

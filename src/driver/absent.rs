@@ -67,6 +67,10 @@ impl Uring {
         match self.0 {}
     }
 
+    pub(super) fn is_idle(&mut self) -> bool {
+        match self.0 {}
+    }
+
     pub(super) fn push(&mut self, _sqe: &Sqe, _counters: &mut Counters) {
         match self.0 {}
     }

@@ -4,10 +4,11 @@
 use crate::{
     buf::{Given, Group},
     driver::{
-        Batch, Config, Counters, DriverInfo, Threads, Wait, WakeHandle, choice,
+        Batch, Config, Counters, DriverInfo, Fd, Threads, Wait, WakeHandle, choice,
         close::CLOSE,
         direct::{self, RING_ONLY},
         groups::Groups,
+        inline,
         later::{Later, pause, time},
         lending::{Lending, Step},
         poll::{Poll, SourceId},
@@ -68,6 +69,8 @@ pub(super) struct Core {
     /// False once the teardown has begun.
     open: bool,
     inline_left: u32,
+    /// The last turn brought one completion at most.
+    is_lonely: bool,
     counters: Counters,
 }
 
@@ -95,6 +98,7 @@ impl Core {
             on_pool: 0,
             open: true,
             inline_left: INLINE,
+            is_lonely: true,
             counters: Counters::new(),
         };
         Ok((core, info))
@@ -114,14 +118,23 @@ impl Core {
     pub(super) fn try_now(
         &mut self,
         sqe: &Sqe,
-        twin: &mut &'static Twin,
-        attempt: &mut u32,
+        (twin, attempt): (&mut &'static Twin, &mut u32),
+        fd: Option<&Fd>,
         source: Option<SourceId>,
+        alone: fn() -> bool,
     ) -> Option<Cqe> {
-        let Backend::Poll(poll) = &mut self.backend else { return None };
         if !self.open || self.inline_left == 0 || sqe.flags.intersects(REFUSED) {
             return None;
         }
+        let poll = match &mut self.backend {
+            Backend::Poll(poll) => poll,
+            Backend::Uring(uring) => {
+                let fd = fd.filter(|fd| inline::suits(sqe, twin, fd))?;
+                let nothing_else = self.is_lonely && self.done.is_empty() && uring.is_idle() && alone();
+                return if nothing_else { self.send_now(sqe, twin, attempt, fd) } else { None };
+            }
+            Backend::Gone => return None,
+        };
         let room = self.groups.room(sqe);
         match twin.place {
             Place::Pool | Place::Timer => return None,
@@ -141,11 +154,27 @@ impl Core {
             (again, _) if again == -libc::EAGAIN && twin.place != Place::Here => *attempt += 1,
             (no, Some(otherwise)) if no == -libc::EOPNOTSUPP => *twin = otherwise,
             _ => {
+                self.counters.inline += 1;
                 self.counters.cqes += 1;
                 return Some(cqe);
             }
         }
         None
+    }
+
+    /// Sends by a call instead of an entry.
+    fn send_now(&mut self, sqe: &Sqe, twin: &'static Twin, attempt: &mut u32, fd: &Fd) -> Option<Cqe> {
+        self.inline_left -= 1;
+        self.counters.twins_ready += 1;
+        let cqe = self.groups.call_twin(twin, sqe, *attempt, None);
+        fd.set_crowded(inline::found_no_room(sqe, cqe.res));
+        if cqe.res == -libc::EAGAIN {
+            *attempt += 1;
+            return None;
+        }
+        self.counters.inline += 1;
+        self.counters.cqes += 1;
+        Some(cqe)
     }
 
     /// Takes in an entry and starts it; if its descriptor is a `direct` one, at that place. Returns its name, and where
@@ -494,8 +523,10 @@ impl Core {
                 break;
             }
         }
-        if self.counters.cqes != before {
-            self.counters.batches.add(self.counters.cqes - before);
+        let brought = self.counters.cqes - before;
+        self.is_lonely = brought <= 1;
+        if brought > 0 {
+            self.counters.batches.add(brought);
         }
         turned
     }

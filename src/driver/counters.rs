@@ -35,6 +35,9 @@ pub struct Counters {
     pub twins_here: u64,
     /// Calls of twins on the driver's thread that answer EAGAIN instead of blocking.
     pub twins_ready: u64,
+    /// Operations that were done at their first poll: on the poll driver all that need not wait, on the ring sends that
+    /// were the only thing to do.
+    pub inline: u64,
     /// Twins given to the pool.
     pub twins_pool: u64,
     /// Cancellations asked for.
@@ -83,6 +86,7 @@ impl Counters {
             strays: 0,
             twins_here: 0,
             twins_ready: 0,
+            inline: 0,
             twins_pool: 0,
             cancels: 0,
             backlogged: 0,
@@ -145,6 +149,7 @@ impl fmt::Debug for Counters {
             .field("strays", &self.strays)
             .field("twins_here", &self.twins_here)
             .field("twins_ready", &self.twins_ready)
+            .field("inline", &self.inline)
             .field("twins_pool", &self.twins_pool)
             .field("cancels", &self.cancels)
             .field("backlogged", &self.backlogged)

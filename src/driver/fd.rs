@@ -36,6 +36,10 @@ struct Inner {
     kind: Cell<Option<Kind>>,
     /// The last receive left nothing, as far as is known.
     drained: Cell<bool>,
+    /// The last send found too little room.
+    crowded: Cell<bool>,
+    /// How many operations are in flight that wait for room.
+    writes: Cell<u32>,
     /// There, if it is direct.
     direct: Option<Direct>,
     /// One for each driver that watches it: an operation may wait at each.
@@ -115,6 +119,31 @@ impl Fd {
         self.0.drained.set(came_short && !cqe.flags.contains(CqeFlags::SOCK_NONEMPTY));
     }
 
+    /// Whether an operation that waits for room is in flight, which a send must not overtake.
+    pub(super) fn is_written(&self) -> bool {
+        self.0.writes.get() > 0
+    }
+
+    /// An operation that waits for room is in flight.
+    pub(crate) fn begin_write(&self) {
+        self.0.writes.set(self.0.writes.get().saturating_add(1));
+    }
+
+    /// One of those has ended.
+    pub(crate) fn end_write(&self) {
+        self.0.writes.set(self.0.writes.get().saturating_sub(1));
+    }
+
+    /// Notes whether a send found too little room.
+    pub(super) fn set_crowded(&self, crowded: bool) {
+        self.0.crowded.set(crowded);
+    }
+
+    /// Whether the last send found too little room; says so once.
+    pub(super) fn take_crowded(&self) -> bool {
+        self.0.crowded.take()
+    }
+
     /// Where `driver` watches this descriptor, if it does.
     pub(crate) fn source(&self, driver: &Rc<Driver>) -> Option<SourceId> {
         self.0.registrations.borrow().iter().find(|r| r.is_at(driver)).map(|r| r.source)
@@ -177,8 +206,16 @@ impl Registration {
 
 impl Inner {
     fn new(raw: RawFd, kind: Option<Kind>) -> Inner {
-        let (kind, drained, registrations) = (Cell::new(kind), Cell::new(false), RefCell::default());
-        Inner { raw, lasting: false, kind, drained, direct: None, registrations }
+        Inner {
+            raw,
+            lasting: false,
+            kind: Cell::new(kind),
+            drained: Cell::new(false),
+            crowded: Cell::new(false),
+            writes: Cell::new(0),
+            direct: None,
+            registrations: RefCell::default(),
+        }
     }
 
     /// The descriptor, no longer watched by anybody.

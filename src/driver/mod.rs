@@ -16,6 +16,7 @@ mod fd;
 mod few;
 mod groups;
 mod histogram;
+mod inline;
 #[cfg(not(annulus_kqueue))]
 mod ladder;
 mod later;
@@ -140,6 +141,8 @@ pub(crate) struct Driver {
     threads: Threads,
     teller: Teller,
     shelf: Shelf,
+    /// Whether nobody else is about to do something, which is for the runtime to say.
+    alone: Cell<fn() -> bool>,
 }
 
 // A plain pointer, because that needs no destructor: a runtime in a thread-local of the user's may end after those of
@@ -175,6 +178,7 @@ impl Driver {
             threads,
             teller: Teller::new(),
             shelf: Shelf::default(),
+            alone: Cell::new(|| false),
         }))
     }
 
@@ -215,8 +219,13 @@ impl Driver {
         self.core.borrow().counters()
     }
 
-    /// Performs an entry at once, if it can be done on this thread without waiting. `attempt` and `twin` are what to go
-    /// on with otherwise.
+    /// Has `alone` asked from now on whether whoever runs on this thread is the only one with something to do.
+    pub(crate) fn learn_alone(&self, alone: fn() -> bool) {
+        self.alone.set(alone);
+    }
+
+    /// Performs an entry at once, if it can be done on this thread without waiting, and nothing is gained by doing it
+    /// together with others. `attempt` and `twin` are what to go on with otherwise.
     pub(crate) fn try_now(
         self: &Rc<Driver>,
         sqe: &Sqe,
@@ -225,7 +234,7 @@ impl Driver {
         fd: Option<&Fd>,
     ) -> Option<Cqe> {
         let source = fd.and_then(|fd| fd.source(self));
-        self.core.borrow_mut().try_now(sqe, twin, attempt, source)
+        self.core.borrow_mut().try_now(sqe, (twin, attempt), fd, source, self.alone.get())
     }
 
     /// Takes in an entry. `waker` is woken when its completion can be fetched by [`Driver::poll`].

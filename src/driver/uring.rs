@@ -214,6 +214,11 @@ impl Uring {
         self.has_table = false;
     }
 
+    /// Whether a call may take the place of an entry: nothing is queued, and nothing has come.
+    pub(super) fn is_idle(&mut self) -> bool {
+        self.backlog.is_empty() && self.ring.queued() == 0 && self.ring.ready() == 0 && !self.known.lacks(INLINE)
+    }
+
     /// Queues an entry. A full queue is emptied into the kernel first; what the kernel will not take waits here.
     pub(super) fn push(&mut self, sqe: &Sqe, counters: &mut Counters) {
         counters.sqes[usize::from(sqe.opcode)] += 1;
@@ -441,6 +446,9 @@ pub(super) fn waits_first(sqe: &Sqe) -> bool {
     u32::from(sqe.opcode) == sys::IORING_OP_RECV && sqe.ioprio == sys::IORING_RECVSEND_POLL_FIRST as u16
 }
 
+/// Sends by a call where nothing else is to be done, which is the driver's own ability, likewise.
+const INLINE: &str = "INLINE";
+
 /// What a notification says of a zero-copy send, likewise.
 pub(super) const REPORT_USAGE: &str = "SEND_ZC_REPORT_USAGE";
 
@@ -450,10 +458,11 @@ const SEND_MSG_RING: &str = "SEND_MSG_RING";
 /// A table of registered buffers that is filled later, likewise.
 const BUFFERS2: &str = "BUFFERS2";
 
-/// What may be hidden beside opcodes: abilities that came later than the opcode they belong to.
-pub(super) const ABILITIES: [&str; 11] = [
+/// What may be hidden beside opcodes: abilities that came later than the opcode they belong to, and the driver's own.
+pub(super) const ABILITIES: [&str; 12] = [
     "ACCEPT_MULTISHOT",
     DIRECT,
+    INLINE,
     "POLL_ADD_MULTI",
     RECV_MULTISHOT,
     RECVMSG_MULTISHOT,

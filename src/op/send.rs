@@ -114,7 +114,7 @@ pub fn send<B: IoBuf>(fd: &Fd, buf: B) -> Submit<Send<B>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::socket_pair;
+    use crate::{entry::SqeFlags, testing::socket_pair};
     use std::io::Read;
 
     #[crate::test]
@@ -130,6 +130,60 @@ mod tests {
             sent += send(&a, text[sent..].to_vec()).await.0.unwrap();
         }
         assert_eq!(reader.join().unwrap().unwrap(), text);
+    }
+
+    /// A send with what the entry of an ordinary one has not.
+    struct Special {
+        fd: Fd,
+        buf: Vec<u8>,
+        special: fn(Sqe) -> Sqe,
+    }
+
+    // SAFETY: Lent: a `Vec` keeps its bytes in place and unchanged while it is moved.
+    unsafe impl Op for Special {
+        type Output = i32;
+
+        fn twin(&self) -> &'static Twin {
+            &TWIN
+        }
+
+        fn fd(&self) -> Option<&Fd> {
+            Some(&self.fd)
+        }
+
+        fn encode(&mut self) -> Sqe {
+            (self.special)(Sqe::send(self.fd.as_raw_fd(), self.buf.as_ptr(), clamp(self.buf.len()), 0))
+        }
+
+        fn finish(self, cqe: Cqe) -> i32 {
+            cqe.res
+        }
+    }
+
+    /// A call does less. Red when one of the three is not looked at.
+    #[crate::test(driver = "uring")]
+    async fn a_send_with_flags_or_options_is_the_kernels() {
+        if std::env::var("ANNULUS_HIDE_OPS").is_ok() {
+            return;
+        }
+        let (a, mut b) = socket_pair();
+        let reader = std::thread::spawn(move || b.read_to_end(&mut Vec::new()).unwrap());
+        let before = crate::metrics().driver.inline;
+        let specials: [fn(Sqe) -> Sqe; 4] = [
+            |sqe| Sqe { op_flags: sqe.op_flags | libc::MSG_WAITALL as u32, ..sqe },
+            |sqe| sqe.recv_send_flags(RecvSendFlags::POLL_FIRST),
+            |sqe| sqe.flags(SqeFlags::ASYNC),
+            |sqe| sqe,
+        ];
+        for (n, special) in specials.into_iter().enumerate() {
+            // As much as no socket takes at once, for the one who goes on.
+            let len = if n == 0 { 4 << 20 } else { 4 };
+            let sent = submit(Special { fd: a.clone(), buf: vec![0; len], special }).await;
+            assert_eq!((sent, crate::metrics().driver.inline - before), (len as i32, u64::from(n == 3)), "{n}");
+        }
+        drop(a);
+        crate::time::sleep(std::time::Duration::from_millis(1)).await;
+        assert_eq!(reader.join().unwrap(), (4 << 20) + 12);
     }
 
     #[crate::test]

@@ -3,7 +3,7 @@
 use crate::{
     buf::Fixed,
     driver::{Driver, Fd, Few, Key, Orphan},
-    entry::{BufIndex, Cqe, CqeFlags, Sqe, Twin},
+    entry::{BufIndex, Cqe, CqeFlags, Interest, Place, Sqe, Twin},
     op::ending,
     pool::RecvPool,
 };
@@ -118,6 +118,11 @@ pub(super) fn driver_of<T: Op>(op: &T) -> Option<Rc<Driver>> {
     (knows_buffers && knows_descriptor).then_some(driver)
 }
 
+/// The descriptor that an operation waits for room in, if it does that.
+fn written<T: Op>(op: &T) -> Option<&Fd> {
+    op.fd().filter(|_| op.twin().place == Place::Ready(Interest::Write))
+}
+
 impl<T: Op> Submit<T> {
     /// Asks for an early end. The future has to be polled on: it gives whatever had been done, with the buffer, or
     /// `ECANCELED` if nothing had; a call that was running already may say `EINTR`. Does nothing before the first poll
@@ -170,6 +175,9 @@ impl<T: Op> Submit<T> {
             true => driver.push_lending(sqe, twin, attempt, op.fd(), waker),
             false => driver.push(sqe, twin, attempt, op.fd(), waker),
         };
+        if let Some(fd) = written(op) {
+            fd.begin_write();
+        }
         self.state = State::Flying(driver, key);
         Poll::Pending
     }
@@ -192,10 +200,13 @@ impl<T: Op> Submit<T> {
     }
 
     fn finish(&mut self, cqe: Cqe) -> T::Output {
-        self.state = State::Gone;
+        let was_flying = matches!(mem::replace(&mut self.state, State::Gone), State::Flying(..));
         // SAFETY: Settled: this is the operation's only final completion, so `op` is there and no longer lent; the
         // state says that it is moved out now.
         let op = unsafe { self.op.assume_init_read() };
+        if let (true, Some(fd)) = (was_flying, written(&op)) {
+            fd.end_write();
+        }
         op.finish(cqe)
     }
 }
@@ -259,6 +270,9 @@ impl<T: Op> Orphan for Parked<T> {
     fn settle(self: Box<Self>, _: Few<Cqe>, last: Cqe) {
         // SAFETY: Settled: a slot settles its operation once, with the final completion, so it is no longer lent.
         let op = unsafe { self.0.assume_init() };
+        if let Some(fd) = written(&op) {
+            fd.end_write();
+        }
         // What it opened closes here, and what it borrowed is freed here.
         drop(op.finish(last));
     }

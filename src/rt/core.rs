@@ -88,6 +88,7 @@ impl Core {
     pub(super) fn new(driver: Rc<Driver>, background_share: u8, start_paused: bool, outside: Option<Outside>) -> Core {
         let remote = Arc::new(Remote::new(driver.wake_handle()));
         let clock = Clock::new(start_paused);
+        driver.learn_alone(|| current::with(Core::is_alone).unwrap_or(false));
         Core {
             driver,
             timers: Rc::new(RefCell::new(Timers::new(clock.now()))),
@@ -328,6 +329,11 @@ impl Core {
 
     fn is_urgent(&self) -> bool {
         self.queue.urgent() > 0 || self.remote.main_is_due()
+    }
+
+    /// Whether nothing waits for the end of the poll that runs now.
+    pub(super) fn is_alone(&self) -> bool {
+        !self.is_runnable()
     }
 
     fn is_runnable(&self) -> bool {

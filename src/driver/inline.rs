@@ -1,0 +1,42 @@
+//! The hybrid: a send of the ring's driver that is done by a call, at once, instead of by an entry.
+//!
+//! An entry is worth its way through the ring where the kernel is entered for several at once. A send that is the only
+//! thing to do would have an enter of its own, and its completion a turn. The call costs less, and what is asked for
+//! next goes into the kernel with the wait for it. So where nothing is queued, nobody else is about to run and the last
+//! turn brought one completion at most, a send's twin is called at its first poll, as on the poll driver.
+//!
+//! It never overtakes: while an operation that waits for room in the same `Fd` is in flight, a send is an entry. At
+//! EAGAIN it becomes one, and after a send that found too little room the next is one from the start: a peer that reads
+//! slowly is waited for by the kernel. A call takes from what a turn may complete inline, so nobody starves.
+
+use crate::{
+    driver::Fd,
+    entry::{Interest, Place, Sqe, SqeFlags, Twin},
+    sys,
+};
+
+/// The flags by which the kernel does more than one call would: it goes on until all is sent.
+const GOES_ON: u32 = libc::MSG_WAITALL as u32;
+
+/// Whether an entry is a send that a call does as well, with what is known of its descriptor.
+///
+/// A descriptor without a number is the ring's alone. An entry with flags or options is for the kernel; and where a
+/// twin cannot promise not to block, which it says by having another, the kernel is asked.
+pub(super) fn suits(sqe: &Sqe, twin: &Twin, fd: &Fd) -> bool {
+    let opcode = u32::from(sqe.opcode);
+    let plain = match opcode {
+        sys::IORING_OP_SEND | sys::IORING_OP_SENDMSG => sqe.op_flags & GOES_ON == 0,
+        sys::IORING_OP_WRITEV => sqe.op_flags == 0,
+        _ => false,
+    };
+    let by_readiness = twin.place == Place::Ready(Interest::Write) && twin.otherwise.is_none();
+    let unoptioned = sqe.flags == SqeFlags::empty() && sqe.ioprio == 0;
+    plain && by_readiness && unoptioned && !fd.is_direct() && !fd.is_written() && !fd.take_crowded()
+}
+
+/// Whether an answer says that the descriptor has no more room. Of a vector and of a message only EAGAIN does: their
+/// length is elsewhere.
+pub(super) fn found_no_room(sqe: &Sqe, res: i32) -> bool {
+    let short = |n: u32| u32::from(sqe.opcode) == sys::IORING_OP_SEND && n < sqe.len;
+    u32::try_from(res).map_or(res == -libc::EAGAIN, short)
+}
