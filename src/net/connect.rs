@@ -33,7 +33,7 @@ impl TcpStream {
     ///
     /// # Cancellation
     /// **Clean**: a connection that was made is closed.
-    pub async fn connect(addr: impl ToSocketAddrs) -> io::Result<TcpStream> {
+    pub async fn connect<A: ToSocketAddrs>(addr: A) -> io::Result<TcpStream> {
         TcpStream::connect_with_config(addr, &TcpConnectOpts::default()).await
     }
 
@@ -45,7 +45,7 @@ impl TcpStream {
     ///
     /// # Cancellation
     /// **Clean**: a connection that was made is closed.
-    pub async fn connect_with_config(addr: impl ToSocketAddrs, opts: &TcpConnectOpts) -> io::Result<TcpStream> {
+    pub async fn connect_with_config<A: ToSocketAddrs>(addr: A, opts: &TcpConnectOpts) -> io::Result<TcpStream> {
         within(opts.timeout, async {
             let query = addr.query()?;
             let found = query.addresses().await?;

@@ -48,7 +48,7 @@ impl TcpListener {
     /// # Errors
     /// `AddrInUse`, `AddrNotAvailable`, `PermissionDenied` and whatever else `socket(2)`, `bind(2)` and `listen(2)`
     /// say.
-    pub fn bind(addr: impl ToSocketAddrs) -> io::Result<TcpListener> {
+    pub fn bind<A: ToSocketAddrs>(addr: A) -> io::Result<TcpListener> {
         TcpListener::bind_with_config(addr, &ListenerOpts::default())
     }
 
@@ -56,7 +56,7 @@ impl TcpListener {
     ///
     /// # Errors
     /// Those of [`TcpListener::bind`], and those of options that the system does not have.
-    pub fn bind_with_config(addr: impl ToSocketAddrs, opts: &ListenerOpts) -> io::Result<TcpListener> {
+    pub fn bind_with_config<A: ToSocketAddrs>(addr: A, opts: &ListenerOpts) -> io::Result<TcpListener> {
         first(addr.to_socket_addrs()?, |addr| TcpListener::listen(addr, opts))
     }
 

@@ -11,17 +11,17 @@ use crate::{
 use sealed::{Ask, Query};
 use std::{
     borrow::Cow,
-    io,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6, ToSocketAddrs as _},
+    io, mem,
+    net::{IpAddr, SocketAddr, ToSocketAddrs as _},
     slice, vec,
 };
 
 /// What stands for addresses, or for a name that has some: `"example.org:80"`, `("::1", 80)`, a
-/// [`SocketAddr`](std::net::SocketAddr) or a slice of them.
+/// [`SocketAddr`](std::net::SocketAddr) or a slice of them, and whatever else is a [`std::net::ToSocketAddrs`].
 ///
-/// The types are those of [`std::net::ToSocketAddrs`], so what compiles with that compiles with this. It is a trait of
-/// its own because that one looks names up as it is called, on the calling thread; for the same reason only annulus
-/// implements it. Whoever has a type of his own calls `to_socket_addrs` where it may block, and passes on the slice.
+/// The standard library's trait looks names up as it is called, on the calling thread. So the types of texts are
+/// recognised, also behind one or two references, and what they name is looked up on the pool. A type of somebody
+/// else's is asked by that trait's method, on this thread: there it had better not look anything up.
 pub trait ToSocketAddrs: Ask {}
 
 impl<T: Ask + ?Sized> ToSocketAddrs for T {}
@@ -35,7 +35,7 @@ mod sealed {
         /// Nothing: this is it.
         One(SocketAddr),
         /// Nothing: these are they.
-        Many(&'a [SocketAddr]),
+        Many(Vec<SocketAddr>),
         /// The addresses of a host, and the port.
         Name(&'a str, u16),
     }
@@ -75,6 +75,15 @@ fn system(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
 }
 
 impl<'a> Query<'a> {
+    fn text(text: &'a str) -> io::Result<Query<'a>> {
+        if let Ok(addr) = text.parse() {
+            return Ok(Query::One(addr));
+        }
+        let invalid = || io::Error::new(io::ErrorKind::InvalidInput, format!("{text:?} is not of the form host:port"));
+        let (host, port) = text.rsplit_once(':').ok_or_else(invalid)?;
+        Ok(Query::name(host, port.parse().map_err(|_| invalid())?))
+    }
+
     fn name(host: &'a str, port: u16) -> Query<'a> {
         host.parse().map_or(Query::Name(host, port), |ip: IpAddr| Query::One((ip, port).into()))
     }
@@ -83,7 +92,7 @@ impl<'a> Query<'a> {
     pub(super) async fn addresses(&self) -> io::Result<Cow<'_, [SocketAddr]>> {
         match self {
             Query::One(addr) => Ok(slice::from_ref(addr).into()),
-            Query::Many(addrs) => Ok((*addrs).into()),
+            Query::Many(addrs) => Ok(addrs.into()),
             Query::Name(host, port) => look_up(host, *port, system).await.map(Cow::from),
         }
     }
@@ -110,81 +119,60 @@ where
     found.map_err(|error| io::Error::new(error.kind(), format!("looking up {host:?}: {error}")))
 }
 
-impl<T: Ask + ?Sized> Ask for &T {
+impl<T: std::net::ToSocketAddrs + ?Sized> Ask for T {
     fn query(&self) -> io::Result<Query<'_>> {
-        T::query(self)
-    }
-}
-
-impl Ask for [SocketAddr] {
-    fn query(&self) -> io::Result<Query<'_>> {
-        Ok(Query::Many(self))
-    }
-}
-
-impl Ask for str {
-    fn query(&self) -> io::Result<Query<'_>> {
-        if let Ok(addr) = self.parse() {
-            return Ok(Query::One(addr));
+        if let Some(text) = text(self) {
+            return Query::text(text);
         }
-        let invalid = || io::Error::new(io::ErrorKind::InvalidInput, format!("{self:?} is not of the form host:port"));
-        let (host, port) = self.rsplit_once(':').ok_or_else(invalid)?;
-        Ok(Query::name(host, port.parse().map_err(|_| invalid())?))
+        if let Some((host, port)) = host(self) {
+            return Ok(Query::name(host, port));
+        }
+        let mut addrs = self.to_socket_addrs()?;
+        match (addrs.next(), addrs.next()) {
+            (Some(one), None) => Ok(Query::One(one)),
+            (first, second) => Ok(Query::Many(first.into_iter().chain(second).chain(addrs).collect())),
+        }
     }
 }
 
-impl Ask for String {
-    fn query(&self) -> io::Result<Query<'_>> {
-        self.as_str().query()
-    }
+/// Returns what is to be said of the first type that `T` is, whatever its lifetimes.
+macro_rules! recognise {
+    ($addr:ident: $t:ident, $($as:ident: $ty:ty => $say:expr,)*) => {$(
+        if typeid::of::<$t>() == typeid::of::<$ty>() {
+            // SAFETY: Typed: the types differ in lifetimes alone, and those of `T` are no shorter than its borrow's.
+            let $as: &'a $ty = unsafe { mem::transmute_copy::<&'a $t, &'a $ty>(&$addr) };
+            return Some($say);
+        }
+    )*};
 }
 
-impl Ask for (&str, u16) {
-    fn query(&self) -> io::Result<Query<'_>> {
-        Ok(Query::name(self.0, self.1))
+/// The text of a host and a port.
+fn text<'a, T: ?Sized>(addr: &'a T) -> Option<&'a str> {
+    recognise! {
+        addr: T,
+        text: str => text,
+        text: String => text,
+        text: &'a str => text,
+        text: &'a String => text,
+        text: &'a &'a str => text,
+        text: &'a &'a String => text,
+        text: &'a &'a &'a str => text,
     }
+    None
 }
 
-impl Ask for (String, u16) {
-    fn query(&self) -> io::Result<Query<'_>> {
-        Ok(Query::name(&self.0, self.1))
+/// A host and a port.
+fn host<'a, T: ?Sized>(addr: &'a T) -> Option<(&'a str, u16)> {
+    recognise! {
+        addr: T,
+        pair: (&'a str, u16) => *pair,
+        pair: (String, u16) => (&pair.0, pair.1),
+        pair: &'a (&'a str, u16) => **pair,
+        pair: &'a (String, u16) => (&pair.0, pair.1),
+        pair: &'a &'a (&'a str, u16) => ***pair,
+        pair: &'a &'a (String, u16) => (&pair.0, pair.1),
     }
-}
-
-impl Ask for SocketAddr {
-    fn query(&self) -> io::Result<Query<'_>> {
-        Ok(Query::One(*self))
-    }
-}
-
-impl Ask for SocketAddrV4 {
-    fn query(&self) -> io::Result<Query<'_>> {
-        Ok(Query::One((*self).into()))
-    }
-}
-
-impl Ask for SocketAddrV6 {
-    fn query(&self) -> io::Result<Query<'_>> {
-        Ok(Query::One((*self).into()))
-    }
-}
-
-impl Ask for (IpAddr, u16) {
-    fn query(&self) -> io::Result<Query<'_>> {
-        Ok(Query::One((*self).into()))
-    }
-}
-
-impl Ask for (Ipv4Addr, u16) {
-    fn query(&self) -> io::Result<Query<'_>> {
-        Ok(Query::One((*self).into()))
-    }
-}
-
-impl Ask for (Ipv6Addr, u16) {
-    fn query(&self) -> io::Result<Query<'_>> {
-        Ok(Query::One((*self).into()))
-    }
+    None
 }
 
 #[cfg(test)]
@@ -192,6 +180,7 @@ mod tests {
     use super::*;
     use crate::net::TcpStream;
     use std::{
+        net::{Ipv4Addr, Ipv6Addr},
         sync::mpsc::{self, TryRecvError},
         time::Duration,
     };
@@ -236,6 +225,45 @@ mod tests {
         let stream = TcpStream::connect(("localhost", port)).await.unwrap();
         assert_eq!(stream.peer_addr().unwrap(), listener.local_addr().unwrap(), "::1 refused, 127.0.0.1 did not");
         assert_eq!(asked(), 2);
+    }
+
+    /// Red when a type of a text is not recognised: then this thread looks the name up, and the pool is not asked.
+    #[crate::test]
+    async fn a_text_is_recognised_behind_references() {
+        async fn generic<T: std::net::ToSocketAddrs>(host: T) {
+            let before = asked();
+            assert!(all(host).await.iter().all(|addr| addr.port() == 80));
+            assert_eq!(asked() - before, 1, "{}", std::any::type_name::<T>());
+        }
+        let (text, pair) = ("localhost:80".to_owned(), ("localhost".to_owned(), 80));
+        let (short, part) = (&text[..], (&pair.0[..], 80));
+        generic(text.clone()).await;
+        generic(short).await;
+        generic(&text).await;
+        generic(&short).await;
+        generic(&&text).await;
+        generic(&&short).await;
+        generic(pair.clone()).await;
+        generic(part).await;
+        generic(&pair).await;
+        generic(&part).await;
+        generic(&&pair).await;
+        generic(&&part).await;
+    }
+
+    /// Red when the trait of somebody else's type is not asked, or asked for something else.
+    #[crate::test]
+    async fn a_type_of_somebody_else_is_asked_by_its_own_trait() {
+        struct Both;
+        impl std::net::ToSocketAddrs for Both {
+            type Iter = std::array::IntoIter<SocketAddr, 2>;
+
+            fn to_socket_addrs(&self) -> io::Result<Self::Iter> {
+                Ok([V6, V4].into_iter())
+            }
+        }
+        assert_eq!((all(Both).await, all(&Both).await, asked()), (vec![V6, V4], vec![V6, V4], 0));
+        assert_eq!((all(&[][..]).await, all(&[V4][..]).await), (vec![], vec![V4]));
     }
 
     #[crate::test]

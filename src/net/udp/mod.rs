@@ -15,6 +15,7 @@ use crate::{
     buf::{BufResult, Envelope, IoBuf, IoBufMut},
     driver::Fd,
     entry::Interest,
+    io::{CancelHandle, EarlyEnd},
     op,
     sys::unix::{self, End},
 };
@@ -55,7 +56,7 @@ impl UdpSocket {
     ///
     /// # Errors
     /// `AddrInUse`, `AddrNotAvailable`, `PermissionDenied` and whatever else `socket(2)` and `bind(2)` say.
-    pub fn bind(addr: impl ToSocketAddrs) -> io::Result<UdpSocket> {
+    pub fn bind<A: ToSocketAddrs>(addr: A) -> io::Result<UdpSocket> {
         first(addr.to_socket_addrs()?, |addr| {
             let socket = unix::socket(domain(addr), libc::SOCK_DGRAM)?;
             unix::bind(socket.as_raw_fd(), &addr.into())?;
@@ -154,6 +155,54 @@ impl UdpSocket {
     /// **Lossy**: a datagram that was received is dropped.
     pub async fn recv_from<T: IoBufMut>(&self, buf: T) -> BufResult<(usize, SocketAddr), T> {
         self.receive(buf, 0).await
+    }
+
+    /// [`send`](UdpSocket::send), until `c` is cancelled.
+    ///
+    /// # Errors
+    /// Those of [`send`](UdpSocket::send); `ECANCELED` when it was cancelled before there was room.
+    ///
+    /// # Cancellation
+    /// **Lossy**: as [`send`](UdpSocket::send), if it is dropped. By `c`, nothing is lost.
+    pub async fn cancelable_send<T: IoBuf>(&self, buf: T, c: CancelHandle) -> BufResult<usize, T> {
+        self.send(buf).cancelable(c).await
+    }
+
+    /// [`recv`](UdpSocket::recv), until `c` is cancelled.
+    ///
+    /// # Errors
+    /// Those of [`recv`](UdpSocket::recv); `ECANCELED` when it was cancelled before a datagram came.
+    ///
+    /// # Cancellation
+    /// **Lossy**: as [`recv`](UdpSocket::recv), if it is dropped. By `c`, nothing is lost.
+    pub async fn cancelable_recv<T: IoBufMut>(&self, buf: T, c: CancelHandle) -> BufResult<usize, T> {
+        self.recv(buf).cancelable(c).await
+    }
+
+    /// [`send_to`](UdpSocket::send_to), until `c` is cancelled.
+    ///
+    /// # Errors
+    /// Those of [`send_to`](UdpSocket::send_to); `ECANCELED` when it was cancelled before there was room.
+    ///
+    /// # Cancellation
+    /// **Lossy**: as [`send_to`](UdpSocket::send_to), if it is dropped. By `c`, nothing is lost.
+    pub async fn cancelable_send_to<T: IoBuf>(&self, buf: T, addr: SocketAddr, c: CancelHandle) -> BufResult<usize, T> {
+        self.send_to(buf, addr).cancelable(c).await
+    }
+
+    /// [`recv_from`](UdpSocket::recv_from), until `c` is cancelled.
+    ///
+    /// # Errors
+    /// Those of [`recv_from`](UdpSocket::recv_from); `ECANCELED` when it was cancelled before a datagram came.
+    ///
+    /// # Cancellation
+    /// **Lossy**: as [`recv_from`](UdpSocket::recv_from), if it is dropped. By `c`, nothing is lost.
+    pub async fn cancelable_recv_from<T: IoBufMut>(
+        &self,
+        buf: T,
+        c: CancelHandle,
+    ) -> BufResult<(usize, SocketAddr), T> {
+        self.recv_from(buf).cancelable(c).await
     }
 
     /// As [`UdpSocket::recv_from`], and leaves the datagram for the next receive.
@@ -380,5 +429,28 @@ mod tests {
         let again = unsafe { UdpSocket::from_raw_fd(raw) };
         a.send_to("x", again.local_addr().unwrap()).await.0.unwrap();
         assert_eq!(again.recv(Vec::with_capacity(4)).await.1, b"x");
+    }
+
+    /// Red when one waits on after it was cancelled, or loses its buffer, or does what it was not cancelled for.
+    #[crate::test]
+    async fn what_is_cancelled_gives_its_buffer_back() {
+        let (a, b) = pairs().remove(0);
+        let canceller = crate::io::Canceller::new();
+        let both =
+            (b.cancelable_recv(vec![7; 4], canceller.handle()), a.cancelable_recv_from(vec![8; 4], canceller.handle()));
+        let both = crate::time::timeout(std::time::Duration::from_secs(5), async { crate::join!(both.0, both.1) });
+        let (both, canceller) = crate::join!(both, async { canceller.cancel() });
+        let ((one, kept), (two, kept_too)) = both.expect("one waits on");
+        let code = |error: io::Error| error.raw_os_error();
+        assert_eq!((code(one.unwrap_err()), kept), (Some(libc::ECANCELED), vec![7; 4]));
+        assert_eq!((code(two.unwrap_err()), kept_too), (Some(libc::ECANCELED), vec![8; 4]));
+
+        let to = b.local_addr().unwrap();
+        assert_eq!(a.cancelable_send_to("abc", to, canceller.handle()).await.0.unwrap(), 3);
+        let (res, buf) = b.cancelable_recv_from(Vec::with_capacity(8), canceller.handle()).await;
+        assert_eq!((res.unwrap(), &buf[..]), ((3, a.local_addr().unwrap()), &b"abc"[..]));
+        a.connect(to).await.unwrap();
+        assert_eq!(a.cancelable_send("de", canceller.handle()).await.0.unwrap(), 2);
+        assert_eq!(b.cancelable_recv(Vec::with_capacity(8), canceller.handle()).await.1, b"de");
     }
 }

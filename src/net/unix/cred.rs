@@ -14,6 +14,26 @@ pub struct UCred {
     pub pid: Option<i32>,
 }
 
+impl UCred {
+    /// The effective user.
+    #[must_use]
+    pub fn uid(&self) -> u32 {
+        self.uid
+    }
+
+    /// The effective group.
+    #[must_use]
+    pub fn gid(&self) -> u32 {
+        self.gid
+    }
+
+    /// The process, where the system tells.
+    #[must_use]
+    pub fn pid(&self) -> Option<i32> {
+        self.pid
+    }
+}
+
 /// Who made the other end of the connection `fd`.
 ///
 /// # Errors

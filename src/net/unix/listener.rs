@@ -3,6 +3,7 @@
 use super::{SocketAddr, UnixStream, common};
 use crate::{
     driver::{Driver, Fd},
+    io::{CancelHandle, EarlyEnd},
     net::{ListenerOpts, set},
     op::{self, Accept, AcceptMulti, Multi},
     sys::{self, sockaddr::SockAddr, unix},
@@ -94,6 +95,17 @@ impl UnixListener {
     pub async fn accept(&self) -> io::Result<(UnixStream, SocketAddr)> {
         let (fd, peer) = accept(&self.fd, &self.room).await?;
         Ok((fd.into(), peer))
+    }
+
+    /// [`accept`](UnixListener::accept), until `c` is cancelled.
+    ///
+    /// # Errors
+    /// Those of [`accept`](UnixListener::accept); `ECANCELED` when it was cancelled before a connection came.
+    ///
+    /// # Cancellation
+    /// **Lossy**: as [`accept`](UnixListener::accept), if it is dropped. By `c`, nothing is lost.
+    pub async fn cancelable_accept(&self, c: CancelHandle) -> io::Result<(UnixStream, SocketAddr)> {
+        self.accept().cancelable(c).await
     }
 
     /// Takes one connection after the other, by one request where the kernel can.

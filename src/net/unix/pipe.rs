@@ -14,7 +14,7 @@ use crate::{
 use std::{
     future::{Future, ready},
     io,
-    os::fd::{AsRawFd, OwnedFd},
+    os::fd::{AsRawFd, IntoRawFd, OwnedFd, RawFd},
     path::Path,
     process::Stdio,
 };
@@ -193,6 +193,28 @@ impl AsWriteFd for Pipe {
     }
 }
 
+impl AsRawFd for Pipe {
+    /// The descriptor's number; -1, which is none, after a shutdown.
+    fn as_raw_fd(&self) -> RawFd {
+        self.fd.as_ref().map_or(-1, Fd::as_raw_fd)
+    }
+}
+
+impl IntoRawFd for Pipe {
+    /// The descriptor, which is the caller's to close. While an operation on the pipe is in flight the number must stay
+    /// open for it, and a duplicate is given instead.
+    ///
+    /// # Panics
+    /// After a shutdown, and when a duplicate is needed and no descriptor is left.
+    fn into_raw_fd(self) -> RawFd {
+        let fd = match self.try_into_owned() {
+            Ok(fd) => fd,
+            Err(shared) => shared.fd.map(|fd| fd.duplicate().expect("a descriptor for a duplicate")),
+        };
+        fd.expect("a pipe that was not shut down").into_raw_fd()
+    }
+}
+
 impl From<OwnedFd> for Pipe {
     /// Takes a descriptor over, which ought to be a pipe's.
     fn from(fd: OwnedFd) -> Pipe {
@@ -230,6 +252,7 @@ mod tests {
             writer.write_all(text).await.0.unwrap();
             writer.shutdown().await.unwrap();
             assert_eq!(writer.write("more").await.0.unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+            assert_eq!(writer.as_raw_fd(), -1);
             assert!(matches!(writer.try_into_owned(), Ok(None)));
         });
         let (res, buf) = timeout(SOON, reader.read_exact(vec![0; 300_000])).await.expect("it hangs");

@@ -34,6 +34,24 @@ fn is_closed(reader: &mut PipeReader) -> bool {
     false
 }
 
+/// Red when an accept waits on after it was cancelled, or takes a connection then.
+#[crate::test]
+async fn an_accept_is_cancelled_and_another_takes_the_connection() {
+    let path = temp_path();
+    let listener = UnixListener::bind(&path).unwrap();
+    let canceller = crate::io::Canceller::new();
+    let accepting = timeout(SOON, listener.cancelable_accept(canceller.handle()));
+    let (res, canceller) = crate::join!(accepting, async { canceller.cancel() });
+    assert_eq!(res.expect("it waits on").unwrap_err().raw_os_error(), Some(libc::ECANCELED));
+    let mut client = UnixStream::connect(&path).await.unwrap();
+    let (server, _) = listener.cancelable_accept(canceller.handle()).await.unwrap();
+    let cred = server.peer_cred().unwrap();
+    assert_eq!((cred.uid(), cred.gid(), cred.pid()), (cred.uid, cred.gid, cred.pid));
+    drop(server);
+    assert_eq!(client.read(vec![0; 4]).await.0.unwrap(), 0);
+    std::fs::remove_file(path).unwrap();
+}
+
 #[crate::test]
 async fn a_name_in_the_file_system_is_connected_to() {
     let path = temp_path();
