@@ -1,6 +1,7 @@
 //! What the attribute macros expand to. Not part of the API.
 
 pub use crate::driver::Named;
+pub use scoped_tls::scoped_thread_local;
 
 use crate::driver::chosen_by_environment;
 use annulus::{Builder, Runtime};

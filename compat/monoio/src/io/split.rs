@@ -15,7 +15,7 @@ use annulus::{
     },
     net::{TcpStream, UdpSocket, UnixStream},
 };
-use std::{any::TypeId, cell::UnsafeCell, error::Error, fmt, future::Future, io, mem::ManuallyDrop, ptr, rc::Rc};
+use std::{any::TypeId, cell::UnsafeCell, error::Error, fmt, io, mem::ManuallyDrop, ptr, rc::Rc};
 
 /// A stream that can be split.
 ///
@@ -139,40 +139,38 @@ fn known<T, K: Split + 'static>(stream: &UnsafeCell<T>) -> Option<&impl Shared> 
 /// Has the stream do it: through a shared reference if it can, else through an exclusive one.
 macro_rules! with {
     ($half:expr, $shared:ident, $exclusive:ident $(, $arg:expr)*) => {
-        async move {
-            match Split::shared(&$half.0) {
-                Some(stream) => stream.$shared($($arg)*).await,
-                // SAFETY: Marked: this stream can stand it.
-                None => unsafe { &mut *$half.0.get() }.$exclusive($($arg)*).await,
-            }
+        match Split::shared(&$half.0) {
+            Some(stream) => stream.$shared($($arg)*).await,
+            // SAFETY: Marked: this stream can stand it.
+            None => unsafe { &mut *$half.0.get() }.$exclusive($($arg)*).await,
         }
     };
 }
 
 impl<T: Split + AsyncReadRent> AsyncReadRent for OwnedReadHalf<T> {
-    fn read<B: IoBufMut>(&mut self, buf: B) -> impl Future<Output = BufResult<usize, B>> {
+    async fn read<B: IoBufMut>(&mut self, buf: B) -> BufResult<usize, B> {
         with!(self, shared_read, read, buf)
     }
 
-    fn readv<B: IoVecBufMut>(&mut self, buf: B) -> impl Future<Output = BufResult<usize, B>> {
+    async fn readv<B: IoVecBufMut>(&mut self, buf: B) -> BufResult<usize, B> {
         with!(self, shared_readv, readv, buf)
     }
 }
 
 impl<T: Split + AsyncWriteRent> AsyncWriteRent for OwnedWriteHalf<T> {
-    fn write<B: IoBuf>(&mut self, buf: B) -> impl Future<Output = BufResult<usize, B>> {
+    async fn write<B: IoBuf>(&mut self, buf: B) -> BufResult<usize, B> {
         with!(self, shared_write, write, buf)
     }
 
-    fn writev<B: IoVecBuf>(&mut self, buf_vec: B) -> impl Future<Output = BufResult<usize, B>> {
+    async fn writev<B: IoVecBuf>(&mut self, buf_vec: B) -> BufResult<usize, B> {
         with!(self, shared_writev, writev, buf_vec)
     }
 
-    fn flush(&mut self) -> impl Future<Output = io::Result<()>> {
+    async fn flush(&mut self) -> io::Result<()> {
         with!(self, shared_flush, flush)
     }
 
-    fn shutdown(&mut self) -> impl Future<Output = io::Result<()>> {
+    async fn shutdown(&mut self) -> io::Result<()> {
         with!(self, shared_shutdown, shutdown)
     }
 }

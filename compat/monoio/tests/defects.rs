@@ -1,0 +1,150 @@
+//! Defects of monoio that are not reproduced.
+
+use monoio::{
+    buf::VecBuf,
+    io::{AsyncReadRentExt, AsyncWriteRentExt, copy},
+    net::{TcpListener, TcpStream, UnixListener, UnixStream, unix::new_pipe},
+    time::{Duration, sleep, timeout},
+};
+use std::{
+    cell::Cell,
+    future::{Future, pending},
+    io::Cursor,
+    net::SocketAddr,
+    os::fd::AsRawFd,
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll},
+};
+
+const MS: Duration = Duration::from_millis(1);
+const SOON: Duration = Duration::from_secs(10);
+
+/// Red when a wake from another thread is lost: then a round waits for ever.
+#[monoio::test_all]
+async fn a_handle_is_awaited_in_another_thread() {
+    for round in 0..50 {
+        let (send, receive) = std::sync::mpsc::channel();
+        let task = monoio::spawn(async move {
+            sleep(MS).await;
+            round
+        });
+        let other = std::thread::spawn(move || {
+            monoio::start::<monoio::LegacyDriver, _>(async move { send.send(task.await).unwrap() });
+        });
+        let answer = loop {
+            match receive.try_recv() {
+                Ok(answer) => break answer,
+                Err(_) => timeout(SOON, sleep(MS)).await.unwrap(),
+            }
+        };
+        assert_eq!(answer, round);
+        other.join().unwrap();
+    }
+}
+
+/// Far more than a socket holds, in parts of odd lengths, so that many calls stop within a part.
+#[monoio::test_all]
+async fn vectored_transfers_go_on_where_they_stopped() {
+    const LEN: usize = 3_000_017;
+    let all: Vec<u8> = (0..LEN).map(|n| (n % 251) as u8).collect();
+    let parts: Vec<Vec<u8>> = all.chunks(99_991).map(<[u8]>::to_vec).collect();
+    let room: Vec<Vec<u8>> = all.chunks(77_773).map(|part| vec![0; part.len()]).collect();
+    let (mut a, mut b) = UnixStream::pair().unwrap();
+    let both =
+        async { monoio::join!(a.write_vectored_all(VecBuf::from(parts)), b.read_vectored_exact(VecBuf::from(room))) };
+    let ((written, _), (read, room)) = timeout(SOON, both).await.unwrap();
+    assert_eq!((written.unwrap(), read.unwrap()), (LEN, LEN));
+    assert!(Vec::from(room).concat() == all, "a part was sent twice, or lost");
+}
+
+#[monoio::test_all]
+async fn a_cursor_comes_to_its_end() {
+    let mut copied = Vec::new();
+    let n = timeout(SOON, copy(&mut Cursor::new(vec![7; 100_000]), &mut copied)).await.unwrap();
+    assert_eq!((n.unwrap(), copied.len()), (100_000, 100_000));
+}
+
+/// Always ready to go on.
+struct Busy(Rc<Cell<bool>>);
+
+impl Future for Busy {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        cx.waker().wake_by_ref();
+        if self.0.get() { Poll::Ready(()) } else { Poll::Pending }
+    }
+}
+
+#[monoio::test_all]
+async fn timers_fire_while_a_task_is_busy() {
+    let done = Rc::new(Cell::new(false));
+    let busy = monoio::spawn(Busy(done.clone()));
+    sleep(2 * MS).await;
+    done.set(true);
+    busy.await;
+}
+
+#[monoio::test_all]
+async fn descriptors_are_not_inherited() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    let (server, _) = listener.accept().await.unwrap();
+    let (reader, writer) = new_pipe().unwrap();
+    let file = monoio::fs::File::open("Cargo.toml").await.unwrap();
+    let pipe_ends: [&dyn AsRawFd; 2] = [&reader, &writer];
+    for fd in [&listener as &dyn AsRawFd, &client, &server, &file].into_iter().chain(pipe_ends) {
+        // SAFETY: the call names no memory.
+        let flags = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETFD) };
+        assert_eq!(flags & libc::FD_CLOEXEC, libc::FD_CLOEXEC);
+    }
+}
+
+#[monoio::test_all]
+async fn a_unix_listener_keeps_nobody() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("listener");
+    let listener = UnixListener::bind(&path).unwrap();
+    let client = monoio::spawn(async move {
+        sleep(2 * MS).await;
+        UnixStream::connect(&path).await.unwrap();
+        sleep(2 * MS).await;
+        UnixStream::connect(&path).await.unwrap()
+    });
+    timeout(SOON, listener.accept()).await.unwrap().unwrap();
+    timeout(SOON, listener.accept()).await.unwrap().unwrap();
+    client.await;
+}
+
+#[test]
+fn the_end_of_a_runtime_drops_its_tasks() {
+    let kept = Rc::new(());
+    let mut runtime = monoio::RuntimeBuilder::<monoio::FusionDriver>::new().enable_timer().build().unwrap();
+    runtime.block_on(async {
+        let (mut reader, writer) = UnixStream::pair().unwrap();
+        let one = kept.clone();
+        monoio::spawn(async move {
+            let _ = (reader.read_exact(vec![0; 1]).await, one, writer);
+        });
+        let other = kept.clone();
+        monoio::spawn(async move {
+            pending::<()>().await;
+            drop(other);
+        });
+        sleep(MS).await;
+    });
+    assert!(Rc::strong_count(&kept) > 1);
+    drop(runtime);
+    assert_eq!(Rc::strong_count(&kept), 1);
+}
+
+/// Nobody listens at the first.
+#[monoio::test_all]
+async fn every_address_is_tried() {
+    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addrs: [SocketAddr; 2] = [gone, listener.local_addr().unwrap()];
+    let stream = timeout(SOON, TcpStream::connect(&addrs[..])).await.unwrap().unwrap();
+    assert_eq!(stream.peer_addr().unwrap(), addrs[1]);
+}
