@@ -90,7 +90,11 @@ fn sharded() -> io::Result<()> {
 }
 
 fn main() -> io::Result<()> {
-    if arg("--how").as_deref() == Some("shards") { sharded() } else { annulus::run(serve()) }
+    if arg("--how").as_deref() == Some("shards") {
+        return sharded();
+    }
+    // Room for the workload of 2000 connections; without `--how direct` the table is never made.
+    annulus::Builder::new().direct_descriptors(4096).build()?.block_on(serve())
 }
 
 async fn serve() -> io::Result<()> {

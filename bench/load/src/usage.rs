@@ -116,3 +116,24 @@ impl Usage {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Calls;
+
+    /// Red when another event is counted, or another process.
+    #[test]
+    fn calls_are_counted() {
+        // SAFETY: takes no pointers.
+        let me = unsafe { libc::getpid() };
+        let Ok(mut calls) = Calls::of(me) else { return eprintln!("SKIP calls_are_counted: it takes privilege") };
+        let before = calls.count().unwrap();
+        for _ in 0..1000 {
+            // SAFETY: takes no pointers.
+            unsafe { libc::syscall(libc::SYS_getppid) };
+        }
+        // The threads of other tests make some, too.
+        let counted = calls.count().unwrap() - before;
+        assert!(counted >= 1000, "{counted}");
+    }
+}

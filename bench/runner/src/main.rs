@@ -16,7 +16,7 @@ use report::Report;
 use sample::{Sample, Setting};
 
 const HELP: &str = "bench/run [options]
-  --family A,B       what is compared (default echo); --list names all families, contenders and workloads
+  --family A,B       what is compared (default echo), or all; --list names all families, contenders and workloads
   --all              every contender and workload of the family, not the usual ones alone
   --only A,B         these contenders (the reference comes along)
   --work A,B         these workloads
@@ -53,7 +53,7 @@ fn named(option: &str, name: &str) -> Option<bool> {
 /// Every name given must be one that exists: a run of an hour without what was asked for is a bad surprise.
 fn refuse_unknown(families: &[&Family]) -> io::Result<()> {
     let has = |option: &str, name: &str| match option {
-        "--family" => FAMILIES.iter().any(|family| family.name == name),
+        "--family" => name == "all" || FAMILIES.iter().any(|family| family.name == name),
         "--only" => families.iter().flat_map(|family| family.contenders).any(|who| who.name == name),
         _ => families.iter().flat_map(|family| family.workloads).any(|what| what.name == name),
     };
@@ -206,7 +206,8 @@ fn main() -> io::Result<()> {
         list();
         return Ok(());
     }
-    let chosen = |family: &&&Family| named("--family", family.name).unwrap_or(family.name == "echo");
+    let every = named("--family", "all") == Some(true);
+    let chosen = |family: &&&Family| every || named("--family", family.name).unwrap_or(family.name == "echo");
     let families: Vec<_> = FAMILIES.iter().filter(chosen).copied().collect();
     refuse_unknown(&families)?;
     raise_descriptor_limit();
