@@ -13,7 +13,7 @@ use super::{AsyncReadRent, AsyncWriteRent};
 use crate::buf::{BufResult, IoBuf, IoBufMut, IoVecBuf, IoVecBufMut, iovecs_mut, parts};
 
 /// Copies as much of `src` as fits to the start of `buf`.
-fn fill<T: IoBufMut>(src: &[u8], buf: &mut T) -> usize {
+pub(super) fn fill<T: IoBufMut>(src: &[u8], buf: &mut T) -> usize {
     let n = src.len().min(buf.bytes_total());
     if n > 0 {
         let to = buf.write_ptr();
@@ -26,7 +26,7 @@ fn fill<T: IoBufMut>(src: &[u8], buf: &mut T) -> usize {
 }
 
 /// Copies as much of `src` as fits to the parts of `buf`, one after the other.
-fn scatter<T: IoVecBufMut>(src: &[u8], buf: &mut T) -> usize {
+pub(super) fn scatter<T: IoVecBufMut>(src: &[u8], buf: &mut T) -> usize {
     let mut left = src;
     for part in iovecs_mut(buf).iter().filter(|v| v.iov_len > 0) {
         let (here, after) = left.split_at(left.len().min(part.iov_len));

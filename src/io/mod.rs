@@ -36,24 +36,34 @@
 
 mod as_fd;
 mod async_fd;
+mod buf_read;
+mod buf_reader;
+mod buf_writer;
 mod cancel;
 mod copy;
 mod deadline;
 mod ext;
 pub(crate) mod flow;
 mod memory;
+mod prefixed;
+pub mod sink;
 mod split;
 mod stdio;
+pub mod stream;
 mod traits;
 mod zero_copy;
 
 pub use crate::entry::Interest;
 pub use as_fd::{AsReadFd, AsWriteFd};
 pub use async_fd::{AsyncFd, Changes, Ready, WouldBlock};
+pub use buf_read::{AsyncBufRead, AsyncBufReadExt};
+pub use buf_reader::BufReader;
+pub use buf_writer::BufWriter;
 pub use cancel::{CancelHandle, CancelableAsyncReadRent, CancelableAsyncWriteRent, Canceller, EarlyEnd};
 pub use copy::copy;
 pub use deadline::WithDeadline;
 pub use ext::{AsyncReadRentExt, AsyncWriteRentExt};
+pub use prefixed::PrefixedReadIo;
 pub use split::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError, Split, Splitable, WriteHalf};
 pub use stdio::{Stderr, Stdin, Stdout, stderr, stdin, stdout};
 pub use traits::{AsyncReadRent, AsyncReadRentAt, AsyncWriteRent, AsyncWriteRentAt};

@@ -13,6 +13,7 @@ mod recv_stream;
 mod socket;
 mod sockopt;
 mod spare;
+mod streams;
 pub mod tcp;
 pub mod udp;
 pub mod unix;
