@@ -291,6 +291,12 @@ impl Core {
 
     fn start_on_pool(&mut self, key: Key, threads: &Threads) {
         let Some(slot) = self.slots.get(key) else { return };
+        // SAFETY: Lent: the slot's entry is the operation's, which is there until the completion.
+        let res = slot.twin.sooner.map_or(-libc::EOPNOTSUPP, |sooner| unsafe { sooner(&slot.sqe, slot.attempt) });
+        if res != -libc::EOPNOTSUPP {
+            self.counters.twins_here += 1;
+            return self.done.push(Cqe::new(key.user_data(), res));
+        }
         slot.stage = Stage::Pool;
         let job = Job::Twin { sqe: slot.sqe, twin: slot.twin, reply: self.replies.clone() };
         self.counters.twins_pool += 1;

@@ -19,43 +19,56 @@ pub struct Twin {
     pub call: unsafe fn(&Sqe, attempt: u32) -> i32,
     /// The twin to go on with when this one answers `EOPNOTSUPP`: a descriptor that cannot promise not to block.
     pub otherwise: Option<&'static Twin>,
+    /// What is called on the driver's own thread before one that may block is called elsewhere: it does not block, and
+    /// answers `EOPNOTSUPP` when it has done nothing.
+    ///
+    /// # Safety
+    /// As of `call`.
+    pub sooner: Option<unsafe fn(&Sqe, attempt: u32) -> i32>,
 }
 
 impl Twin {
     /// A call that does not block.
     #[must_use]
     pub const fn here(call: unsafe fn(&Sqe, u32) -> i32) -> Twin {
-        Twin { place: Place::Here, call, otherwise: None }
+        Twin { place: Place::Here, call, otherwise: None, sooner: None }
     }
 
     /// A call that answers `EAGAIN` instead of blocking, to be repeated when there is `interest`.
     #[must_use]
     pub const fn ready(interest: Interest, call: unsafe fn(&Sqe, u32) -> i32) -> Twin {
-        Twin { place: Place::Ready(interest), call, otherwise: None }
+        Twin { place: Place::Ready(interest), call, otherwise: None, sooner: None }
     }
 
     /// A call that may block.
     #[must_use]
     pub const fn pool(call: unsafe fn(&Sqe, u32) -> i32) -> Twin {
-        Twin { place: Place::Pool, call, otherwise: None }
+        Twin { place: Place::Pool, call, otherwise: None, sooner: None }
     }
 
     /// A call that answers `EAGAIN` instead of blocking, and whose descriptor cannot tell when to repeat it.
     #[must_use]
     pub const fn retry(call: unsafe fn(&Sqe, u32) -> i32) -> Twin {
-        Twin { place: Place::Retry, call, otherwise: None }
+        Twin { place: Place::Retry, call, otherwise: None, sooner: None }
     }
 
     /// No call at all, but a time to pass.
     #[must_use]
     pub const fn timer() -> Twin {
-        Twin { place: Place::Timer, call: |_, _| -ETIME, otherwise: None }
+        Twin { place: Place::Timer, call: |_, _| -ETIME, otherwise: None, sooner: None }
     }
 
     /// The same, with another to go on with at `EOPNOTSUPP`.
     #[must_use]
     pub const fn or(mut self, otherwise: &'static Twin) -> Twin {
         self.otherwise = Some(otherwise);
+        self
+    }
+
+    /// The same, after a call that may have the answer sooner.
+    #[must_use]
+    pub const fn after(mut self, sooner: unsafe fn(&Sqe, u32) -> i32) -> Twin {
+        self.sooner = Some(sooner);
         self
     }
 }

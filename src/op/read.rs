@@ -1,4 +1,5 @@
-//! `read(2)`: `IORING_OP_READ`, since Linux 5.6. On a file the twin runs on the pool, elsewhere it waits for readiness.
+//! `read(2)`: `IORING_OP_READ`, since Linux 5.6. On a file the twin takes what is in the page cache at once and runs on
+//! the pool otherwise, elsewhere it waits for readiness.
 //! Into a registered buffer: `IORING_OP_READ_FIXED`, where the ring knows it.
 
 use crate::{
@@ -41,7 +42,7 @@ fn by_index(sqe: Sqe, index: BufIndex) -> Sqe {
     Sqe { opcode: sys::IORING_OP_READ_FIXED as u8, buf_index: index.0, ..sqe }
 }
 
-static ON_FILE: Twin = Twin::pool(call);
+static ON_FILE: Twin = Twin::pool(call).after(call_cached);
 static ON_SOCKET: Twin = Twin::ready(Interest::Read, call_socket);
 static ON_STREAM: Twin = Twin::ready(Interest::Read, call_stream).or(&ON_FILE);
 
@@ -62,6 +63,15 @@ unsafe fn call(sqe: &Sqe, _attempt: u32) -> i32 {
         // SAFETY: Lent: the same bytes, read at a place of their own.
         offset => unsafe { libc::pread(sqe.fd, buf, len, offset as libc::off_t) },
     })
+}
+
+unsafe fn call_cached(sqe: &Sqe, _attempt: u32) -> i32 {
+    if sqe.off == HERE {
+        // The position would have moved, and a count that is short is no answer.
+        return -libc::EOPNOTSUPP;
+    }
+    // SAFETY: Lent: `addr..addr + len` is writable until completion.
+    unsafe { unix::pread_cached(sqe.fd, sqe.addr as *mut libc::c_void, sqe.len as usize, sqe.off) }
 }
 
 unsafe fn call_socket(sqe: &Sqe, _attempt: u32) -> i32 {
@@ -165,6 +175,25 @@ mod tests {
         assert_eq!((n.unwrap(), &buf[..]), (5, &text[..5]), "the position was not moved by the read before");
         let (n, _) = read_at(&file, Vec::with_capacity(10), 1 << 40).await;
         assert_eq!(n.unwrap(), 0, "behind the end there is nothing");
+    }
+
+    /// Red when what is cached costs a thread, and when a count that is short is taken for an answer.
+    #[crate::test]
+    async fn what_is_cached_needs_no_thread() {
+        let file = Fd::new(File::open("Cargo.toml").unwrap().into());
+        let text = std::fs::read("Cargo.toml").unwrap();
+        let (mut room, all) = ([0; 10], text.len());
+        // SAFETY: Lent: the room lives through the call.
+        let knows = unsafe { unix::pread_cached(file.as_raw_fd(), room.as_mut_ptr().cast(), 10, 3) } == 10;
+        let by_twin = u64::from(crate::driver().kind() == crate::DriverKind::Poll);
+        let on_pool = || crate::metrics().driver.twins_pool;
+        let (n, buf) = read_at(&file, Vec::with_capacity(10), 3).await;
+        assert_eq!((n.unwrap(), &buf[..]), (10, &text[3..13]));
+        assert_eq!(on_pool(), if knows { 0 } else { by_twin });
+        let before = on_pool();
+        let (n, buf) = read_at(&file, Vec::with_capacity(all + 1), 0).await;
+        assert_eq!((n.unwrap(), buf), (all, text), "as far as the file goes");
+        assert_eq!(on_pool() - before, by_twin, "a count that is short is somebody else's to find");
     }
 
     #[crate::test]

@@ -65,6 +65,14 @@ pub(crate) unsafe fn readv_nowait(fd: RawFd, iov: *const libc::iovec, count: i32
     }
 }
 
+/// `pread(2)` of what is in the page cache, which nobody tells here: always `-EOPNOTSUPP`.
+///
+/// # Safety
+/// None is needed: it does nothing.
+pub(crate) unsafe fn pread_cached(_: RawFd, _: *mut libc::c_void, _len: usize, _offset: u64) -> i32 {
+    -libc::EOPNOTSUPP
+}
+
 /// `writev(2)` that answers `-EAGAIN` instead of waiting. Into what blocks by itself it writes little at once.
 ///
 /// # Safety

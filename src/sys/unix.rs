@@ -3,14 +3,14 @@
 #[cfg(annulus_kqueue)]
 pub(crate) use crate::sys::bsd::{
     AT_EMPTY_PATH, HUGE, SPLICE_F_NONBLOCK, WAIT_PEEK, WAIT_PIDFD, affinity, bind_device, device, ftruncate, map_huge,
-    mark, pidfd_open, pidfd_signal, pin, prefer_huge, readv_nowait, roomy_pipe, set_mark, set_user_timeout, splice,
-    statx, user_timeout, wait_pidfd, wait_status, wipe_on_fork, writev_nowait,
+    mark, pidfd_open, pidfd_signal, pin, pread_cached, prefer_huge, readv_nowait, roomy_pipe, set_mark,
+    set_user_timeout, splice, statx, user_timeout, wait_pidfd, wait_status, wipe_on_fork, writev_nowait,
 };
 #[cfg(not(annulus_kqueue))]
 pub(crate) use crate::sys::linux::{
     AT_EMPTY_PATH, HUGE, SPLICE_F_NONBLOCK, WAIT_PEEK, WAIT_PIDFD, affinity, bind_device, device, ftruncate, map_huge,
-    mark, pidfd_open, pidfd_signal, pin, prefer_huge, readv_nowait, roomy_pipe, set_mark, set_user_timeout, splice,
-    statx, user_timeout, wait_pidfd, wait_status, wipe_on_fork, writev_nowait,
+    mark, pidfd_open, pidfd_signal, pin, pread_cached, prefer_huge, readv_nowait, roomy_pipe, set_mark,
+    set_user_timeout, splice, statx, user_timeout, wait_pidfd, wait_status, wipe_on_fork, writev_nowait,
 };
 
 use crate::sys::sockaddr::SockAddr;
