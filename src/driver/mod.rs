@@ -108,10 +108,11 @@ impl Wait {
 
     /// No longer than `limit`, if there is one.
     pub(crate) fn at_most(self, limit: Option<Duration>) -> Wait {
-        match (self, limit) {
-            (Wait::For(time), Some(limit)) => Wait::For(time.min(limit)),
-            (Wait::Forever, Some(limit)) => Wait::For(limit),
-            (wait, _) => wait,
+        let Some(limit) = limit else { return self };
+        match self {
+            Wait::Not => Wait::Not,
+            Wait::For(time) => Wait::For(time.min(limit)),
+            Wait::Forever => Wait::For(limit),
         }
     }
 }

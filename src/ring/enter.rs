@@ -153,11 +153,14 @@ impl Ring {
     /// `Other` in a forked child and on a [poisoned](Ring::poisoned) ring. The running out of the time is no error.
     pub fn enter(&mut self, enter: &Enter<'_>) -> io::Result<Entered> {
         self.check_alive()?;
-        if !enter.is_plain() {
-            enter.check(self.features)?;
-        }
         let submit = self.sq.whole(enter.submit);
         let mut flags = enter.flags;
+        if enter.is_plain() {
+            flags.set(EnterFlags::GETEVENTS, flags.contains(EnterFlags::GETEVENTS) || enter.wait > 0);
+            let submitted = self.syscall(submit, enter.wait, flags, &Argument::None)?;
+            return Ok(Entered { submitted, timed_out: false });
+        }
+        enter.check(self.features)?;
         flags.set(EnterFlags::GETEVENTS, flags.contains(EnterFlags::GETEVENTS) || enter.waits());
         let time = enter.time();
         let (argument, absolute) = match enter.registered {
@@ -232,7 +235,7 @@ impl Enter<'_> {
         }
     }
 
-    /// Whether this needs no look at what goes together and at what the kernel has: as nearly all do.
+    /// Whether this needs no look at what goes together and at what the kernel has, and no argument: as nearly all do.
     fn is_plain(&self) -> bool {
         let known = EnterFlags::GETEVENTS | EnterFlags::SQ_WAKEUP | EnterFlags::SQ_WAIT;
         !self.is_described() && self.registered.is_none() && known.contains(self.flags)
