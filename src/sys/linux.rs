@@ -99,12 +99,13 @@ pub(crate) unsafe fn pread_cached(fd: RawFd, buf: *mut libc::c_void, len: usize,
     // Past the page cache `RWF_NOWAIT` waits for the device all the same.
     // SAFETY: Plain call: without an argument.
     let flags = unsafe { libc::fcntl(fd, libc::F_GETFL) };
+    let Ok(at) = libc::off_t::try_from(offset) else { return -libc::EOPNOTSUPP };
     if len > COPIED_HERE || flags < 0 || flags & libc::O_DIRECT != 0 {
         return -libc::EOPNOTSUPP;
     }
     let part = libc::iovec { iov_base: buf, iov_len: len };
     // SAFETY: Lent, by this function's contract: the buffer is writable, and the array of one lives through the call.
-    let n = unsafe { libc::preadv2(fd, &raw const part, 1, offset as libc::off_t, libc::RWF_NOWAIT) };
+    let n = unsafe { libc::preadv2(fd, &raw const part, 1, at, libc::RWF_NOWAIT) };
     if usize::try_from(n) == Ok(len) { ret(n) } else { -libc::EOPNOTSUPP }
 }
 
