@@ -22,13 +22,18 @@ pub const FAMILY: Family = Family {
     judge: Judge::Clean,
 };
 
-const CONTENDERS: [Contender; 11] = [
+const CONTENDERS: [Contender; 16] = [
     Contender::new("floor-epoll", "echo-epoll", &[]),
     Contender::new(REFERENCE, "echo-uring", &[]),
     Contender::new("floor-best", "echo-uring-best", &[]),
     Contender::new("tokio", "echo-tokio", &[]),
     Contender::new("monoio-defer", "echo-monoio", &["--defer"]),
     Contender::new("monoio-legacy", "echo-monoio", &["--legacy"]),
+    Contender::new("compio-defer", "echo-compio", &["--defer"]),
+    Contender::new("tokio-uring-coop", "echo-tokio-uring", &["--coop"]),
+    Contender::new("glommio", "echo-glommio", &[]),
+    Contender::new("ntex", "echo-ntex", &[]),
+    Contender::new("a10-defer", "echo-a10", &["--defer"]),
     Contender::new("annulus-uring", "echo-annulus", &[]).on("uring"),
     Contender::new("annulus-poll", "echo-annulus", &[]).on("poll"),
     Contender::new("annulus-uring-pool", "echo-annulus", &["--how", "pool"]).on("uring"),

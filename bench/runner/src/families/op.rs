@@ -32,7 +32,7 @@ const CONTENDERS: [Contender; 16] = [
     Contender::new("monoio-defer", "files-monoio", &["--defer"]),
     Contender::new("monoio-legacy", "files-monoio", &["--legacy"]),
     Contender::new("compio", "files-compio", &[]),
-    Contender::new("compio-tuned", "files-compio", &["--tuned"]),
+    Contender::new("compio-defer", "files-compio", &["--tuned"]),
     Contender::new("tokio-uring", "files-tokio-uring", &[]),
     Contender::new("tokio-uring-coop", "files-tokio-uring", &["--coop"]),
     Contender::new("tokio", "files-tokio", &[]),

@@ -29,7 +29,7 @@ const CONTENDERS: [Contender; 14] = [
     Contender::new("monoio", "files-monoio", &[]),
     Contender::new("monoio-defer", "files-monoio", &["--defer"]),
     Contender::new("compio", "files-compio", &[]),
-    Contender::new("compio-tuned", "files-compio", &["--tuned"]),
+    Contender::new("compio-defer", "files-compio", &["--tuned"]),
     Contender::new("tokio-uring", "files-tokio-uring", &[]).extra(),
     Contender::new("glommio", "files-glommio", &[]).extra(),
     Contender::new("tokio", "files-tokio", &[]),
