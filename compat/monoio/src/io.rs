@@ -8,8 +8,9 @@ pub mod splice;
 mod split;
 
 pub use annulus::io::{
-    AsyncReadRent, AsyncReadRentAt, AsyncReadRentExt, AsyncWriteRent, AsyncWriteRentAt, AsyncWriteRentExt,
-    CancelHandle, CancelableAsyncReadRent, CancelableAsyncWriteRent, Canceller, copy, zero_copy,
+    AsyncBufRead, AsyncBufReadExt, AsyncReadRent, AsyncReadRentAt, AsyncReadRentExt, AsyncWriteRent, AsyncWriteRentAt,
+    AsyncWriteRentExt, BufReader, BufWriter, CancelHandle, CancelableAsyncReadRent, CancelableAsyncWriteRent,
+    Canceller, PrefixedReadIo, copy, sink, stream, zero_copy,
 };
 pub use cancel_ext::{CancelableAsyncReadRentExt, CancelableAsyncWriteRentExt};
 #[cfg(feature = "poll-io")]

@@ -11,11 +11,20 @@ use annulus::{
     buf::{IoBuf, IoBufMut, IoVecBuf, IoVecBufMut},
     io::{
         AsReadFd, AsWriteFd, AsyncReadRent, AsyncWriteRent, CancelableAsyncReadRent, CancelableAsyncWriteRent,
-        Split as Shared,
+        PrefixedReadIo, Split as Shared,
     },
     net::{TcpStream, UdpSocket, UnixStream},
 };
-use std::{any::TypeId, cell::UnsafeCell, error::Error, fmt, io, mem::ManuallyDrop, ptr, rc::Rc};
+use std::{
+    any::TypeId,
+    cell::UnsafeCell,
+    error::Error,
+    fmt,
+    io::{self, Read},
+    mem::ManuallyDrop,
+    ptr,
+    rc::Rc,
+};
 
 /// A stream that can be split.
 ///
@@ -37,9 +46,9 @@ pub unsafe trait Split {
 }
 
 macro_rules! shared {
-    ($($stream:ty),*) => {$(
+    ($($stream:ty $(, <$i:ident, $p:ident>)?;)*) => {$(
         // SAFETY: Marked: it is shared.
-        unsafe impl Split for $stream {
+        unsafe impl$(<$i: Shared, $p: Read>)? Split for $stream {
             #[allow(refining_impl_trait, reason = "nobody sees the method")]
             fn shared(stream: &UnsafeCell<$stream>) -> Option<&$stream> {
                 // SAFETY: Marked: the halves of this type make shared references alone, and others cannot make an
@@ -50,7 +59,11 @@ macro_rules! shared {
     )*};
 }
 
-shared!(TcpStream, UnixStream);
+shared! {
+    TcpStream;
+    UnixStream;
+    PrefixedReadIo<I, P>, <I, P>;
+}
 
 // SAFETY: Marked: it is no stream, and has no halves that do anything.
 unsafe impl Split for UdpSocket {}

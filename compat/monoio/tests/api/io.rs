@@ -25,6 +25,8 @@ pub(crate) async fn all() {
     halves().await;
     copies().await;
     polled().await;
+    buffered().await;
+    items().await;
 }
 
 async fn plain() {
@@ -206,4 +208,90 @@ async fn polled() {
     assert!(res.unwrap() == big.len() && got == big);
     assert_eq!(b.read(vec![0; 1]).await.0.unwrap(), 0);
     call!(io::IntoCompIo::try_into_comp_io)(a).map_err(|(error, _)| error).unwrap();
+}
+
+async fn buffered() {
+    let (a, b) = UnixStream::pair().unwrap();
+    let mut writer = call!(io::BufWriter::with_capacity)(64, a);
+    AsyncWriteRentExt::write_all(&mut writer, "one\ntwo;rest").await.0.unwrap();
+    assert_eq!(call!(io::BufWriter::buffer)(&writer), b"one\ntwo;rest");
+    let _ = call!(io::BufWriter::get_ref)(&writer);
+    call!(io::BufWriter::get_mut)(&mut writer);
+    monoio::io::AsyncWriteRent::flush(&mut writer).await.unwrap();
+    drop(call!(io::BufWriter::into_inner)(writer));
+    drop(call!(io::BufWriter::new)(Vec::<u8>::new()));
+
+    let mut reader = call!(io::BufReader::with_capacity)(64, b);
+    let _ = call!(io::BufReader::get_ref)(&reader);
+    call!(io::BufReader::get_mut)(&mut reader);
+    let (mut line, mut part) = (String::new(), Vec::new());
+    assert_eq!(call!(io::AsyncBufReadExt::read_line)(&mut reader, &mut line).await.unwrap(), 4);
+    assert_eq!(call!(io::AsyncBufReadExt::read_until)(&mut reader, b';', &mut part).await.unwrap(), 4);
+    assert_eq!((&line[..], &part[..], call!(io::BufReader::buffer)(&reader)), ("one\n", &b"two;"[..], &b"rest"[..]));
+    assert_eq!(call!(io::AsyncBufRead::fill_buf)(&mut reader).await.unwrap(), b"rest");
+    call!(io::AsyncBufRead::consume)(&mut reader, 4);
+    assert_eq!(reader.read(vec![0; 1]).await.0.unwrap(), 0);
+    let b = call!(io::BufReader::into_inner)(call!(io::BufReader::new)(call!(io::BufReader::into_inner)(reader)));
+
+    let (mut a, c) = UnixStream::pair().unwrap();
+    a.write_all2(b" after".to_vec()).await;
+    let mut prefixed = call!(io::PrefixedReadIo::new)(c, Cursor::new(b"before"));
+    assert!(!call!(io::PrefixedReadIo::prefix_finished)(&prefixed));
+    assert_eq!(prefixed.read_exact(vec![0; 12]).await.1, b"before after");
+    let (mut reader, writer) = prefixed.into_split();
+    a.write_all2(b"split".to_vec()).await;
+    assert_eq!(reader.read_exact(vec![0; 5]).await.1, b"split");
+    let prefixed = reader.reunite(writer).map_err(drop).unwrap();
+    drop((call!(io::PrefixedReadIo::into_inner)(prefixed), b));
+}
+
+async fn items() {
+    let mut numbers = call!(io::stream::iter)([1, 2, 3]);
+    assert_eq!(call!(io::stream::Stream::size_hint)(&numbers), (3, Some(3)));
+    assert_eq!(call!(io::stream::Stream::next)(&mut numbers).await, Some(1));
+    let doubled = call!(io::stream::StreamExt::map)(numbers, |n| n * 2);
+    let later = call!(io::stream::StreamExt::then)(doubled, |n| std::future::ready(n + 1));
+    let mut seen = Vec::new();
+    call!(io::stream::StreamExt::for_each)(later, |n| {
+        seen.push(n);
+        std::future::ready(())
+    })
+    .await;
+    assert_eq!(seen, [5, 7]);
+
+    /// Keeps what it is sent, once it is flushed.
+    #[derive(Default)]
+    struct Kept(Vec<u8>, Vec<u8>);
+    impl monoio::io::sink::Sink<u8> for Kept {
+        type Error = std::convert::Infallible;
+
+        async fn send(&mut self, item: u8) -> Result<(), Self::Error> {
+            self.0.push(item);
+            Ok(())
+        }
+
+        async fn flush(&mut self) -> Result<(), Self::Error> {
+            self.1.append(&mut self.0);
+            Ok(())
+        }
+
+        async fn close(&mut self) -> Result<(), Self::Error> {
+            monoio::io::sink::Sink::flush(self).await
+        }
+    }
+    let mut kept = Kept::default();
+    call!(io::sink::Sink::send)(&mut kept, 1).await.unwrap();
+    call!(io::sink::Sink::flush)(&mut kept).await.unwrap();
+    call!(io::sink::SinkExt::send_and_flush)(&mut kept, 2).await.unwrap();
+    kept.0.push(3);
+    call!(io::sink::Sink::close)(&mut kept).await.unwrap();
+    assert_eq!(kept.1, [1, 2, 3]);
+
+    // A listener gives connections.
+    let listener = monoio::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = listener.local_addr().unwrap();
+    let client = monoio::spawn(monoio::net::TcpStream::connect_addr(addr));
+    let mut listener = listener;
+    let (_, peer) = monoio::io::stream::Stream::next(&mut listener).await.unwrap().unwrap();
+    assert_eq!(peer, client.await.unwrap().local_addr().unwrap());
 }
