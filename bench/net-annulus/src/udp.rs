@@ -1,10 +1,15 @@
+use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
+use std::task::Poll;
 
 use annulus::DriverKind;
-use annulus::net::udp::CONTROL_ROOM;
+use annulus::net::udp::{CONTROL_ROOM, Datagram};
 use annulus::net::{Envelope, UdpSocket};
 use annulus::pool::RecvPool;
+
+/// The most datagrams that are sent back together.
+const BATCH: usize = 64;
 
 pub async fn serve() -> io::Result<()> {
     let socket = UdpSocket::bind(net::addr())?;
@@ -43,15 +48,35 @@ async fn plain(socket: Rc<UdpSocket>) -> io::Result<()> {
     }
 }
 
-/// Receives by one request for many answers, into buffers of a pool, and sends from them.
+/// Receives by one request for many answers, into buffers of a pool, and sends from them: all that have come together.
 async fn pooled(socket: UdpSocket, pool: RecvPool) -> io::Result<()> {
     let mut received = socket.recv_stream(&pool, 0)?;
-    while let Some(datagram) = received.next().await {
-        let datagram = datagram?;
-        let from = datagram.addr().to_std()?;
-        socket.send_to(datagram.into_payload(), from).await.0?;
+    loop {
+        let mut batch = Vec::new();
+        let ended = poll_fn(|cx| {
+            while batch.len() < BATCH {
+                match received.poll_next(cx) {
+                    Poll::Ready(Some(datagram)) => batch.push(datagram),
+                    Poll::Ready(None) => return Poll::Ready(true),
+                    Poll::Pending => break,
+                }
+            }
+            if batch.is_empty() { Poll::Pending } else { Poll::Ready(false) }
+        })
+        .await;
+        let answer = |datagram: io::Result<Datagram>| {
+            let datagram = datagram?;
+            let from = datagram.addr().to_std()?;
+            Ok((datagram.into_payload(), from))
+        };
+        let answers = batch.into_iter().map(answer).collect::<io::Result<Vec<_>>>()?;
+        for (sent, _) in socket.send_many(answers).await {
+            sent?;
+        }
+        if ended {
+            return Ok(());
+        }
     }
-    Ok(())
 }
 
 /// Several datagrams of one size come as one, and go back as one.
