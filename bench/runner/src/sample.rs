@@ -123,7 +123,9 @@ fn pin(command: &mut Command, cpu: usize) -> &mut Command {
 /// The contender's program, on the server's CPU.
 fn command(setting: &Setting, who: &Contender) -> Command {
     let mut command = Command::new(setting.programs.join(who.program));
-    command.envs(who.driver.map(|driver| ("ANNULUS_DRIVER", driver))).stdin(Stdio::null()).stdout(Stdio::piped());
+    command.envs(who.driver.map(|driver| ("ANNULUS_DRIVER", driver)));
+    command.envs(who.hidden.map(|ability| ("ANNULUS_HIDE_OPS", ability)));
+    command.stdin(Stdio::null()).stdout(Stdio::piped());
     pin(&mut command, setting.server_cpu);
     command
 }

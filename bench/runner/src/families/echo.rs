@@ -19,7 +19,7 @@ pub const FAMILY: Family = Family {
     judge: Judge::Clean,
 };
 
-const CONTENDERS: [Contender; 30] = [
+const CONTENDERS: [Contender; 31] = [
     Contender::new("floor-epoll", "echo-epoll", &[]),
     Contender::new("floor-uring", "echo-uring", &[]),
     Contender::new("floor-uring-first", "echo-uring", &["--poll-first"]).extra(),
@@ -49,6 +49,7 @@ const CONTENDERS: [Contender; 30] = [
     Contender::new("annulus-uring-pool", "echo-annulus", &["--how", "pool"]).on("uring").extra(),
     Contender::new("annulus-poll-pool", "echo-annulus", &["--how", "pool"]).on("poll").extra(),
     Contender::new("annulus-uring-direct", "echo-annulus", &["--how", "direct"]).on("uring").extra(),
+    Contender::new("annulus-uring-entries", "echo-annulus", &[]).on("uring").without("INLINE").extra(),
     Contender::new(CONTROL, "echo-uring-best", &[]),
 ];
 

@@ -88,6 +88,8 @@ pub struct Contender {
     pub program: &'static str,
     pub args: &'static [&'static str],
     pub driver: Option<&'static str>,
+    /// What `ANNULUS_HIDE_OPS` hides from it.
+    pub hidden: Option<&'static str>,
     /// Not measured unless asked for, by name or with `--all`.
     pub extra: bool,
 }
@@ -121,12 +123,17 @@ pub struct Column {
 
 impl Contender {
     pub const fn new(name: &'static str, program: &'static str, args: &'static [&'static str]) -> Self {
-        Self { name, program, args, driver: None, extra: false }
+        Self { name, program, args, driver: None, hidden: None, extra: false }
     }
 
     /// A program on annulus, and its driver.
     pub const fn on(self, driver: &'static str) -> Self {
         Self { driver: Some(driver), ..self }
+    }
+
+    /// A program on annulus that has to do without an ability.
+    pub const fn without(self, ability: &'static str) -> Self {
+        Self { hidden: Some(ability), ..self }
     }
 
     pub const fn extra(self) -> Self {
