@@ -5,10 +5,9 @@ use std::fmt;
 /// What is measured, of one operation.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Unit {
-    /// Instructions of the program: annulus, the guard's few, and Rust's library.
+    /// Instructions of the program and of the C library: whether a copy is a call or not, the compiler decides anew with
+    /// each change of anything.
     Instructions,
-    /// Instructions of the C library, which differ between machines.
-    Libc,
     Allocations,
     /// System calls.
     Calls,
@@ -19,13 +18,11 @@ pub enum Unit {
 }
 
 impl Unit {
-    pub const ALL: [Unit; 6] =
-        [Unit::Instructions, Unit::Libc, Unit::Allocations, Unit::Calls, Unit::Enters, Unit::Entries];
+    pub const ALL: [Unit; 5] = [Unit::Instructions, Unit::Allocations, Unit::Calls, Unit::Enters, Unit::Entries];
 
     fn name(self) -> &'static str {
         match self {
             Unit::Instructions => "instructions",
-            Unit::Libc => "libc",
             Unit::Allocations => "allocations",
             Unit::Calls => "calls",
             Unit::Enters => "enters",
@@ -33,16 +30,11 @@ impl Unit {
         }
     }
 
-    fn is_code(self) -> bool {
-        matches!(self, Unit::Instructions | Unit::Libc)
-    }
-
     /// The limit for what was measured. What is counted exactly has no more room than the one operation that happens
     /// to pay for many.
     pub fn limit(self, measured: f64) -> f64 {
         match self {
             Unit::Instructions => (measured * 1.03).max(measured + 3.0).ceil(),
-            Unit::Libc => (measured * 1.25 + 20.0).ceil(),
             _ => (measured * 102.0 + 5.0).ceil() / 100.0,
         }
     }
@@ -51,7 +43,6 @@ impl Unit {
     fn is_far_below(self, value: f64, measured: f64) -> bool {
         match self {
             Unit::Instructions => value < measured * 0.93 - 3.0,
-            Unit::Libc => value < measured * 0.7 - 20.0,
             _ => value < measured * 0.95 - 0.05,
         }
     }
@@ -70,7 +61,7 @@ pub struct Row {
 impl Row {
     /// What a value says, beside this row. `other_compiler` gives instructions more room.
     pub fn judge(&self, value: f64, other_compiler: bool) -> Verdict {
-        let room = if other_compiler && self.unit.is_code() { 1.15 } else { 1.0 };
+        let room = if other_compiler && self.unit == Unit::Instructions { 1.15 } else { 1.0 };
         if value > self.limit * room {
             Verdict::Passed
         } else if self.unit.is_far_below(value, self.measured) && room == 1.0 {

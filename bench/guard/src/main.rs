@@ -58,8 +58,7 @@ fn run(name: &str, driver: &str, profile: bool) -> Result<(), Box<dyn Error>> {
     for unit in Unit::ALL {
         let each = meter.samples.iter().map(|sample| {
             let total = match unit {
-                Unit::Instructions => sample.counts.own,
-                Unit::Libc => sample.counts.libc,
+                Unit::Instructions => sample.counts.own + sample.counts.libc,
                 Unit::Allocations => sample.allocations,
                 Unit::Calls => sample.counts.calls.values().sum(),
                 Unit::Enters => sample.enters,
