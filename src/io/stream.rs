@@ -13,7 +13,7 @@ use std::future::Future;
 /// let mut squares = iter(1..4).map(|n| n * n);
 /// assert_eq!(squares.next().await, Some(1));
 /// let mut rest = Vec::new();
-/// squares.for_each(async |n| rest.push(n)).await;
+/// squares.for_each(|n| std::future::ready(rest.push(n))).await;
 /// assert_eq!(rest, [4, 9]);
 /// # });
 /// ```
