@@ -161,11 +161,16 @@ mod tests {
     fn items_come_in_their_order_and_as_they_were_made() {
         block_on(async {
             let mut stream = iter(["a", "b", "c"]).map(str::to_uppercase).then(async |s| s + "!");
-            assert_eq!((&mut stream).size_hint(), (3, Some(3)));
-            assert_eq!((&mut stream).next().await.as_deref(), Some("A!"));
+            let mut lent = &mut stream;
+            assert_eq!(Stream::size_hint(&lent), (3, Some(3)));
+            assert_eq!(Stream::next(&mut lent).await.as_deref(), Some("A!"));
             assert_eq!(stream.size_hint(), (2, Some(2)));
             let mut rest = Vec::new();
-            (&mut stream).for_each(|item| std::future::ready(rest.push(item))).await;
+            let keep = |item| {
+                rest.push(item);
+                std::future::ready(())
+            };
+            (&mut stream).for_each(keep).await;
             assert_eq!(rest, ["B!", "C!"]);
             assert_eq!((stream.next().await, stream.size_hint()), (None, (0, Some(0))));
         });
