@@ -107,7 +107,7 @@ fn ftruncate(rig: &mut Rig) -> Result<(), i32> {
     let theirs = rig.file("theirs", b"0123456789");
     for (len, expected) in [(4, 0), (9000, 0), (u64::MAX, -libc::EINVAL)] {
         // SAFETY: Plain call: no memory is named.
-        assert_eq!(answer(unsafe { libc::ftruncate(theirs.as_raw_fd(), len as i64) }), expected);
+        assert_eq!(answer(unsafe { libc::ftruncate(theirs.as_raw_fd(), len as libc::off_t) }), expected);
         assert_eq!(rig.run(Sqe::ftruncate(ours.as_raw_fd(), len)), expected);
         assert_eq!(ours.metadata().unwrap().len(), theirs.metadata().unwrap().len());
     }

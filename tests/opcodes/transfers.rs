@@ -43,7 +43,7 @@ fn system_reads(fd: RawFd, len: u32, offset: u64) -> (i32, Vec<u8>) {
         // SAFETY: a buffer and its length.
         HERE => answer(unsafe { libc::read(fd, at, n) }),
         // SAFETY: the same.
-        offset => answer(unsafe { libc::pread(fd, at, n, offset as i64) }),
+        offset => answer(unsafe { libc::pread(fd, at, n, offset as libc::off_t) }),
     };
     (res, buf)
 }
@@ -95,7 +95,7 @@ fn writes_alike(rig: &mut Rig, entry: Entry) {
             sqe = FixedFile(2).aim(sqe);
         }
         // SAFETY: six bytes.
-        let call = unsafe { libc::pwrite(theirs.as_raw_fd(), rig.at.cast(), 6, offset as i64) };
+        let call = unsafe { libc::pwrite(theirs.as_raw_fd(), rig.at.cast(), 6, offset as libc::off_t) };
         let theirs = answer(call);
         assert_eq!(rig.run(sqe), theirs, "at {offset}");
         assert_eq!(theirs, if offset < 100 { 6 } else { -libc::EINVAL });
