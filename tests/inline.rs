@@ -377,3 +377,12 @@ fn without_calls_it_is_the_same() {
         }
     }
 }
+
+/// A socket has no places, and the kernel says so. Red when a call writes wherever it is.
+#[annulus::test(driver = "uring")]
+async fn a_write_at_a_place_is_the_kernels() {
+    let (fd, _peer) = tcp_pair();
+    let before = counters().inline;
+    let (res, _) = op::writev_at(&fd, VecBuf::from(vec![b"ab".to_vec()]), 5).await;
+    assert_eq!((res.unwrap_err().raw_os_error(), counters().inline), (Some(libc::ESPIPE), before));
+}

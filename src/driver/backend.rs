@@ -294,6 +294,8 @@ impl Core {
         // SAFETY: Lent: the slot's entry is the operation's, which is there until the completion.
         let res = slot.twin.sooner.map_or(-libc::EOPNOTSUPP, |sooner| unsafe { sooner(&slot.sqe, slot.attempt) });
         if res != -libc::EOPNOTSUPP {
+            // The completion is the entry's own, also if it waited before.
+            slot.stage = Stage::Native;
             self.counters.twins_here += 1;
             return self.done.push(Cqe::new(key.user_data(), res));
         }

@@ -5,9 +5,11 @@
 //! next goes into the kernel with the wait for it. So where nothing is queued, nobody else is about to run and the last
 //! turn brought one completion at most, a send's twin is called at its first poll, as on the poll driver.
 //!
-//! It never overtakes: while an operation that waits for room in the same `Fd` is in flight, a send is an entry. At
-//! EAGAIN it becomes one, and after a send that found too little room the next is one from the start: a peer that reads
-//! slowly is waited for by the kernel. A call takes from what a turn may complete inline, so nobody starves.
+//! It does not overtake what waits for room: while such an operation of the same `Fd` is in flight, a send is an
+//! entry. A send without a copy counts as one until its memory is given back. Splices, and messages of Unix sockets
+//! that are tried again, do not count, and have no order on the ring either. At EAGAIN it becomes one, and after a
+//! send that found too little room the next is one from the start: a peer that reads slowly is waited for by the
+//! kernel. A call takes from what a turn may complete inline, so nobody starves.
 
 use crate::{
     driver::Fd,
@@ -26,11 +28,11 @@ pub(super) fn suits(sqe: &Sqe, twin: &Twin, fd: &Fd) -> bool {
     let opcode = u32::from(sqe.opcode);
     let plain = match opcode {
         sys::IORING_OP_SEND | sys::IORING_OP_SENDMSG => sqe.op_flags & GOES_ON == 0,
-        sys::IORING_OP_WRITEV => sqe.op_flags == 0,
+        sys::IORING_OP_WRITEV => sqe.op_flags == 0 && sqe.off == u64::MAX,
         _ => false,
     };
     let by_readiness = twin.place == Place::Ready(Interest::Write) && twin.otherwise.is_none();
-    let unoptioned = sqe.flags == SqeFlags::empty() && sqe.ioprio == 0;
+    let unoptioned = sqe.flags == SqeFlags::empty() && sqe.ioprio == 0 && sqe.personality == 0;
     plain && by_readiness && unoptioned && !fd.is_direct() && !fd.is_written() && !fd.take_crowded()
 }
 

@@ -68,15 +68,31 @@ pub async fn read_to_string(path: impl AsRef<Path>) -> io::Result<String> {
 /// Makes `contents` all that is in the file at `path`, which is made if it is not there. The buffer comes back.
 ///
 /// # Errors
-/// Those of [`File::create`] and of [`File::write_all_at`]; the file may have some of the bytes then.
+/// Those of [`File::create`] and of `write(2)`; the file may have some of the bytes then.
 ///
 /// # Cancellation
 /// **Lossy**: the file may be cut, and have any part of the bytes.
 pub async fn write<C: IoBuf>(path: impl AsRef<Path>, contents: C) -> BufResult<(), C> {
     match File::create(path).await {
-        Ok(file) => file.write_all_at(contents, 0).await,
+        Ok(file) => write_all(&file, contents).await,
         Err(e) => (Err(e), contents),
     }
+}
+
+/// Writes where the file is, which also what has no places (a terminal) can do.
+async fn write_all<C: IoBuf>(file: &File, mut contents: C) -> BufResult<(), C> {
+    let (end, mut done) = (contents.bytes_init(), 0);
+    while done < end {
+        let (res, part) = op::write(file.fd(), contents.slice(done..end)).await;
+        contents = part.into_inner();
+        match res {
+            Ok(0) => return (Err(io::ErrorKind::WriteZero.into()), contents),
+            Ok(n) => done += n,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return (Err(e), contents),
+        }
+    }
+    (Ok(()), contents)
 }
 
 #[cfg(test)]

@@ -55,7 +55,8 @@ pub trait AsyncBufReadExt: AsyncBufRead {
     /// of bytes, 0 at the end.
     ///
     /// # Errors
-    /// `InvalidData` for what is no UTF-8: the line is gone then, and `buf` as it was. Whatever stopped the stream.
+    /// `InvalidData` for what is no UTF-8: the line is gone then, and `buf` as it was. Whatever stopped the stream:
+    /// `buf` has what came before then, as far as it is UTF-8.
     ///
     /// # Cancellation
     /// **Lossy**: the beginning of the line is gone.
@@ -66,7 +67,7 @@ pub trait AsyncBufReadExt: AsyncBufRead {
             match std::str::from_utf8(&line) {
                 Ok(line) => buf.push_str(line),
                 Err(e) if res.is_ok() => return Err(io::Error::new(ErrorKind::InvalidData, e)),
-                Err(_) => {}
+                Err(e) => buf.push_str(std::str::from_utf8(&line[..e.valid_up_to()]).unwrap_or_default()),
             }
             res
         }
@@ -111,14 +112,14 @@ mod tests {
     };
 
     /// Is interrupted once, then gives two bytes, then fails.
-    struct Failing(u8);
+    struct Failing(u8, &'static [u8]);
 
     impl AsyncReadRent for Failing {
         async fn read<T: IoBufMut>(&mut self, buf: T) -> BufResult<usize, T> {
             self.0 += 1;
             match self.0 {
                 1 => (Err(ErrorKind::Interrupted.into()), buf),
-                2 => (&b"ab"[..]).read(buf).await,
+                2 => self.1.read(buf).await,
                 _ => (Err(ErrorKind::ConnectionReset.into()), buf),
             }
         }
@@ -128,12 +129,13 @@ mod tests {
         }
     }
 
+    /// Red when a character that is cut takes the line with it.
     #[test]
     fn what_came_before_an_error_is_kept() {
         let (mut part, mut line) = (Vec::new(), String::new());
-        let res = block_on(BufReader::new(Failing(0)).read_until(b'\n', &mut part));
+        let res = block_on(BufReader::new(Failing(0, b"ab")).read_until(b'\n', &mut part));
         assert_eq!((res.unwrap_err().kind(), &part[..]), (ErrorKind::ConnectionReset, &b"ab"[..]));
-        let res = block_on(BufReader::new(Failing(0)).read_line(&mut line));
+        let res = block_on(BufReader::new(Failing(0, b"ab\xc3")).read_line(&mut line));
         assert_eq!((res.unwrap_err().kind(), line.as_str()), (ErrorKind::ConnectionReset, "ab"));
     }
 

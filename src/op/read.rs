@@ -61,7 +61,7 @@ unsafe fn call(sqe: &Sqe, _attempt: u32) -> i32 {
         // SAFETY: Lent: `addr..addr + len` is writable until completion.
         HERE => unsafe { libc::read(sqe.fd, buf, len) },
         // SAFETY: Lent: the same bytes, read at a place of their own.
-        offset => unsafe { libc::pread(sqe.fd, buf, len, offset as libc::off_t) },
+        offset => unsafe { libc::pread(sqe.fd, buf, len, unix::offset(offset)) },
     })
 }
 
@@ -194,6 +194,9 @@ mod tests {
         let (n, buf) = read_at(&file, Vec::with_capacity(all + 1), 0).await;
         assert_eq!((n.unwrap(), buf), (all, text), "as far as the file goes");
         assert_eq!(on_pool() - before, by_twin, "a count that is short is somebody else's to find");
+        let (device, before) = (Fd::new(File::open("/dev/zero").unwrap().into()), on_pool());
+        assert_eq!(read_at(&device, Vec::with_capacity(10), 0).await.0.unwrap(), 10);
+        assert_eq!(on_pool() - before, by_twin, "a device may give what it has only once");
     }
 
     #[crate::test]

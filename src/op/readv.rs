@@ -36,7 +36,7 @@ unsafe fn call(sqe: &Sqe, _attempt: u32) -> i32 {
         // SAFETY: Lent: the array and the buffers that it names stay until completion.
         HERE => unsafe { libc::readv(sqe.fd, iov, count) },
         // SAFETY: Lent: the same buffers, read at a place of their own.
-        offset => unsafe { libc::preadv(sqe.fd, iov, count, offset as libc::off_t) },
+        offset => unsafe { libc::preadv(sqe.fd, iov, count, unix::offset(offset)) },
     })
 }
 

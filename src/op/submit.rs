@@ -170,14 +170,14 @@ impl<T: Op> Submit<T> {
         if let Some(cqe) = driver.try_now(&sqe, &mut twin, &mut attempt, op.fd()) {
             return Poll::Ready(self.finish(cqe));
         }
+        if let Some(fd) = written(op) {
+            fd.begin_write();
+        }
         let waker = cx.waker().clone();
         let key = match T::LENDS {
             true => driver.push_lending(sqe, twin, attempt, op.fd(), waker),
             false => driver.push(sqe, twin, attempt, op.fd(), waker),
         };
-        if let Some(fd) = written(op) {
-            fd.begin_write();
-        }
         self.state = State::Flying(driver, key);
         Poll::Pending
     }
@@ -204,8 +204,10 @@ impl<T: Op> Submit<T> {
         // SAFETY: Settled: this is the operation's only final completion, so `op` is there and no longer lent; the
         // state says that it is moved out now.
         let op = unsafe { self.op.assume_init_read() };
-        if let (true, Some(fd)) = (was_flying, written(&op)) {
-            fd.end_write();
+        if was_flying {
+            if let Some(fd) = written(&op) {
+                fd.end_write();
+            }
         }
         op.finish(cqe)
     }

@@ -59,7 +59,7 @@ unsafe fn call(sqe: &Sqe, _attempt: u32) -> i32 {
         // SAFETY: Lent: `addr..addr + len` is readable and unchanged until completion.
         HERE => unsafe { libc::write(sqe.fd, buf, len) },
         // SAFETY: Lent: the same bytes, written to a place of their own.
-        offset => unsafe { libc::pwrite(sqe.fd, buf, len, offset as libc::off_t) },
+        offset => unsafe { libc::pwrite(sqe.fd, buf, len, unix::offset(offset)) },
     })
 }
 

@@ -35,7 +35,7 @@ unsafe fn call(sqe: &Sqe, _attempt: u32) -> i32 {
         // SAFETY: Lent: the array and the bytes that it names stay, unchanged, until completion.
         HERE => unsafe { libc::writev(sqe.fd, iov, count) },
         // SAFETY: Lent: the same bytes, written to a place of their own.
-        offset => unsafe { libc::pwritev(sqe.fd, iov, count, offset as libc::off_t) },
+        offset => unsafe { libc::pwritev(sqe.fd, iov, count, unix::offset(offset)) },
     })
 }
 

@@ -3,7 +3,7 @@
 
 use crate::sys::{
     __kernel_timespec, Statx, by_stat,
-    unix::{check, is_nonblocking, ret},
+    unix::{check, file_type, is_nonblocking, ret},
 };
 use memmap2::{Advice, MmapOptions, MmapRaw};
 use socket2::SockRef;
@@ -91,7 +91,8 @@ pub(crate) unsafe fn readv_nowait(fd: RawFd, iov: *const libc::iovec, count: i32
 const COPIED_HERE: usize = 64 << 10;
 
 /// `pread(2)` of what is in the page cache, all of it; `-EOPNOTSUPP` for everything else, without having done anything.
-/// A count that is short may be the file's end or the cache's, so it is no answer.
+/// A count that is short may be the file's end or the cache's, so it is no answer. Only files and disks are asked: of
+/// other devices (`/dev/net/tun`) a read takes away what it gives.
 ///
 /// # Safety
 /// The `len` bytes at `buf` are writable (Lent).
@@ -100,7 +101,8 @@ pub(crate) unsafe fn pread_cached(fd: RawFd, buf: *mut libc::c_void, len: usize,
     // SAFETY: Plain call: without an argument.
     let flags = unsafe { libc::fcntl(fd, libc::F_GETFL) };
     let Ok(at) = libc::off_t::try_from(offset) else { return -libc::EOPNOTSUPP };
-    if len > COPIED_HERE || flags < 0 || flags & libc::O_DIRECT != 0 {
+    let keeps = matches!(file_type(fd), Some(libc::S_IFREG | libc::S_IFBLK));
+    if len > COPIED_HERE || flags < 0 || flags & libc::O_DIRECT != 0 || !keeps {
         return -libc::EOPNOTSUPP;
     }
     let part = libc::iovec { iov_base: buf, iov_len: len };

@@ -156,18 +156,27 @@ pub(crate) enum Kind {
 
 /// Asks what `fd` is. A descriptor that cannot be asked (it is closed) counts as a file: the call itself will tell.
 pub(crate) fn kind(fd: RawFd) -> Kind {
-    let mut stat = MaybeUninit::<libc::stat>::zeroed();
-    // SAFETY: Kernel's word: `stat` is live, writable room of the size that `fstat` fills.
-    if unsafe { libc::fstat(fd, stat.as_mut_ptr()) } < 0 {
-        return Kind::File;
-    }
-    // SAFETY: Kernel's word: `fstat` succeeded, and all-zero bytes were a value before it.
-    let mode = unsafe { stat.assume_init() }.st_mode & libc::S_IFMT;
-    match mode {
-        libc::S_IFSOCK => Kind::Socket,
-        libc::S_IFIFO | 0 => Kind::Stream,
+    match file_type(fd) {
+        Some(libc::S_IFSOCK) => Kind::Socket,
+        Some(libc::S_IFIFO | 0) => Kind::Stream,
         _ => Kind::File,
     }
+}
+
+/// What `fd` is, as one of `S_IFREG` and its like; `None` when it cannot be asked.
+pub(crate) fn file_type(fd: RawFd) -> Option<libc::mode_t> {
+    let mut stat = MaybeUninit::<libc::stat>::zeroed();
+    // SAFETY: Kernel's word: `stat` is live, writable room of the size that `fstat` fills.
+    let asked = unsafe { libc::fstat(fd, stat.as_mut_ptr()) };
+    // SAFETY: Kernel's word: all-zero bytes were a value before `fstat`, and a failed one changes nothing.
+    let mode = unsafe { stat.assume_init() }.st_mode;
+    (asked == 0).then_some(mode & libc::S_IFMT)
+}
+
+/// A place in a file as calls take it. What is past the last one is an offset that they refuse (EINVAL), also where
+/// theirs has 32 bits.
+pub(crate) fn offset(place: u64) -> libc::off_t {
+    libc::off_t::try_from(place).unwrap_or(libc::off_t::MIN)
 }
 
 pub(crate) use flagged::{SOCK_CLOEXEC, SOCK_NONBLOCK, accept_cloexec, new_socket};
