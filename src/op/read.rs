@@ -160,6 +160,7 @@ pub fn read_at<B: IoBufMut>(fd: &Fd, buf: B, offset: u64) -> Submit<Read<B>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::driver::Driver;
     use std::{
         fs::File,
         io::{Write, pipe},
@@ -185,7 +186,7 @@ mod tests {
         let (mut room, all) = ([0; 10], text.len());
         // SAFETY: Lent: the room lives through the call.
         let knows = unsafe { unix::pread_cached(file.as_raw_fd(), room.as_mut_ptr().cast(), 10, 3) } == 10;
-        let by_twin = u64::from(crate::driver().kind() == crate::DriverKind::Poll);
+        let by_twin = u64::from(!Driver::current().unwrap().on_ring(sys::IORING_OP_READ as u8));
         let on_pool = || crate::metrics().driver.twins_pool;
         let (n, buf) = read_at(&file, Vec::with_capacity(10), 3).await;
         assert_eq!((n.unwrap(), &buf[..]), (10, &text[3..13]));
