@@ -109,7 +109,7 @@ mod tests {
     #[test]
     fn all_is_told_that_std_tells() {
         let cwd = libc::AT_FDCWD;
-        for path in ["Cargo.toml", "/dev/null", "/"].map(Path::new) {
+        for path in ["Cargo.toml", "/dev/null", "src"].map(Path::new) {
             agree(&ask(cwd, path, 0).unwrap(), &fs::metadata(path).unwrap());
         }
         let file = crate::testing::temp_file();
