@@ -11,14 +11,16 @@ use std::{
     process,
     sync::atomic::{AtomicU32, Ordering},
     task::Poll,
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
-/// A path that nobody else uses.
+/// A path that nobody else uses, and nobody has used: the number of a process comes again, and a failed test leaves its
+/// files.
 pub(crate) fn temp_path() -> PathBuf {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let n = NEXT.fetch_add(1, Ordering::Relaxed);
-    std::env::temp_dir().join(format!("annulus-test-{}-{n}", process::id()))
+    let now = SystemTime::UNIX_EPOCH.elapsed().map_or(0, |time| time.as_nanos());
+    std::env::temp_dir().join(format!("annulus-test-{}-{now}-{n}", process::id()))
 }
 
 /// A new file to read and write, which has no name any more.
