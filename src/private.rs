@@ -10,7 +10,9 @@ use crate::{
 use std::{
     future::Future,
     io::{self, Write},
+    panic::resume_unwind,
     process::{self, ExitCode, Termination},
+    thread,
 };
 
 fn builder(driver: Option<&str>, entries: Option<u32>, start_paused: Option<bool>) -> Builder {
@@ -79,26 +81,54 @@ where
 }
 
 /// The body of a test on one driver. It is skipped, and says so, where the kernel's ring cannot be had.
+/// `wanted_panic` is what `#[should_panic]` wants to hear.
 pub fn run_test<F, T>(
     name: &'static str,
     driver: &'static str,
     entries: Option<u32>,
     start_paused: Option<bool>,
+    wanted_panic: Option<&'static str>,
     body: impl FnOnce() -> F,
 ) -> ExitCode
 where
     F: Future<Output = T>,
     T: Termination,
 {
-    match builder(Some(driver), entries, start_paused).build() {
-        Ok(runtime) => finish(name, &runtime.block_on(async { checked(driver, body()).await }), runtime),
-        Err(error) if driver == "uring" => {
+    let builder = builder(Some(driver), entries, start_paused);
+    test_on(name, builder, driver == "uring", wanted_panic, || checked(driver, body()))
+}
+
+/// The body of a test over `builder`, whose runtime may be one that cannot be had everywhere. Then the test is skipped.
+pub fn test_on<F: Future<Output: Termination>>(
+    name: &str,
+    builder: Builder,
+    may_be_missing: bool,
+    wanted_panic: Option<&'static str>,
+    body: impl FnOnce() -> F,
+) -> ExitCode {
+    match builder.build() {
+        Ok(runtime) => finish(name, &runtime.block_on(async { body().await.report() }), runtime),
+        Err(error) if may_be_missing => {
             // Written past the test harness, which hides what a passing test prints.
             let _ = writeln!(io::stderr(), "SKIP {name}: {error}");
+            if let Some(panic) = wanted_panic {
+                // The harness counts a test that returns as failed. Without the hook, so that nothing more is printed.
+                resume_unwind(Box::new(panic));
+            }
             ExitCode::SUCCESS
         }
         Err(error) => panic!("no runtime can be made here: {error}"),
     }
+}
+
+/// Has `count` threads run `body`, this one among them; 0 are as many as there are CPUs. A panic of one is a panic of
+/// all, once all have ended.
+pub fn on_threads<T: Send>(count: usize, body: impl Fn() -> T + Sync) -> T {
+    let count = if count == 0 { thread::available_parallelism().map_or(1, usize::from) } else { count };
+    thread::scope(|scope| {
+        (1..count).for_each(|_| drop(scope.spawn(&body)));
+        body()
+    })
 }
 
 async fn checked<T: Termination>(driver: &str, body: impl Future<Output = T>) -> ExitCode {

@@ -75,6 +75,30 @@ fn who_insists_on_a_forbidden_ring_is_told_why_there_is_none() {
     insisting_is_an_error(SETUP, libc::ENOSYS, ["ENOSYS", "seccomp"]);
 }
 
+/// For the next test; by themselves they are two that pass.
+#[annulus::test]
+#[should_panic(expected = "as it should")]
+async fn to_panic() {
+    panic!("as it should")
+}
+
+#[annulus::test]
+async fn to_pass() {}
+
+/// Red when a test that is skipped fails, or counts as failed because it did not panic, or does not say why.
+#[test]
+fn without_a_ring_a_test_is_skipped_and_says_so() {
+    for test in ["to_panic", "to_pass"] {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", &format!("{test}::uring"), "--nocapture"]);
+        let output = deny(&mut command, SETUP, libc::EPERM).output().unwrap();
+        let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success() && out.contains("1 passed; 0 failed"), "{test}: {out}\n{err}");
+        assert!(err.starts_with(&format!("SKIP seccomp::{test}::uring: ")) && err.contains("EPERM"), "{err}");
+        assert!(!err.contains("panicked"), "{err}");
+    }
+}
+
 /// A filter may know one of the three calls and not the others.
 #[test]
 fn a_ring_that_is_forbidden_by_halves_is_none() {

@@ -10,7 +10,7 @@ mod limits;
 use again::{again, passes, role};
 use annulus::{
     Builder, DriverKind,
-    signal::{Signal, SignalKind, ctrl_c, signal},
+    signal::{Signal, SignalKind, ctrl_c, signal, signals},
     spawn,
     time::{sleep, timeout},
     yield_now,
@@ -110,7 +110,35 @@ async fn a_sleeping_runtime_is_woken() {
     }
 }
 
-/// Red when a ring wakes only whoever armed the wait.
+/// Red when one of them is not heard, or one that comes all the time hides the others.
+#[annulus::test]
+async fn whichever_of_several_comes_is_told() {
+    let _alone = alone();
+    let [first, second] = [SignalKind::user_defined1(), SignalKind::user_defined2()];
+    let mut both = signals([first, second]).unwrap();
+    for kind in [second, first, second] {
+        let sender = thread::spawn(move || {
+            thread::sleep(Duration::from_millis(5));
+            kind.raise().unwrap();
+        });
+        let begun = Instant::now();
+        assert_eq!(timeout(LONG, both.recv()).await.expect("it is heard"), Some(kind));
+        assert!(begun.elapsed() < LONG / 2, "nobody was woken");
+        sender.join().unwrap();
+    }
+    let mut told = Vec::new();
+    second.raise().unwrap();
+    for _ in 0..4 {
+        first.raise().unwrap();
+        told.push(timeout(LONG, both.recv()).await.unwrap().unwrap());
+    }
+    assert!(told.contains(&first) && told.contains(&second), "{told:?}");
+    assert_eq!(signals([]).unwrap().recv().await, None);
+    assert_eq!(signals([first, SignalKind::from_raw(libc::SIGKILL)]).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+    let error = SignalKind::from_raw(4096).raise().unwrap_err();
+    assert_eq!(error.raw_os_error(), Some(libc::EINVAL));
+}
+
 /// Red when a cancelled wait is taken for the runtime's end.
 #[annulus::test]
 async fn cancelling_all_operations_ends_no_listening() {
@@ -125,6 +153,7 @@ async fn cancelling_all_operations_ends_no_listening() {
     hears(&mut heard).await;
 }
 
+/// Red when a ring wakes only whoever armed the wait.
 #[annulus::test]
 async fn all_listeners_of_a_runtime_hear_each_signal() {
     let _alone = alone();

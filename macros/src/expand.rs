@@ -3,10 +3,13 @@
 //! The user's function stays whole, under its own name: names inside it mean what they mean without the attribute,
 //! and the compiler's messages point at what was written.
 
-use crate::args::{Args, Shards};
+use crate::{
+    args::{Args, Shards},
+    should_panic::wanted_panic,
+};
 use proc_macro2::TokenStream;
 use quote::{ToTokens, quote};
-use syn::{Attribute, Error, ItemFn, Result, ReturnType, Signature, Type};
+use syn::{Attribute, Error, ItemFn, Meta, Result, ReturnType, Signature, Type};
 
 /// `#[annulus::main]`.
 pub(crate) fn main(args: TokenStream, item: TokenStream) -> TokenStream {
@@ -92,7 +95,8 @@ fn one_test(driver: &str, args: &Args, sig: &Signature, attrs: &[&Attribute]) ->
     let start_paused = option(args.start_paused.as_ref());
     let name = syn::Ident::new(driver, function.span());
     let path = quote!(::core::concat!(::core::module_path!(), "::", #driver));
-    let run = quote!(#krate::__private::run_test(#path, #driver, #entries, #start_paused, super::#function));
+    let panic = wanted_panic(attrs.iter().copied());
+    let run = quote!(#krate::__private::run_test(#path, #driver, #entries, #start_paused, #panic, super::#function));
     // The compiler wants `#[should_panic]` tests to return nothing at all.
     let signature_and_body = match returns_nothing(&sig.output) {
         true => quote!(fn #name() { let _ = #run; }),
@@ -144,7 +148,7 @@ fn check_signature(sig: &Signature, shards: bool) -> Result<()> {
 fn is_for_tests(attr: &Attribute) -> bool {
     let speaks = |name: &str| matches!(name, "should_panic" | "ignore");
     match &attr.meta {
-        syn::Meta::List(list) if list.path.is_ident("cfg_attr") => {
+        Meta::List(list) if list.path.is_ident("cfg_attr") => {
             list.tokens.clone().into_iter().any(|token| speaks(&token.to_string()))
         }
         meta => meta.path().get_ident().is_some_and(|ident| speaks(&ident.to_string())),
@@ -255,7 +259,8 @@ mod tests {
                     fn uring() {
                         let _ = ::annulus::__private::run_test(
                             ::core::concat!(::core::module_path!(), "::", "uring"),
-                            "uring", ::core::option::Option::None, ::core::option::Option::None, super::echo
+                            "uring", ::core::option::Option::None, ::core::option::Option::None,
+                            ::core::option::Option::None, super::echo
                         );
                     }
                     #[::core::prelude::v1::test]
@@ -263,7 +268,8 @@ mod tests {
                     fn poll() {
                         let _ = ::annulus::__private::run_test(
                             ::core::concat!(::core::module_path!(), "::", "poll"),
-                            "poll", ::core::option::Option::None, ::core::option::Option::None, super::echo
+                            "poll", ::core::option::Option::None, ::core::option::Option::None,
+                            ::core::option::Option::None, super::echo
                         );
                     }
                 }
@@ -288,6 +294,27 @@ mod tests {
         let text = test(quote!(), quote! { #[should_panic] async fn echo() -> () {} }).to_string();
         assert!(!text.contains("ExitCode"));
         assert_eq!(text.matches("should_panic").count(), 2);
+    }
+
+    /// Red when a test that is skipped would not panic as the harness wants it to.
+    #[test]
+    fn the_panic_that_is_wanted_is_handed_on() {
+        let cases = [
+            (quote!(#[should_panic]), quote!(Some(""))),
+            (quote!(#[should_panic = "so"]), quote!(Some("so"))),
+            (quote!(#[should_panic(expected = "so")]), quote!(Some("so"))),
+        ];
+        for (attr, wanted) in cases {
+            let text = test(quote!(driver = "uring"), quote! { #attr async fn f() {} }).to_string();
+            let wanted = format!(":: core :: option :: Option :: {wanted} , super :: f");
+            assert!(text.contains(&wanted), "{text}");
+        }
+        let conditional = quote! { #[cfg_attr(a, ignore, should_panic(expected = "so"))] async fn f() {} };
+        let text = test(quote!(driver = "uring"), conditional).to_string();
+        let wanted = quote! {
+            if ::core::cfg!(a) { ::core::option::Option::Some("so") } else { ::core::option::Option::None }, super::f
+        };
+        assert!(text.contains(&wanted.to_string()), "{text}");
     }
 
     #[test]

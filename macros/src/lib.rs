@@ -5,6 +5,7 @@
 
 mod args;
 mod expand;
+mod should_panic;
 
 use proc_macro::TokenStream;
 

@@ -27,6 +27,7 @@ mod fake {
             driver: &'static str,
             entries: Option<u32>,
             start_paused: Option<bool>,
+            _wanted_panic: Option<&'static str>,
             body: impl FnOnce() -> F,
         ) -> ExitCode
         where
@@ -79,7 +80,7 @@ fn a_failed_result_is_a_failed_exit_code() {
     async fn fails() -> Result<(), &'static str> {
         Err("on purpose")
     }
-    let code = fake::__private::run_test("runs::fails::poll", "poll", None, None, fails);
+    let code = fake::__private::run_test("runs::fails::poll", "poll", None, None, None, fails);
     assert_eq!(format!("{code:?}"), format!("{:?}", ExitCode::FAILURE));
 }
 

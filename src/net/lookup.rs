@@ -1,7 +1,8 @@
 //! From names to addresses, without keeping the reactor.
 //!
 //! `getaddrinfo(3)` blocks for as long as a name server takes, and has no other form. So names are looked up on the
-//! pool, as closures of [`spawn_blocking`](crate::spawn_blocking); what is an address already never leaves the thread.
+//! pool, as the closures of [`spawn_blocking`](crate::spawn_blocking) are; what is an address already never leaves the
+//! thread.
 
 use super::nothing;
 use crate::{
@@ -113,7 +114,7 @@ where
     F: FnOnce(&str, u16) -> io::Result<Vec<SocketAddr>> + Send + 'static,
 {
     let name = host.to_owned();
-    let mut lookup = Lookup(rt::spawn_blocking(move || resolve(&name, port)));
+    let mut lookup = Lookup(rt::spawn_aside(move || resolve(&name, port)));
     let found = or_end(&mut lookup.0).await.and_then(|answer| answer.map_err(io::Error::from)?);
     let found = found.and_then(|addrs| if addrs.is_empty() { Err(nothing()) } else { Ok(addrs) });
     found.map_err(|error| io::Error::new(error.kind(), format!("looking up {host:?}: {error}")))

@@ -24,7 +24,7 @@ use std::{
 /// was not begun; one that runs cannot be stopped, and its output is dropped.
 ///
 /// # Panics
-/// Outside a runtime.
+/// Outside a runtime, and in one that [refuses](super::BlockingStrategy::Refuse) closures.
 #[track_caller]
 pub fn spawn_blocking<F, R>(f: F) -> JoinHandle<R>
 where

@@ -1,9 +1,9 @@
 //! How a runtime is to be.
 
 use super::{
-    BlockingPool, Runtime,
+    BlockingPool, BlockingStrategy, Runtime,
     core::Core,
-    pool::{Outside, Pool},
+    pool::{Closures, Pool},
     stall::{Stall, Watch},
 };
 use crate::driver::{Choice, Config, Driver, DriverKind};
@@ -24,6 +24,7 @@ pub struct Builder {
     background_share: u8,
     start_paused: bool,
     blocking_pool: Option<Pool>,
+    blocking_strategy: BlockingStrategy,
     name: Option<String>,
     measure_every: u32,
     watch: Option<Watch>,
@@ -46,6 +47,7 @@ impl Builder {
             background_share: 20,
             start_paused: false,
             blocking_pool: None,
+            blocking_strategy: BlockingStrategy::Threads,
             name: None,
             measure_every: 0,
             watch: None,
@@ -96,6 +98,14 @@ impl Builder {
     /// not begun are not run any more.
     pub fn blocking_pool(mut self, pool: impl BlockingPool) -> Builder {
         self.blocking_pool = Some(Pool(Arc::new(pool)));
+        self
+    }
+
+    /// What becomes of the closures of [`spawn_blocking`](crate::spawn_blocking) while there is no
+    /// [pool](Builder::blocking_pool) for them: threads of the runtime's own run them unless it is said here. Lookups
+    /// of names are not the program's closures, and go on to have those threads.
+    pub fn blocking_strategy(mut self, strategy: BlockingStrategy) -> Builder {
+        self.blocking_strategy = strategy;
         self
     }
 
@@ -198,7 +208,7 @@ impl Builder {
             Driver::new(&self.config)?,
             self.background_share,
             self.start_paused,
-            self.blocking_pool.map(Outside::new),
+            Closures::new(self.blocking_pool, self.blocking_strategy),
         );
         core.measure_polls(self.measure_every);
         if let Some(name) = self.name {

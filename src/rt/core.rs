@@ -11,7 +11,7 @@ use super::{
     metrics::{Metrics, PollTimes},
     next::Next,
     observer::{self, Card, Observer},
-    pool::Outside,
+    pool::Closures,
     pulse::Phase,
     queue::Queue,
     remote::Remote,
@@ -20,7 +20,7 @@ use super::{
     timer::Timers,
 };
 use crate::{
-    driver::{Batch, Driver, Histogram, Outlook, Wait, threads::Job},
+    driver::{Batch, Driver, Histogram, Outlook, Wait, quietly, threads::Job},
     trace,
 };
 use slab::Slab;
@@ -76,8 +76,8 @@ pub(crate) struct Core {
     blocking: Cell<u64>,
     /// How many tasks wait for closures on other threads.
     blocked: Rc<Cell<usize>>,
-    /// Where closures run, if not on the driver's threads.
-    outside: Option<Outside>,
+    /// Where closures run.
+    closures: Closures,
 }
 
 fn count(counter: &Cell<u64>) {
@@ -85,7 +85,7 @@ fn count(counter: &Cell<u64>) {
 }
 
 impl Core {
-    pub(super) fn new(driver: Rc<Driver>, background_share: u8, start_paused: bool, outside: Option<Outside>) -> Core {
+    pub(super) fn new(driver: Rc<Driver>, background_share: u8, start_paused: bool, closures: Closures) -> Core {
         let remote = Arc::new(Remote::new(driver.wake_handle()));
         let clock = Clock::new(start_paused);
         driver.learn_alone(|| current::with(Core::is_alone).unwrap_or(false));
@@ -109,7 +109,7 @@ impl Core {
             local_wakes: Cell::new(0),
             blocking: Cell::new(0),
             blocked: Rc::default(),
-            outside,
+            closures,
         }
     }
 
@@ -209,17 +209,49 @@ impl Core {
         handle
     }
 
-    /// Runs `job` on the pool.
+    /// Whether a program may ask for a closure to be run.
+    pub(super) fn takes_closures(&self) -> bool {
+        !matches!(self.closures, Closures::Refused)
+    }
+
+    /// Runs `job`, of the program's, where the program wants it.
     pub(super) fn spawn_blocking<R: Send + 'static>(
         &self,
         job: impl FnOnce() -> R + Send + 'static,
         about: About,
     ) -> JoinHandle<R> {
+        match &self.closures {
+            Closures::Here => self.spawn_closure(job, about, |job| {
+                quietly(job);
+                Ok(())
+            }),
+            _ => self.spawn_aside(job, about),
+        }
+    }
+
+    /// Runs `job`, which would keep this thread, on another one, whatever the program wants of its own closures.
+    pub(super) fn spawn_aside<R: Send + 'static>(
+        &self,
+        job: impl FnOnce() -> R + Send + 'static,
+        about: About,
+    ) -> JoinHandle<R> {
+        self.spawn_closure(job, about, |job| match &self.closures {
+            Closures::Outside(outside) => outside.schedule(job),
+            _ => self.driver.threads().push(Job::Closure(job)),
+        })
+    }
+
+    fn spawn_closure<R: Send + 'static>(
+        &self,
+        job: impl FnOnce() -> R + Send + 'static,
+        about: About,
+        hand_over: impl FnOnce(Box<dyn FnOnce() + Send>) -> io::Result<()>,
+    ) -> JoinHandle<R> {
         count(&self.blocking);
         let (job, result) = blocking::pair(job, about.clone(), self.remote.clone());
         if self.closed.get() {
             drop(job);
-        } else if let Err(error) = self.hand_over(job) {
+        } else if let Err(error) = hand_over(job) {
             result.refuse(error);
         }
         let blocked = Blocked::new(&self.blocked);
@@ -228,14 +260,6 @@ impl Core {
             result.await
         };
         self.spawn(counted, about)
-    }
-
-    /// Gives a closure to whoever runs them.
-    fn hand_over(&self, job: Box<dyn FnOnce() + Send>) -> io::Result<()> {
-        match &self.outside {
-            Some(outside) => outside.schedule(job),
-            None => self.driver.threads().push(Job::Closure(job)),
-        }
     }
 
     /// Runs one task that came out of the queue.
@@ -508,7 +532,7 @@ impl Core {
         let began = Instant::now();
         let (leaked, inside) = self.driver.drain(deadline);
         let left = deadline.saturating_sub(began.elapsed());
-        let closures = inside + self.outside.as_ref().map_or(0, |outside| outside.wait(left));
+        let closures = inside + self.closures.wait(left);
         if leaked > 0 {
             tell(&format!("{leaked} operations did not end within {deadline:?}; leaked"));
         }

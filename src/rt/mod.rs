@@ -55,8 +55,9 @@ pub use join_set::JoinSet;
 pub use local::{AccessError, LocalKey, TaskLocalFuture};
 pub use metrics::Metrics;
 pub use next::Next;
-pub use pool::{BlockingJob, BlockingPool, ThreadPool};
+pub use pool::{BlockingJob, BlockingPool, BlockingStrategy, PoolFn, ThreadPool, pool_fn};
 pub use scope::{Scope, ScopedJoinHandle, scope};
+pub(crate) use spawn::spawn_aside;
 pub use spawn::{Builder as TaskBuilder, id, name, spawn, try_id};
 pub use task::{AbortHandle, Class, Id, JoinError, JoinHandle};
 

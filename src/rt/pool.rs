@@ -16,6 +16,7 @@ use crate::driver::{
     threads::{Common, Job},
 };
 use std::{
+    collections::VecDeque,
     fmt, io,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
@@ -133,6 +134,123 @@ impl fmt::Debug for ThreadPool {
     }
 }
 
+/// A pool of a function that takes jobs in, and that need not be `Sync`: see [`pool_fn`].
+pub struct PoolFn<F>(Mutex<Line<F>>);
+
+/// A function, and the jobs that came while it was taking one in.
+struct Line<F> {
+    /// Taken out while it is called.
+    schedule: Option<F>,
+    waiting: VecDeque<BlockingJob>,
+}
+
+/// A pool of a function that takes jobs in. It is called by one thread at a time and never inside of itself, not even
+/// if it runs the job at once and that one starts another: such a job comes after.
+///
+/// ```
+/// use std::{sync::mpsc, thread};
+///
+/// let (jobs, work) = mpsc::channel::<annulus::rt::BlockingJob>();
+/// let worker = thread::spawn(move || work.into_iter().for_each(|job| job.run()));
+/// let pool = annulus::rt::pool_fn(move |job| {
+///     jobs.send(job).map_err(std::io::Error::other)
+/// });
+/// let runtime = annulus::Builder::new().blocking_pool(pool).build()?;
+/// assert_eq!(runtime.block_on(async { annulus::spawn_blocking(|| 6 * 7).await })?, 42);
+/// # drop(runtime);
+/// # worker.join().unwrap();
+/// # std::io::Result::Ok(())
+/// ```
+pub fn pool_fn<F>(schedule: F) -> PoolFn<F>
+where
+    F: FnMut(BlockingJob) -> io::Result<()> + Send + 'static,
+{
+    PoolFn(Mutex::new(Line { schedule: Some(schedule), waiting: VecDeque::new() }))
+}
+
+impl<F> PoolFn<F> {
+    /// No code of others runs under the lock.
+    fn lock(&self) -> MutexGuard<'_, Line<F>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<F: FnMut(BlockingJob) -> io::Result<()> + Send + 'static> BlockingPool for PoolFn<F> {
+    /// Calls the function, or leaves the job to whoever is calling it.
+    ///
+    /// # Errors
+    /// What the function says; of a job that was left to somebody, only its end is told.
+    fn schedule(&self, job: BlockingJob) -> io::Result<()> {
+        let mut line = self.lock();
+        let Some(mut schedule) = line.schedule.take() else {
+            line.waiting.push_back(job);
+            return Ok(());
+        };
+        drop(line);
+        let mut answer = Ok(());
+        quietly(|| answer = schedule(job));
+        loop {
+            let mut line = self.lock();
+            let Some(job) = line.waiting.pop_front() else {
+                line.schedule = Some(schedule);
+                return answer;
+            };
+            drop(line);
+            quietly(|| drop(schedule(job)));
+        }
+    }
+}
+
+impl<F> fmt::Debug for PoolFn<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PoolFn").field("waiting", &self.lock().waiting.len()).finish_non_exhaustive()
+    }
+}
+
+/// What a runtime without a [pool](crate::Builder::blocking_pool) does with the closures of
+/// [`spawn_blocking`](crate::spawn_blocking): see [`Builder::blocking_strategy`](crate::Builder::blocking_strategy).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum BlockingStrategy {
+    /// Threads of the runtime's own run them.
+    #[default]
+    Threads,
+    /// The runtime's thread runs each inside of `spawn_blocking`, and all of its tasks wait: for closures that take no
+    /// time, and for programs that want no thread.
+    Here,
+    /// `spawn_blocking` panics: for programs that want to know who asks for it.
+    Refuse,
+}
+
+/// Where a runtime's closures run.
+#[derive(Debug)]
+pub(super) enum Closures {
+    /// On the driver's threads.
+    Threads,
+    Outside(Outside),
+    /// On the runtime's own thread.
+    Here,
+    Refused,
+}
+
+impl Closures {
+    pub(super) fn new(pool: Option<Pool>, strategy: BlockingStrategy) -> Closures {
+        match (pool, strategy) {
+            (Some(pool), _) => Closures::Outside(Outside::new(pool)),
+            (None, BlockingStrategy::Threads) => Closures::Threads,
+            (None, BlockingStrategy::Here) => Closures::Here,
+            (None, BlockingStrategy::Refuse) => Closures::Refused,
+        }
+    }
+
+    /// See [`Outside::wait`]; the driver waits for its own.
+    pub(super) fn wait(&self, limit: Duration) -> usize {
+        match self {
+            Closures::Outside(outside) => outside.wait(limit),
+            _ => 0,
+        }
+    }
+}
+
 /// A pool, as a builder holds it.
 #[derive(Clone)]
 pub(super) struct Pool(pub(super) Arc<dyn BlockingPool>);
@@ -151,7 +269,7 @@ pub(super) struct Outside {
 }
 
 impl Outside {
-    pub(super) fn new(pool: Pool) -> Outside {
+    fn new(pool: Pool) -> Outside {
         Outside { pool, tally: Arc::default() }
     }
 
@@ -164,7 +282,7 @@ impl Outside {
     }
 
     /// Waits until none of this runtime's closures runs there, or `limit` has passed. Returns how many do then.
-    pub(super) fn wait(&self, limit: Duration) -> usize {
+    fn wait(&self, limit: Duration) -> usize {
         let until = Instant::now().checked_add(limit);
         let mut running = self.tally.lock();
         while *running > 0 {
@@ -424,6 +542,115 @@ mod tests {
             });
             ends(runtime);
         });
+    }
+
+    /// A function that runs each job at once, and is told of two more meanwhile. Red when one of them is forgotten, or
+    /// comes before the first has come back.
+    #[test]
+    fn a_function_is_a_pool() {
+        let (told, calls) = mpsc::channel();
+        let mut count = 0;
+        let pool = Arc::new(pool_fn(move |job: BlockingJob| {
+            count += 1;
+            let number = count;
+            told.send(number).unwrap();
+            job.run();
+            told.send(-number).unwrap();
+            if number == 4 { Err(io::ErrorKind::QuotaExceeded.into()) } else { Ok(()) }
+        }));
+        for kind in [DriverKind::Poll, DriverKind::Uring] {
+            let Ok(runtime) = Builder::new().driver(kind).blocking_pool(pool.clone()).build() else { continue };
+            runtime.block_on(async {
+                let two = spawn_blocking(|| (spawn_blocking(|| 1), spawn_blocking(|| panic!("of the third")))).await;
+                let (one, other) = two.unwrap();
+                assert_eq!(one.await.unwrap(), 1);
+                let other: Result<(), _> = other.await;
+                assert!(other.unwrap_err().is_panic());
+            });
+        }
+        let seen: Vec<i32> = calls.try_iter().collect();
+        let expected: Vec<i32> = (1..).flat_map(|number| [number, -number]).take(seen.len()).collect();
+        assert!(seen.len() >= 6 && seen == expected, "{seen:?}");
+    }
+
+    /// Red when a function that panics takes no job any more, or loses those that came meanwhile.
+    #[test]
+    fn a_function_that_panics_is_called_again() {
+        let mut calls = 0;
+        let schedule = move |job: BlockingJob| {
+            calls += 1;
+            if calls % 3 == 1 {
+                job.run();
+                panic!("after the first of three");
+            }
+            thread::Builder::new().spawn(|| job.run()).map(drop)
+        };
+        let pool = pool_fn(schedule);
+        over(
+            move |job| pool.schedule(job),
+            |runtime| {
+                runtime.block_on(async {
+                    let inner = spawn_blocking(|| spawn_blocking(|| 2)).await.unwrap();
+                    assert_eq!((inner.await.unwrap(), spawn_blocking(|| 3).await.unwrap()), (2, 3));
+                });
+            },
+        );
+    }
+
+    /// What a runtime that may have no ring does on both drivers.
+    fn with_strategy(strategy: BlockingStrategy, f: impl Fn(&Runtime)) {
+        for kind in [DriverKind::Poll, DriverKind::Uring] {
+            if let Ok(runtime) = Builder::new().driver(kind).blocking_strategy(strategy).build() {
+                f(&runtime);
+            }
+        }
+    }
+
+    #[test]
+    fn closures_run_here_if_they_are_to() {
+        with_strategy(BlockingStrategy::Here, |runtime| {
+            let here = thread::current().id();
+            runtime.block_on(async {
+                let job = spawn_blocking(|| thread::current().id());
+                assert_eq!(job.await.unwrap(), here);
+                assert!(spawn_blocking(|| panic!("here")).await.unwrap_err().is_panic());
+                let inner = spawn_blocking(|| spawn_blocking(|| thread::current().id())).await.unwrap();
+                assert_eq!(inner.await.unwrap(), here);
+            });
+            assert_eq!(runtime.metrics().pool.closures_run, 0);
+        });
+    }
+
+    /// Red when a lookup is taken for a closure of the program: it would keep the thread, or be refused.
+    #[test]
+    fn lookups_have_threads_whatever_the_strategy() {
+        for strategy in [BlockingStrategy::Threads, BlockingStrategy::Here, BlockingStrategy::Refuse] {
+            with_strategy(strategy, |runtime| {
+                runtime.block_on(async { assert!(lookup_host("localhost:80").await.unwrap().len() > 0) });
+                assert_eq!(runtime.metrics().pool.closures_run, 1);
+            });
+        }
+    }
+
+    /// Red when what was refused, or a lookup, makes a closure fail in another runtime of this thread.
+    #[test]
+    fn a_runtime_that_refuses_closures_panics_where_one_is_asked_for() {
+        with_strategy(BlockingStrategy::Refuse, |runtime| {
+            runtime.block_on(async {
+                let spawn = || drop(spawn_blocking(|| ()));
+                let panic = std::panic::catch_unwind(spawn).unwrap_err();
+                let text = panic.downcast_ref::<String>().expect("a text that was put together");
+                assert!(text.contains("refuse closures"), "{text}");
+                assert!(lookup_host("localhost:80").await.unwrap().len() > 0);
+            });
+            assert_eq!(crate::run(async { spawn_blocking(|| 7).await.unwrap() }), 7);
+        });
+        let runtime = Builder::new()
+            .blocking_strategy(BlockingStrategy::Refuse)
+            .blocking_pool(ThreadPool::new(1).unwrap())
+            .build()
+            .unwrap();
+        assert_eq!(runtime.block_on(spawn_blocking_in(&runtime, || 7)).unwrap(), 7, "a pool outranks it");
     }
 
     /// A pool that puts its jobs aside.

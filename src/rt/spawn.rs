@@ -90,7 +90,7 @@ impl Builder {
     /// the task that waits for it.
     ///
     /// # Panics
-    /// Outside a runtime.
+    /// Outside a runtime, and in one that [refuses](super::BlockingStrategy::Refuse) closures.
     #[track_caller]
     pub fn spawn_blocking<F, R>(self, f: F) -> JoinHandle<R>
     where
@@ -98,13 +98,28 @@ impl Builder {
         R: Send + 'static,
     {
         let spawned = Location::caller();
-        let handle = current::with(|core| core.spawn_blocking(f, self.about(core, spawned)));
-        handle.expect("annulus: spawn_blocking was called outside a runtime; call it from a future that block_on runs")
+        let start =
+            |core: &super::core::Core| core.takes_closures().then(|| core.spawn_blocking(f, self.about(core, spawned)));
+        current::with(start)
+            .expect("annulus: spawn_blocking was called outside a runtime; call it from a future that block_on runs")
+            .expect("annulus: spawn_blocking was called in a runtime without a pool that was told to refuse closures")
     }
 
     pub(super) fn about(self, core: &super::core::Core, spawned: &'static Location<'static>) -> About {
         About { id: core.next_id(), spawned, name: self.name, class: self.class.unwrap_or(core.class()) }
     }
+}
+
+/// Runs `f` on another thread, whatever the runtime does with the closures of programs: for a call that blocks, and
+/// that no program asked for.
+pub(crate) fn spawn_aside<F, R>(f: F) -> JoinHandle<R>
+where
+    F: FnOnce() -> R + Send + 'static,
+    R: Send + 'static,
+{
+    let spawned = Location::caller();
+    let handle = current::with(|core| core.spawn_aside(f, Builder::new().about(core, spawned)));
+    handle.expect("annulus: a name was to be looked up outside a runtime; await it in a future that block_on runs")
 }
 
 /// A user's future, whose output is always one.

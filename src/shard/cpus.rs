@@ -99,6 +99,23 @@ pub(super) fn allowed() -> io::Result<Option<Vec<usize>>> {
     unix::affinity()
 }
 
+/// Keeps this thread on these CPUs, by their numbers. Threads that it makes afterwards begin with the same.
+///
+/// ```
+/// std::thread::spawn(|| match annulus::shard::pin_thread([0, 1]) {
+///     Err(error) if error.kind() != std::io::ErrorKind::Unsupported => println!("they are not ours: {error}"),
+///     _ => {}
+/// })
+/// # .join().unwrap();
+/// ```
+///
+/// # Errors
+/// Those of `sched_setaffinity(2)`: `EINVAL` if none of them is one that this process may use, and for numbers that no
+/// CPU has. `Unsupported` where there is no such call (macOS and the BSDs).
+pub fn pin_thread(cpus: impl IntoIterator<Item = usize>) -> io::Result<()> {
+    unix::pin(&cpus.into_iter().collect::<Vec<_>>())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -140,6 +157,29 @@ mod tests {
         };
         assert_eq!(nodes(file), BTreeMap::from([(0, 0), (1, 0), (2, 2), (5, 2)]));
         assert_eq!(nodes(|_| None), BTreeMap::new());
+    }
+
+    /// Red when a thread stays on other CPUs than it was told, or a wrong number is no error.
+    #[test]
+    fn a_thread_stays_where_it_is_put() {
+        let Some(all) = allowed().unwrap() else {
+            assert_eq!(pin_thread([0]).unwrap_err().kind(), io::ErrorKind::Unsupported);
+            return;
+        };
+        let (first, last) = (all[0], all[all.len() - 1]);
+        let pinned = move || {
+            for wrong in [vec![], vec![MOST - 1], vec![MOST], vec![usize::MAX], vec![first, MOST]] {
+                assert_eq!(pin_thread(wrong).unwrap_err().raw_os_error(), Some(libc::EINVAL));
+            }
+            let before = allowed().unwrap();
+            pin_thread([last, first, last]).unwrap();
+            let both = allowed().unwrap();
+            pin_thread([first]).unwrap();
+            (before, both, allowed().unwrap())
+        };
+        let mut both = vec![first, last];
+        both.dedup();
+        assert_eq!(std::thread::spawn(pinned).join().unwrap(), (Some(all), Some(both), Some(vec![first])));
     }
 
     #[test]

@@ -13,6 +13,8 @@
 //! | hand over a connection | [`TcpStream::detach`], and [`Detached::attach`] there |
 //! | end all of them | [`Shards::shutdown`], [`ShutdownToken`] |
 //!
+//! A thread that is no shard stays on its CPUs by [`pin_thread`].
+//!
 //! To end by a signal, let one shard [listen](crate::signal) and ask the others by its [`ShutdownToken`]: a shard that
 //! begins to listen after the signal has come would never hear of it.
 //!
@@ -36,7 +38,7 @@ mod thread;
 
 pub use crate::sync::mpsc::error::{SendError, TrySendError};
 pub use builder::ShardsBuilder;
-pub use cpus::Placement;
+pub use cpus::{Placement, pin_thread};
 pub use dispatch::Dispatched;
 pub use error::{CallError, ShardError};
 pub use peers::{Peers, Reply, Shard};

@@ -33,7 +33,7 @@ impl Plan {
     /// Makes the thread and its runtime ready.
     fn prepare(&self) -> io::Result<Runtime> {
         if let Some(cpu) = self.cpu {
-            unix::pin(cpu).map_err(|error| {
+            unix::pin(&[cpu]).map_err(|error| {
                 let why = format!("shard {} cannot be pinned to CPU {cpu}: {error}", self.index);
                 io::Error::new(error.kind(), why)
             })?;

@@ -1,5 +1,6 @@
 //! Which signal.
 
+use crate::sys::unix;
 use std::{ffi::c_int, io};
 
 /// A signal, by its number.
@@ -56,6 +57,15 @@ impl SignalKind {
     #[must_use]
     pub const fn as_raw_value(self) -> c_int {
         self.0
+    }
+
+    /// Sends the signal to this process, as `kill(2)` does: one thread that does not block it has it, and without a
+    /// listener or a handler it does what it does by default.
+    ///
+    /// # Errors
+    /// `EINVAL` for what is no signal.
+    pub fn raise(self) -> io::Result<()> {
+        unix::raise(self.0)
     }
 
     /// Refuses what no program may listen for.

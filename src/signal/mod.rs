@@ -28,10 +28,12 @@
 mod handler;
 mod hub;
 mod kind;
+mod several;
 
 use crate::driver::Driver;
 use hub::Hub;
 pub use kind::SignalKind;
+pub use several::{Signals, signals};
 use std::{
     future::poll_fn,
     io,

@@ -182,8 +182,8 @@ pub(crate) fn affinity() -> io::Result<Option<Vec<usize>>> {
     Ok(None)
 }
 
-/// Nobody asks for it, where no CPU is told.
-pub(crate) fn pin(_cpu: usize) -> io::Result<()> {
+/// A shard never asks for it, where no CPU is told.
+pub(crate) fn pin(_cpus: &[usize]) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 

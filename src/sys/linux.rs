@@ -258,13 +258,14 @@ pub(crate) fn affinity() -> io::Result<Option<Vec<usize>>> {
     Ok(Some((0..mask.len() * CPUS).filter(is_set).collect()))
 }
 
-/// Keeps this thread on one CPU.
-pub(crate) fn pin(cpu: usize) -> io::Result<()> {
-    if cpu >= MOST_CPUS {
+/// Keeps this thread on these CPUs.
+pub(crate) fn pin(cpus: &[usize]) -> io::Result<()> {
+    // `EINVAL` as for a CPU that there is not: the kernel leaves out what its own masks have no room for.
+    let Some(most) = cpus.iter().copied().max().filter(|most| *most < MOST_CPUS) else {
         return Err(io::Error::from_raw_os_error(libc::EINVAL));
-    }
-    let mut mask: Vec<libc::c_ulong> = vec![0; cpu / CPUS + 1];
-    mask[cpu / CPUS] = 1 << (cpu % CPUS);
+    };
+    let mut mask: Vec<libc::c_ulong> = vec![0; most / CPUS + 1];
+    cpus.iter().for_each(|cpu| mask[cpu / CPUS] |= 1 << (cpu % CPUS));
     let set = mask.as_ptr().cast();
     // SAFETY: Kernel's word: the mask has as many bytes as are said, and is only read.
     check(unsafe { libc::sched_setaffinity(0, size_of_val(mask.as_slice()), set) }).map(drop)

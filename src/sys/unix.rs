@@ -56,6 +56,12 @@ pub(crate) fn keep_errno(f: impl FnOnce()) {
     unsafe { place.write(before) };
 }
 
+/// Sends a signal to this process.
+pub(crate) fn raise(signal: i32) -> io::Result<()> {
+    // SAFETY: Plain call: two numbers.
+    check(unsafe { libc::kill(std::process::id() as i32, signal) }).map(drop)
+}
+
 /// What a signal handler is called with: the signal, what is known about it, and the context that it interrupted.
 pub(crate) type Handler = extern "C" fn(i32, *mut libc::siginfo_t, *mut libc::c_void);
 

@@ -1,6 +1,9 @@
 //! From an `async fn` to a function that runs it.
 
-use crate::args::{Args, Driver};
+use crate::{
+    args::{Args, Driver},
+    should_panic::wanted_panic,
+};
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote};
 use std::mem;
@@ -65,7 +68,9 @@ fn one_test(args: &Args, function: ItemFn) -> Result<TokenStream> {
     let output = mem::replace(&mut sig.output, ReturnType::Default);
     sig.asyncness = None;
     let name = sig.ident.to_string();
-    let call = call(args, &quote!(test), quote!(::core::concat!(::core::module_path!(), "::", #name), body()));
+    let panic = wanted_panic(&attrs);
+    let last = quote!(::core::concat!(::core::module_path!(), "::", #name), #panic, body());
+    let call = call(args, &quote!(test), last);
     let call = on_threads(args, &sig, call)?;
     // The compiler wants `#[should_panic]` tests to return nothing at all.
     let call = match returns_nothing(&output) {
@@ -123,7 +128,7 @@ fn on_threads(args: &Args, sig: &Signature, call: TokenStream) -> Result<TokenSt
     if !returns_nothing(&sig.output) {
         return Err(Error::new_spanned(&sig.output, "with several threads the function returns nothing"));
     }
-    Ok(quote!(::monoio::__private::threads(#threads, || #call)))
+    Ok(quote!(::monoio::__private::on_threads(#threads, || #call)))
 }
 
 fn returns_nothing(output: &ReturnType) -> bool {

@@ -5,6 +5,8 @@
 
 mod args;
 mod expand;
+#[path = "../../../macros/src/should_panic.rs"]
+mod should_panic;
 
 use proc_macro::TokenStream;
 

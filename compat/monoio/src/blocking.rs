@@ -2,12 +2,7 @@
 
 use crate::task::JoinHandle;
 use annulus::rt::BlockingPool;
-use std::{
-    cell::Cell,
-    collections::VecDeque,
-    error, fmt, io,
-    sync::{Mutex, MutexGuard, PoisonError, TryLockError},
-};
+use std::{error, fmt};
 
 pub use annulus::rt::BlockingJob as BlockingTask;
 
@@ -48,16 +43,11 @@ pub enum BlockingStrategy {
     ExecuteLocal,
 }
 
-thread_local! {
-    /// Whether a closure has just been refused on this thread.
-    static REFUSED: Cell<bool> = const { Cell::new(false) };
-}
-
-impl ThreadPool for BlockingStrategy {
-    fn schedule_task(&self, task: BlockingTask) {
-        match self {
-            BlockingStrategy::Panic => REFUSED.set(true),
-            BlockingStrategy::ExecuteLocal => task.run(),
+impl From<BlockingStrategy> for annulus::rt::BlockingStrategy {
+    fn from(strategy: BlockingStrategy) -> annulus::rt::BlockingStrategy {
+        match strategy {
+            BlockingStrategy::Panic => annulus::rt::BlockingStrategy::Refuse,
+            BlockingStrategy::ExecuteLocal => annulus::rt::BlockingStrategy::Here,
         }
     }
 }
@@ -88,43 +78,5 @@ where
     F: FnOnce() -> R + Send + 'static,
     R: Send + 'static,
 {
-    let task = annulus::spawn_blocking(|| Ok(func()));
-    assert!(!REFUSED.take(), "a closure was to be run, and the runtime has no pool and is to panic then");
-    JoinHandle::blocking(task)
-}
-
-/// A pool that need not be `Sync`: the runtime's thread alone calls it.
-pub(crate) struct Attached {
-    pool: Mutex<Box<dyn ThreadPool + Send>>,
-    /// Tasks that came while the pool was taking one in, of a closure that it runs on this thread.
-    waiting: Mutex<VecDeque<BlockingTask>>,
-}
-
-impl Attached {
-    pub(crate) fn new(pool: Box<dyn ThreadPool + Send>) -> Attached {
-        Attached { pool: Mutex::new(pool), waiting: Mutex::default() }
-    }
-
-    fn waiting(&self) -> MutexGuard<'_, VecDeque<BlockingTask>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn next(&self) -> Option<BlockingTask> {
-        self.waiting().pop_front()
-    }
-}
-
-impl BlockingPool for Attached {
-    fn schedule(&self, task: BlockingTask) -> io::Result<()> {
-        self.waiting().push_back(task);
-        let pool = match self.pool.try_lock() {
-            Ok(pool) => pool,
-            Err(TryLockError::Poisoned(pool)) => pool.into_inner(),
-            Err(TryLockError::WouldBlock) => return Ok(()),
-        };
-        while let Some(task) = self.next() {
-            pool.schedule_task(task);
-        }
-        Ok(())
-    }
+    JoinHandle::blocking(annulus::spawn_blocking(|| Ok(func())))
 }

@@ -6,7 +6,7 @@ use crate::IoUringDriver;
 use crate::LegacyDriver;
 use crate::{
     Driver, Runtime,
-    blocking::{Attached, BlockingStrategy, ThreadPool},
+    blocking::{BlockingStrategy, ThreadPool},
     driver::{Kind, TimeDriver, TimeWrapable},
 };
 #[cfg(any(feature = "legacy", all(target_os = "linux", feature = "iouring")))]
@@ -16,8 +16,7 @@ use std::{fmt, io, marker::PhantomData};
 /// Makes a runtime on the driver `D`.
 #[must_use = "a builder does nothing until `build`"]
 pub struct RuntimeBuilder<D> {
-    entries: u32,
-    pool: Option<Attached>,
+    annulus: annulus::Builder,
     driver: PhantomData<D>,
 }
 
@@ -39,38 +38,33 @@ impl<D> Default for RuntimeBuilder<D> {
 impl<D> RuntimeBuilder<D> {
     /// 1024 entries, and closures that block on threads of the runtime's own.
     pub fn new() -> RuntimeBuilder<D> {
-        RuntimeBuilder { entries: 1024, pool: None, driver: PhantomData }
+        RuntimeBuilder { annulus: annulus::Builder::new(), driver: PhantomData }
     }
 
     /// How many entries the ring's submission queue has: 256 at least.
     pub fn with_entries(mut self, entries: u32) -> RuntimeBuilder<D> {
-        self.entries = entries.max(256);
+        self.annulus = self.annulus.entries(entries.max(256));
         self
     }
 
     /// Has `pool` run what [`spawn_blocking`](crate::spawn_blocking) is given.
     pub fn attach_thread_pool(mut self, pool: Box<dyn ThreadPool + Send + 'static>) -> RuntimeBuilder<D> {
-        self.pool = Some(Attached::new(pool));
+        self.annulus = self.annulus.blocking_pool(annulus::rt::pool_fn(move |task| {
+            pool.schedule_task(task);
+            Ok(())
+        }));
         self
     }
 
     /// What [`spawn_blocking`](crate::spawn_blocking) does without a pool. Unless it is said here, closures run on
     /// threads of the runtime's own, which keeps nobody waiting.
     pub fn with_blocking_strategy(mut self, strategy: BlockingStrategy) -> RuntimeBuilder<D> {
-        self.pool = self.pool.or(Some(Attached::new(Box::new(strategy))));
+        self.annulus = self.annulus.blocking_strategy(strategy.into());
         self
     }
 
-    fn annulus(self) -> annulus::Builder {
-        let builder = annulus::Builder::new().entries(self.entries);
-        match self.pool {
-            Some(pool) => builder.blocking_pool(pool),
-            None => builder,
-        }
-    }
-
     fn with_driver<T>(self) -> RuntimeBuilder<T> {
-        RuntimeBuilder { entries: self.entries, pool: self.pool, driver: PhantomData }
+        RuntimeBuilder { annulus: self.annulus, driver: PhantomData }
     }
 }
 
@@ -88,7 +82,7 @@ impl<D: TimeWrapable> RuntimeBuilder<D> {
 
 impl<D: Driver + Kind> Buildable for D {
     fn build(this: RuntimeBuilder<D>) -> io::Result<Runtime<D>> {
-        this.annulus().driver(D::KIND).build().map(Runtime::new)
+        this.annulus.driver(D::KIND).build().map(Runtime::new)
     }
 }
 
@@ -141,11 +135,11 @@ build! {
 /// The driver that the environment names, or the best there is.
 #[cfg(any(feature = "legacy", all(target_os = "linux", feature = "iouring")))]
 fn fusion<D, R: From<annulus::Runtime>>(builder: RuntimeBuilder<D>) -> io::Result<R> {
-    chosen_by_environment(builder.annulus()).build().map(R::from)
+    chosen_by_environment(builder.annulus).build().map(R::from)
 }
 
 impl<D> fmt::Debug for RuntimeBuilder<D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RuntimeBuilder").field("entries", &self.entries).finish_non_exhaustive()
+        self.annulus.fmt(f)
     }
 }

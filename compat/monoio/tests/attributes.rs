@@ -1,5 +1,11 @@
 //! The attribute macros: what they accept, and which driver runs.
 
+#[cfg(target_os = "linux")]
+#[path = "../../../tests/outside/forbid.rs"]
+mod forbid;
+
+#[cfg(target_os = "linux")]
+use forbid::forbid;
 use std::{
     io,
     process::{Command, Output},
@@ -26,11 +32,14 @@ async fn on_both() {
     assert_eq!(monoio::utils::is_legacy(), legacy);
 }
 
-#[monoio::test(driver = "iouring")]
+#[monoio::test_all]
 #[should_panic(expected = "as it should")]
 async fn attributes_stay() {
     panic!("as it should");
 }
+
+#[monoio::test(driver = "iouring")]
+async fn passes_with_a_ring() {}
 
 /// Not a test, and called by one: the attribute makes a plain function, which may take arguments.
 #[monoio::main(driver = "legacy")]
@@ -63,15 +72,21 @@ fn main_makes_a_plain_function() {
     assert!(std::panic::catch_unwind(two_of_which_one_panics).is_err());
 }
 
-/// Runs one test of this file again, with other variables.
-fn again(test: &str, variables: &[(&str, &str)]) -> Output {
+/// One test of this file, with other variables.
+fn one(test: &str, variables: &[(&str, &str)]) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", test, "--nocapture"]);
     command.env_remove("ANNULUS_DRIVER").env_remove("MONOIO_FORCE_LEGACY_DRIVER");
-    command.envs(variables.iter().copied()).output().unwrap()
+    command.envs(variables.iter().copied());
+    command
 }
 
-/// What it prints is read by the next test, which runs it with other variables. Red when the driver that runs is not the
+/// Runs it.
+fn again(test: &str, variables: &[(&str, &str)]) -> Output {
+    one(test, variables).output().unwrap()
+}
+
+/// What it prints is read by tests below, which run it with other variables. Red when the driver that runs is not the
 /// one that is detected.
 #[monoio::test]
 async fn tells_its_driver() {
@@ -93,7 +108,38 @@ fn the_environment_chooses_where_the_code_does_not() {
         }
     }
     let output = String::from_utf8(again("tells_its_driver", &[("MONOIO_FORCE_LEGACY_DRIVER", "0")]).stdout).unwrap();
-    let uring = monoio::RuntimeBuilder::<monoio::IoUringDriver>::new().build().is_ok();
+    let uring = has_ring();
     assert!(output.contains(if uring { "runs on uring" } else { "runs on legacy" }), "{output}");
     assert!(output.contains(&format!("detects {uring}")), "{output}");
+}
+
+fn has_ring() -> bool {
+    monoio::RuntimeBuilder::<monoio::IoUringDriver>::new().build().is_ok()
+}
+
+/// Red when a ring that lacks an operation is no ring, although all features that want it are on.
+#[test]
+fn a_missing_operation_changes_no_driver() {
+    let hidden = [("ANNULUS_HIDE_OPS", "MKDIRAT,UNLINKAT,RENAMEAT,SYMLINKAT,SPLICE,STATX")];
+    let output = String::from_utf8(again("tells_its_driver", &hidden).stdout).unwrap();
+    assert!(output.contains(if has_ring() { "runs on uring" } else { "runs on legacy" }), "{output}");
+}
+
+/// Red when a test that is skipped fails, or counts as failed because it did not panic, or does not say why.
+#[cfg(target_os = "linux")]
+#[test]
+fn without_a_ring_a_test_is_skipped_and_says_so() {
+    for test in ["uring_attributes_stay", "passes_with_a_ring"] {
+        let mut command = one(test, &[]);
+        // SAFETY: between fork and exec only system calls are made, on values of the closure's own.
+        unsafe {
+            std::os::unix::process::CommandExt::pre_exec(&mut command, || {
+                forbid(&[libc::SYS_io_uring_setup], libc::EPERM)
+            })
+        };
+        let output = command.output().unwrap();
+        let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success() && out.contains("1 passed; 0 failed"), "{out}\n{err}");
+        assert!(err.starts_with(&format!("SKIP attributes::{test}: ")) && !err.contains("panicked"), "{err}");
+    }
 }

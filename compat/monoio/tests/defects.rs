@@ -1,19 +1,20 @@
 //! Defects of monoio that are not reproduced.
 
 use monoio::{
-    buf::VecBuf,
-    io::{AsyncReadRentExt, AsyncWriteRentExt, copy},
+    buf::{IoBufMut, VecBuf},
+    io::{AsyncReadRent, AsyncReadRentExt, AsyncWriteRentExt, copy},
     net::{TcpListener, TcpStream, UnixListener, UnixStream, unix::new_pipe},
     time::{Duration, sleep, timeout},
 };
 use std::{
     cell::Cell,
-    future::{Future, pending},
-    io::Cursor,
+    future::{Future, pending, poll_fn},
+    io::{Cursor, Read, Write},
     net::SocketAddr,
     os::fd::AsRawFd,
     pin::Pin,
     rc::Rc,
+    sync::atomic::{AtomicU8, Ordering},
     task::{Context, Poll},
 };
 
@@ -137,6 +138,91 @@ fn the_end_of_a_runtime_drops_its_tasks() {
     assert!(Rc::strong_count(&kept) > 1);
     drop(runtime);
     assert_eq!(Rc::strong_count(&kept), 1);
+}
+
+/// Memory that outlives every buffer, so that whoever still writes to a buffer that was given up is seen.
+struct Watched(&'static AtomicU8, Rc<Cell<bool>>);
+
+// SAFETY: one byte that is never freed, and is only looked at and written as an atomic or by the kernel.
+unsafe impl IoBufMut for Watched {
+    fn write_ptr(&mut self) -> *mut u8 {
+        self.0.as_ptr()
+    }
+
+    fn bytes_total(&mut self) -> usize {
+        1
+    }
+
+    unsafe fn set_init(&mut self, _: usize) {}
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        self.1.set(true);
+    }
+}
+
+/// Red when a buffer is given up while the kernel may still write to it.
+#[test]
+fn the_end_of_a_runtime_waits_for_what_the_kernel_has() {
+    for _ in 0..20 {
+        let (byte, gone) = (Box::leak(Box::new(AtomicU8::new(0))), Rc::new(Cell::new(false)));
+        let (mut there, here) = std::os::unix::net::UnixStream::pair().unwrap();
+        let kept = here.try_clone().unwrap();
+        let mut runtime = monoio::RuntimeBuilder::<monoio::FusionDriver>::new().enable_timer().build().unwrap();
+        runtime.block_on(async {
+            let mut here = UnixStream::from_std(here).unwrap();
+            let buf = Watched(byte, gone.clone());
+            monoio::spawn(async move { drop(here.read(buf).await) });
+            sleep(MS).await;
+        });
+        drop(runtime);
+        assert!(gone.get());
+        there.write_all(&[7]).unwrap();
+        kept.set_nonblocking(true).unwrap();
+        assert_eq!((&kept).read(&mut [0]).unwrap(), 1, "somebody took it");
+        assert_eq!(byte.load(Ordering::Relaxed), 0);
+    }
+}
+
+/// What belongs to the thread that it was made on.
+struct Local(std::thread::ThreadId);
+
+impl Drop for Local {
+    fn drop(&mut self) {
+        assert_eq!(self.0, std::thread::current().id());
+    }
+}
+
+/// Red when whoever drops the last waker drops the future.
+#[test]
+fn a_future_is_dropped_on_its_own_thread() {
+    let mut runtime = monoio::RuntimeBuilder::<monoio::FusionDriver>::new().enable_timer().build().unwrap();
+    let (send, wakers) = std::sync::mpsc::channel();
+    runtime.block_on(async {
+        monoio::spawn(async move {
+            let _local = Local(std::thread::current().id());
+            poll_fn::<(), _>(|cx| {
+                send.send(cx.waker().clone()).unwrap();
+                Poll::Pending
+            })
+            .await;
+        });
+        sleep(MS).await;
+    });
+    let waker = wakers.recv().unwrap();
+    drop(runtime);
+    std::thread::spawn(move || drop(waker)).join().unwrap();
+}
+
+/// Red when a closure that waits keeps the runtime from sending what it waits for.
+#[monoio::test_all]
+async fn a_closure_that_blocks_keeps_nobody() {
+    let (send, receive) = std::sync::mpsc::channel();
+    let closure = monoio::spawn_blocking(move || receive.recv_timeout(SOON).is_ok());
+    sleep(MS).await;
+    send.send(()).unwrap();
+    assert!(closure.await.unwrap());
 }
 
 /// Nobody listens at the first.

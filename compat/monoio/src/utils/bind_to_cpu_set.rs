@@ -1,21 +1,18 @@
 //! Threads that stay where they are.
 
-use nix::{
-    sched::{CpuSet, sched_setaffinity},
-    unistd::Pid,
-};
+use nix::errno::Errno;
+use std::io;
 
 /// The result of [`bind_to_cpu_set`].
 pub type BindError<T> = nix::Result<T>;
 
-/// Keeps this thread on these CPUs.
+/// Keeps this thread on these CPUs, where that can be said (on Linux); elsewhere it does nothing, as with monoio.
 ///
 /// # Errors
-/// `EINVAL` for a CPU that there is not.
+/// `EINVAL` if there is none of them.
 pub fn bind_to_cpu_set(cpus: impl IntoIterator<Item = usize>) -> BindError<()> {
-    let mut set = CpuSet::new();
-    for cpu in cpus {
-        set.set(cpu)?;
+    match annulus::shard::pin_thread(cpus) {
+        Err(error) if error.kind() == io::ErrorKind::Unsupported => Ok(()),
+        pinned => pinned.map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or_default())),
     }
-    sched_setaffinity(Pid::from_raw(0), &set)
 }

@@ -1,84 +1,51 @@
 //! The signal of who has seen enough.
 
+use annulus::signal::{SignalKind, Signals, signals};
 use std::{
     future::Future,
     pin::Pin,
-    sync::{Mutex, MutexGuard, PoisonError},
-    task::{Context, Poll, Waker},
+    task::{Context, Poll, ready},
 };
 
 /// Why there is no [`CtrlC`].
 pub type CtrlCError = ctrlc::Error;
 
-/// Becomes ready when SIGINT comes (and with the feature `signal-termination` SIGTERM and SIGHUP).
+/// Becomes ready when SIGINT comes (and with the feature `signal-termination` SIGTERM and SIGHUP), each time that it is
+/// awaited. There may be several.
 #[derive(Debug)]
-pub struct CtrlC(());
-
-/// What is between the handler, which runs on a thread of its own, and who waits. Nobody's code runs under the lock but
-/// what a waker's clone is.
-static STATE: Mutex<State> = Mutex::new(State { is_heard: false, rung: 0, waker: None });
-
-struct State {
-    is_heard: bool,
-    rung: usize,
-    waker: Option<Waker>,
-}
-
-fn state() -> MutexGuard<'static, State> {
-    STATE.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn ring() {
-    let mut state = state();
-    state.rung += 1;
-    let waker = state.waker.take();
-    drop(state);
-    if let Some(waker) = waker {
-        waker.wake();
-    }
-}
+pub struct CtrlC(Signals);
 
 impl CtrlC {
-    /// Listens from now on. There is one listener at a time.
+    /// Listens from now on.
     ///
     /// # Errors
-    /// `MultipleHandlers` while there is another one; and if the signal cannot be listened for.
+    /// If there are no descriptors left for it.
+    ///
+    /// # Panics
+    /// Outside a runtime.
+    #[track_caller]
     pub fn new() -> Result<CtrlC, CtrlCError> {
-        static HANDLER: Mutex<bool> = Mutex::new(false);
-        let mut installed = HANDLER.lock().unwrap_or_else(PoisonError::into_inner);
-        if state().is_heard {
-            return Err(CtrlCError::MultipleHandlers);
+        let mut kinds = vec![SignalKind::interrupt()];
+        if cfg!(feature = "signal-termination") {
+            kinds.extend([SignalKind::terminate(), SignalKind::hangup()]);
         }
-        if !*installed {
-            ctrlc::set_handler(ring)?;
-            *installed = true;
-        }
-        *state() = State { is_heard: true, rung: 0, waker: None };
-        Ok(CtrlC(()))
+        signals(kinds).map(CtrlC).map_err(CtrlCError::System)
     }
 
-    /// Does what a Ctrl-C does, without one.
-    pub fn ctrlc(&self) {
-        ring();
+    /// Sends this process a SIGINT.
+    pub fn ctrlc() {
+        let _ = SignalKind::interrupt().raise();
     }
 }
 
 impl Future for CtrlC {
     type Output = ();
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let mut state = state();
-        if state.rung > 0 {
-            state.rung -= 1;
-            return Poll::Ready(());
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        match ready!(self.0.poll_recv(cx)) {
+            Some(_) => Poll::Ready(()),
+            // The runtime has ended.
+            None => Poll::Pending,
         }
-        state.waker = Some(cx.waker().clone());
-        Poll::Pending
-    }
-}
-
-impl Drop for CtrlC {
-    fn drop(&mut self) {
-        *state() = State { is_heard: false, rung: 0, waker: None };
     }
 }
