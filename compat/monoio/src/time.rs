@@ -12,7 +12,7 @@ pub mod error {
     use std::{convert::Infallible, fmt};
 
     /// Why there is no timer. There always is one, so nobody has such an error.
-    #[derive(Debug)]
+    #[derive(Clone, Copy, Debug)]
     pub struct Error(Infallible);
 
     impl fmt::Display for Error {

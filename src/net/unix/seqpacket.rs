@@ -101,6 +101,35 @@ impl UnixSeqpacket {
         op::recv(&self.fd, buf).await
     }
 
+    /// Sends `buf` as one message to the peer, whatever is at `path`: a connection has one peer, and Linux does not look
+    /// at the name that a message on it is for. It is here for programs that were written for monoio.
+    ///
+    /// # Errors
+    /// `InvalidInput` for a path that no address can hold, and those of [`send`](UnixSeqpacket::send), with the buffer.
+    ///
+    /// # Cancellation
+    /// **Lossy**: the message may have been sent.
+    pub async fn send_to<T: IoBuf, P: AsRef<Path>>(&self, buf: T, path: P) -> BufResult<usize, T> {
+        match SocketAddr::unix(path.as_ref()) {
+            Ok(_) => self.send(buf).await,
+            Err(e) => (Err(e), buf),
+        }
+    }
+
+    /// Receives a message as [`recv`](UnixSeqpacket::recv) does, and tells the name of the peer, if the system does.
+    ///
+    /// # Errors
+    /// Those of `recvmsg(2)`, with the buffer.
+    ///
+    /// # Cancellation
+    /// **Lossy**: a message that was received is dropped.
+    pub async fn recv_from<T: IoBufMut>(&self, buf: T) -> BufResult<(usize, SocketAddr), T> {
+        let (res, (buf, envelope)) = op::recvmsg(&self.fd, buf, self.spare.take(), 0).await;
+        let res = res.map(|n| (n, *envelope.addr()));
+        self.spare.put(envelope);
+        (res, buf)
+    }
+
     /// Ends the connection in one direction or in both.
     ///
     /// # Errors

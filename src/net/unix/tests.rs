@@ -213,6 +213,10 @@ async fn packets_in_sequence_keep_their_bounds() {
     client.send("a packet").await.0.unwrap();
     assert_eq!(server.recv(Vec::with_capacity(3)).await.1, b"a p");
     assert_eq!(server.peer_cred().unwrap(), client.peer_cred().unwrap());
+    server.send_to("back", "/where/nobody/is").await.0.unwrap();
+    let (res, buf) = client.recv_from(Vec::with_capacity(64)).await;
+    assert_eq!((res.unwrap().0, &buf[..]), (4, &b"back"[..]));
+    assert_eq!(client.send_to("x", "x".repeat(200)).await.0.unwrap_err().kind(), io::ErrorKind::InvalidInput);
     std::fs::remove_file(&path).unwrap();
 }
 

@@ -11,6 +11,7 @@ mod names;
 mod net;
 mod root;
 mod time;
+mod traits;
 
 use std::{cell::RefCell, collections::BTreeSet, io::Write};
 
@@ -81,6 +82,16 @@ fn every_name_is_there() {
     let wanted = inventory(|kind| kinds.contains(&kind));
     assert_eq!(here, wanted);
     tell(&format!("{} names of monoio are there, besides its functions", here.len()));
+}
+
+/// Red when a row of the inventory is not in the list that is compiled, or the other way around.
+#[test]
+fn every_trait_is_implemented() {
+    let bare = |row: &str| row.replace(char::is_whitespace, "");
+    let here: BTreeSet<_> = traits::IMPLS.iter().map(|row| bare(row)).collect();
+    let wanted: BTreeSet<_> = inventory(|kind| kind == "impl").iter().map(|row| bare(row)).collect();
+    assert_eq!(here, wanted);
+    tell(&format!("{} implementations of traits are there", here.len()));
 }
 
 /// Red when a feature of monoio is not one of the package's.

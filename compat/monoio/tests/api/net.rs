@@ -198,6 +198,8 @@ async fn seqpacket(dir: &std::path::Path) {
     let addr = call!(net::unix::UnixSeqpacket::peer_addr)(&a).unwrap();
     call!(net::unix::UnixSeqpacket::connect_addr)(addr).await.unwrap();
     call!(net::unix::UnixSeqpacket::writable)(&a, false).await.unwrap();
+    call!(net::unix::UnixSeqpacket::send_to)(&b, "two", &path).await.0.unwrap();
+    assert_eq!(call!(net::unix::UnixSeqpacket::recv_from)(&a, vec![0; 8]).await.1, b"two");
     call!(net::unix::UnixSeqpacket::send)(&a, "one").await.0.unwrap();
     call!(net::unix::UnixSeqpacket::readable)(&b, false).await.unwrap();
     assert_eq!(call!(net::unix::UnixSeqpacket::recv)(&b, Vec::with_capacity(8)).await.1, b"one");
