@@ -58,7 +58,7 @@ pub(crate) fn keep_errno(f: impl FnOnce()) {
 
 /// Sends a signal to this process.
 pub(crate) fn raise(signal: i32) -> io::Result<()> {
-    // SAFETY: Plain call: two numbers.
+    // SAFETY: Plain call: a process and a signal, which the kernel checks.
     check(unsafe { libc::kill(std::process::id() as i32, signal) }).map(drop)
 }
 

@@ -101,8 +101,8 @@ impl UnixSeqpacket {
         op::recv(&self.fd, buf).await
     }
 
-    /// Sends `buf` as one message to the peer, whatever is at `path`: a connection has one peer, and Linux does not look
-    /// at the name that a message on it is for. It is here for programs that were written for monoio.
+    /// Sends `buf` as one message to the peer, whatever is at `path`: a connection has one peer, and Linux does not
+    /// look at the name that a message on it is for. It is here for programs that were written for monoio.
     ///
     /// # Errors
     /// `InvalidInput` for a path that no address can hold, and those of [`send`](UnixSeqpacket::send), with the buffer.
