@@ -160,7 +160,10 @@ fn all_operations_without(hidden: &str) {
         "RECVMSG_MULTISHOT",
     ];
     assert_eq!(ready > 0, any(&waiting), "{driver:?}");
-    assert_eq!(here > 0, any(&["BIND", "LISTEN", "NOP", "SHUTDOWN", "SOCKET", "TIMEOUT"]), "{driver:?}");
+    if !any(&["READ", "READV"]) {
+        // What of a file is in memory may be read here as well.
+        assert_eq!(here > 0, any(&["BIND", "LISTEN", "NOP", "SHUTDOWN", "SOCKET", "TIMEOUT"]), "{driver:?}");
+    }
 }
 
 async fn files() {
@@ -176,6 +179,10 @@ async fn files() {
     let room = VecBuf::from(vec![vec![0; 2], vec![0; 64]]);
     let (n, parts) = op::readv_at(&file, room, 1).await;
     assert_eq!((n.unwrap(), Vec::from(parts).concat()), (10, b"ello world".to_vec()));
+    // What is in memory needs neither an entry nor a thread, but for who reads at the file's own position.
+    let (n, parts) = op::readv(&file, VecBuf::from(vec![vec![0; 2], vec![0; 4]])).await;
+    assert_eq!((n.unwrap(), Vec::from(parts).concat()), (6, b"hello ".to_vec()));
+    assert_eq!(op::read(&file, Vec::with_capacity(64)).await.1, b"world");
     let [_reader, writer] = pipe();
     assert_eq!(op::splice(&file, Some(6), &writer, None, 100).await.unwrap(), 5);
     op::close(file).unwrap().await.unwrap();

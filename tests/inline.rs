@@ -1,8 +1,11 @@
-//! Sends that the ring's driver does by a call, at once, because nothing else is to be done: when, when not, and that
-//! nobody can tell by what comes of them. The poll driver calls whenever it can.
+//! Sends, and reads of what is in memory, that the ring's driver does by a call, at once, because nothing else is to be
+//! done: when, when not, and that nobody can tell by what comes of them. The poll driver calls whenever it can.
 
 #[path = "outside/again.rs"]
 mod again;
+#[cfg(target_os = "linux")]
+#[path = "inline/cached.rs"]
+mod cached;
 
 use again::{again, passes, role};
 use annulus::{

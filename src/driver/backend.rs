@@ -123,15 +123,20 @@ impl Core {
         source: Option<SourceId>,
         alone: fn() -> bool,
     ) -> Option<Cqe> {
-        if !self.open || self.inline_left == 0 || sqe.flags.intersects(REFUSED) {
+        if !self.open || sqe.flags.intersects(REFUSED) {
+            return None;
+        }
+        if let Some(sooner) = twin.sooner {
+            return self.read_now(sqe, twin, sooner, fd?, alone);
+        }
+        if self.inline_left == 0 {
             return None;
         }
         let poll = match &mut self.backend {
             Backend::Poll(poll) => poll,
-            Backend::Uring(uring) => {
+            Backend::Uring(_) => {
                 let fd = fd.filter(|fd| inline::suits(sqe, twin, fd))?;
-                let nothing_else = self.is_lonely && self.done.is_empty() && uring.is_idle() && alone();
-                return if nothing_else { self.send_now(sqe, twin, attempt, fd) } else { None };
+                return if self.is_idle(alone) { self.send_now(sqe, twin, attempt, fd) } else { None };
             }
             Backend::Gone => return None,
         };
@@ -160,6 +165,44 @@ impl Core {
             }
         }
         None
+    }
+
+    /// Whether a call costs the ring less than an entry: that would be the only one.
+    fn is_idle(&mut self, alone: fn() -> bool) -> bool {
+        let Backend::Uring(uring) = &mut self.backend else { return false };
+        self.is_lonely && self.done.is_empty() && uring.is_idle() && alone()
+    }
+
+    /// Reads what is in memory by a call instead of an entry, or instead of one on another thread.
+    fn read_now(
+        &mut self,
+        sqe: &Sqe,
+        twin: &mut &'static Twin,
+        sooner: &'static Twin,
+        fd: &Fd,
+        alone: fn() -> bool,
+    ) -> Option<Cqe> {
+        let by_twin = !self.on_ring(sqe.opcode);
+        let suits = inline::suits_cached(sqe, fd) && (by_twin || (self.inline_left > 0 && self.is_idle(alone)));
+        if !suits || !fd.may_be_cached(sqe.off != u64::MAX) {
+            return None;
+        }
+        if self.inline_left == 0 {
+            // It costs no thread all the same, and the answer comes with the turn.
+            *twin = sooner;
+            return None;
+        }
+        let cqe = self.groups.call_twin(sooner, sqe, 0, None);
+        let found = cqe.res != -libc::EOPNOTSUPP;
+        fd.set_cached(found);
+        self.inline_left -= 1;
+        if !found {
+            return None;
+        }
+        self.counters.twins_here += 1;
+        self.counters.inline += 1;
+        self.counters.cqes += 1;
+        Some(cqe)
     }
 
     /// Sends by a call instead of an entry.
@@ -291,14 +334,6 @@ impl Core {
 
     fn start_on_pool(&mut self, key: Key, threads: &Threads) {
         let Some(slot) = self.slots.get(key) else { return };
-        // SAFETY: Lent: the slot's entry is the operation's, which is there until the completion.
-        let res = slot.twin.sooner.map_or(-libc::EOPNOTSUPP, |sooner| unsafe { sooner(&slot.sqe, slot.attempt) });
-        if res != -libc::EOPNOTSUPP {
-            // The completion is the entry's own, also if it waited before.
-            slot.stage = Stage::Native;
-            self.counters.twins_here += 1;
-            return self.done.push(Cqe::new(key.user_data(), res));
-        }
         slot.stage = Stage::Pool;
         let job = Job::Twin { sqe: slot.sqe, twin: slot.twin, reply: self.replies.clone() };
         self.counters.twins_pool += 1;

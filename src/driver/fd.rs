@@ -1,7 +1,7 @@
 //! A descriptor that outlives the operations on it.
 
 use crate::{
-    driver::{Driver, Few, direct::Direct, poll::SourceId},
+    driver::{Driver, Few, cached::Cached, direct::Direct, poll::SourceId},
     entry::{Cqe, CqeFlags},
     sys::unix::{self, Kind},
 };
@@ -40,6 +40,8 @@ struct Inner {
     crowded: Cell<bool>,
     /// How many operations are in flight that wait for room.
     writes: Cell<u32>,
+    /// Whether reads find what they want in memory.
+    cached: Cell<Cached>,
     /// There, if it is direct.
     direct: Option<Direct>,
     /// One for each driver that watches it: an operation may wait at each.
@@ -144,6 +146,21 @@ impl Fd {
         self.0.crowded.take()
     }
 
+    /// Whether to try if a read is answered from memory: of a place, or of the descriptor's own position.
+    pub(super) fn may_be_cached(&self, place: bool) -> bool {
+        let mut cached = self.0.cached.get();
+        let allowed = cached.allows(self.0.raw, place);
+        self.0.cached.set(cached);
+        allowed
+    }
+
+    /// Notes whether it was.
+    pub(super) fn set_cached(&self, found: bool) {
+        let mut cached = self.0.cached.get();
+        cached.tried(found);
+        self.0.cached.set(cached);
+    }
+
     /// Where `driver` watches this descriptor, if it does.
     pub(crate) fn source(&self, driver: &Rc<Driver>) -> Option<SourceId> {
         self.0.registrations.borrow().iter().find(|r| r.is_at(driver)).map(|r| r.source)
@@ -213,6 +230,7 @@ impl Inner {
             drained: Cell::new(false),
             crowded: Cell::new(false),
             writes: Cell::new(0),
+            cached: Cell::default(),
             direct: None,
             registrations: RefCell::default(),
         }

@@ -32,8 +32,17 @@ pub(super) fn suits(sqe: &Sqe, twin: &Twin, fd: &Fd) -> bool {
         _ => false,
     };
     let by_readiness = twin.place == Place::Ready(Interest::Write) && twin.otherwise.is_none();
-    let unoptioned = sqe.flags == SqeFlags::empty() && sqe.ioprio == 0 && sqe.personality == 0;
-    plain && by_readiness && unoptioned && !fd.is_direct() && !fd.is_written() && !fd.take_crowded()
+    plain && by_readiness && is_bare(sqe) && !fd.is_direct() && !fd.is_written() && !fd.take_crowded()
+}
+
+/// Whether a read is one that its twin's `sooner` does as well.
+pub(super) fn suits_cached(sqe: &Sqe, fd: &Fd) -> bool {
+    is_bare(sqe) && sqe.op_flags == 0 && !fd.is_direct()
+}
+
+/// Whether an entry is without what only the kernel does.
+fn is_bare(sqe: &Sqe) -> bool {
+    sqe.flags == SqeFlags::empty() && sqe.ioprio == 0 && sqe.personality == 0
 }
 
 /// Whether an answer says that the descriptor has no more room. Of a vector and of a message only EAGAIN does: their

@@ -7,6 +7,7 @@
 
 mod backend;
 mod batch;
+mod cached;
 mod calls;
 mod choice;
 mod close;

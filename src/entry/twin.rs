@@ -19,12 +19,9 @@ pub struct Twin {
     pub call: unsafe fn(&Sqe, attempt: u32) -> i32,
     /// The twin to go on with when this one answers `EOPNOTSUPP`: a descriptor that cannot promise not to block.
     pub otherwise: Option<&'static Twin>,
-    /// What is called on the driver's own thread before one that may block is called elsewhere: it does not block, and
-    /// answers `EOPNOTSUPP` when it has done nothing.
-    ///
-    /// # Safety
-    /// As of `call`.
-    pub sooner: Option<unsafe fn(&Sqe, attempt: u32) -> i32>,
+    /// The twin that may have the answer sooner than one that may block, if the descriptor is known to keep what a read
+    /// gives: it does not block, and answers `EOPNOTSUPP` when it has done nothing.
+    pub sooner: Option<&'static Twin>,
 }
 
 impl Twin {
@@ -65,9 +62,9 @@ impl Twin {
         self
     }
 
-    /// The same, after a call that may have the answer sooner.
+    /// The same, after one that may have the answer sooner.
     #[must_use]
-    pub const fn after(mut self, sooner: unsafe fn(&Sqe, u32) -> i32) -> Twin {
+    pub const fn after(mut self, sooner: &'static Twin) -> Twin {
         self.sooner = Some(sooner);
         self
     }

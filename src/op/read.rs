@@ -42,7 +42,9 @@ fn by_index(sqe: Sqe, index: BufIndex) -> Sqe {
     Sqe { opcode: sys::IORING_OP_READ_FIXED as u8, buf_index: index.0, ..sqe }
 }
 
-static ON_FILE: Twin = Twin::pool(call).after(call_cached);
+static ON_FILE: Twin = Twin::pool(call).after(&CACHED);
+static CACHED: Twin = Twin::here(call_cached).or(&UNCACHED);
+static UNCACHED: Twin = Twin::pool(call);
 static ON_SOCKET: Twin = Twin::ready(Interest::Read, call_socket);
 static ON_STREAM: Twin = Twin::ready(Interest::Read, call_stream).or(&ON_FILE);
 
@@ -66,12 +68,10 @@ unsafe fn call(sqe: &Sqe, _attempt: u32) -> i32 {
 }
 
 unsafe fn call_cached(sqe: &Sqe, _attempt: u32) -> i32 {
-    if sqe.off == HERE {
-        // The position would have moved, and a count that is short is no answer.
-        return -libc::EOPNOTSUPP;
-    }
-    // SAFETY: Lent: `addr..addr + len` is writable until completion.
-    unsafe { unix::pread_cached(sqe.fd, sqe.addr as *mut libc::c_void, sqe.len as usize, sqe.off) }
+    let (iov_base, len) = (sqe.addr as *mut libc::c_void, sqe.len as usize);
+    let iov = libc::iovec { iov_base, iov_len: len };
+    // SAFETY: Lent: the buffer is writable until completion; the array of one lives until the call returns.
+    unsafe { unix::preadv_cached(sqe.fd, &iov, 1, len, sqe.off) }
 }
 
 unsafe fn call_socket(sqe: &Sqe, _attempt: u32) -> i32 {
@@ -178,24 +178,27 @@ mod tests {
         assert_eq!(n.unwrap(), 0, "behind the end there is nothing");
     }
 
-    /// Red when what is cached costs a thread, and when a count that is short is taken for an answer.
+    /// Red when what is cached costs a thread, and when what is no file's is taken without asking.
     #[crate::test]
     async fn what_is_cached_needs_no_thread() {
         let file = Fd::new(File::open("Cargo.toml").unwrap().into());
         let text = std::fs::read("Cargo.toml").unwrap();
-        let (mut room, all) = ([0; 10], text.len());
+        let all = text.len();
+        let (mut room, len) = (vec![0; 10], 10);
+        let iov = libc::iovec { iov_base: room.as_mut_ptr().cast(), iov_len: len };
         // SAFETY: Lent: the room lives through the call.
-        let knows = unsafe { unix::pread_cached(file.as_raw_fd(), room.as_mut_ptr().cast(), 10, 3) } == 10;
+        let knows = unsafe { unix::preadv_cached(file.as_raw_fd(), &iov, 1, len, 3) } == 10;
         let by_twin = u64::from(!Driver::current().unwrap().on_ring(sys::IORING_OP_READ as u8));
         let on_pool = || crate::metrics().driver.twins_pool;
+        let unknown = if knows { 0 } else { by_twin };
         let (n, buf) = read_at(&file, Vec::with_capacity(10), 3).await;
         assert_eq!((n.unwrap(), &buf[..]), (10, &text[3..13]));
-        assert_eq!(on_pool(), if knows { 0 } else { by_twin });
+        assert_eq!(on_pool(), unknown);
         let before = on_pool();
         let (n, buf) = read_at(&file, Vec::with_capacity(all + 1), 0).await;
         assert_eq!((n.unwrap(), buf), (all, text), "as far as the file goes");
-        assert_eq!(on_pool() - before, by_twin, "a count that is short is somebody else's to find");
-        let (device, before) = (Fd::new(File::open("/dev/zero").unwrap().into()), on_pool());
+        assert_eq!(on_pool() - before, unknown);
+        let (device, before) = (Fd::new(File::open("/dev/urandom").unwrap().into()), on_pool());
         assert_eq!(read_at(&device, Vec::with_capacity(10), 0).await.0.unwrap(), 10);
         assert_eq!(on_pool() - before, by_twin, "a device may give what it has only once");
     }

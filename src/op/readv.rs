@@ -1,5 +1,5 @@
-//! `readv(2)`: `IORING_OP_READV`, since Linux 5.1. On a file the twin runs on the pool, elsewhere it waits for
-//! readiness.
+//! `readv(2)`: `IORING_OP_READV`, since Linux 5.1. On a file the twin takes what is in the page cache at once and runs
+//! on the pool otherwise, elsewhere it waits for readiness.
 
 use crate::{
     buf::{BufResult, IoVecBufMut, iovecs_mut},
@@ -26,7 +26,9 @@ impl Sqe {
     }
 }
 
-static ON_FILE: Twin = Twin::pool(call);
+static ON_FILE: Twin = Twin::pool(call).after(&CACHED);
+static CACHED: Twin = Twin::here(call_cached).or(&UNCACHED);
+static UNCACHED: Twin = Twin::pool(call);
 static ON_STREAM: Twin = Twin::ready(Interest::Read, call_nowait).or(&ON_FILE);
 static ON_SOCKET: Twin = Twin::ready(Interest::Read, call_socket);
 
@@ -38,6 +40,18 @@ unsafe fn call(sqe: &Sqe, _attempt: u32) -> i32 {
         // SAFETY: Lent: the same buffers, read at a place of their own.
         offset => unsafe { libc::preadv(sqe.fd, iov, count, unix::offset(offset)) },
     })
+}
+
+unsafe fn call_cached(sqe: &Sqe, _attempt: u32) -> i32 {
+    let (iov, count) = (sqe.addr as *const libc::iovec, sqe.len);
+    if iov.is_null() {
+        return -libc::EOPNOTSUPP;
+    }
+    // SAFETY: Lent: the array is there until completion, and names so many buffers.
+    let parts = unsafe { std::slice::from_raw_parts(iov, count as usize) };
+    let len = parts.iter().map(|part| part.iov_len).sum();
+    // SAFETY: Lent: the same array, whose buffers are writable.
+    unsafe { unix::preadv_cached(sqe.fd, iov, count as i32, len, sqe.off) }
 }
 
 unsafe fn call_nowait(sqe: &Sqe, _attempt: u32) -> i32 {

@@ -65,11 +65,16 @@ pub(crate) unsafe fn readv_nowait(fd: RawFd, iov: *const libc::iovec, count: i32
     }
 }
 
-/// `pread(2)` of what is in the page cache, which nobody tells here: always `-EOPNOTSUPP`.
+/// Which reads may be tried without waiting: none, as no call promises that here.
+pub(crate) fn kept(_: RawFd) -> Kept {
+    Kept::default()
+}
+
+/// `preadv(2)` of what is in the page cache, which nobody tells here: always `-EOPNOTSUPP`.
 ///
 /// # Safety
 /// None is needed: it does nothing.
-pub(crate) unsafe fn pread_cached(_: RawFd, _: *mut libc::c_void, _len: usize, _offset: u64) -> i32 {
+pub(crate) unsafe fn preadv_cached(_: RawFd, _: *const libc::iovec, _count: i32, _len: usize, _offset: u64) -> i32 {
     -libc::EOPNOTSUPP
 }
 

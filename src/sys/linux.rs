@@ -3,7 +3,7 @@
 
 use crate::sys::{
     __kernel_timespec, Statx, by_stat,
-    unix::{check, file_type, is_nonblocking, ret},
+    unix::{Kept, check, device_parts, is_nonblocking, ret, stat},
 };
 use memmap2::{Advice, MmapOptions, MmapRaw};
 use socket2::SockRef;
@@ -90,25 +90,53 @@ pub(crate) unsafe fn readv_nowait(fd: RawFd, iov: *const libc::iovec, count: i32
 /// So many bytes are copied out of the page cache sooner than another thread is asked to.
 const COPIED_HERE: usize = 64 << 10;
 
-/// `pread(2)` of what is in the page cache, all of it; `-EOPNOTSUPP` for everything else, without having done anything.
-/// A count that is short may be the file's end or the cache's, so it is no answer. Only files and disks are asked: of
-/// other devices (`/dev/net/tun`) a read takes away what it gives.
+/// Which reads of a descriptor may be tried with `RWF_NOWAIT`, and again otherwise.
 ///
-/// # Safety
-/// The `len` bytes at `buf` are writable (Lent).
-pub(crate) unsafe fn pread_cached(fd: RawFd, buf: *mut libc::c_void, len: usize, offset: u64) -> i32 {
-    // Past the page cache `RWF_NOWAIT` waits for the device all the same.
+/// Of files and disks those at a place, unless they go past the page cache (`O_DIRECT`): there the flag waits for the
+/// device all the same. Of other devices only `/dev/null` and `/dev/zero`, which are always the same: what another (a
+/// terminal, `/dev/net/tun`) has given is gone.
+pub(crate) fn kept(fd: RawFd) -> Kept {
+    const MEMORY: u32 = 1;
+    let Some(stat) = stat(fd) else { return Kept::default() };
     // SAFETY: Plain call: without an argument.
     let flags = unsafe { libc::fcntl(fd, libc::F_GETFL) };
-    let Ok(at) = libc::off_t::try_from(offset) else { return -libc::EOPNOTSUPP };
-    let keeps = matches!(file_type(fd), Some(libc::S_IFREG | libc::S_IFBLK));
-    if len > COPIED_HERE || flags < 0 || flags & libc::O_DIRECT != 0 || !keeps {
-        return -libc::EOPNOTSUPP;
+    let buffered = flags >= 0 && flags & libc::O_DIRECT == 0;
+    match stat.st_mode & libc::S_IFMT {
+        libc::S_IFREG | libc::S_IFBLK => Kept { places: buffered, position: false },
+        libc::S_IFCHR if matches!(device_parts(stat.st_rdev), (MEMORY, 3 | 5)) => {
+            Kept { places: buffered, position: buffered }
+        }
+        _ => Kept::default(),
     }
-    let part = libc::iovec { iov_base: buf, iov_len: len };
-    // SAFETY: Lent, by this function's contract: the buffer is writable, and the array of one lives through the call.
-    let n = unsafe { libc::preadv2(fd, &raw const part, 1, at, libc::RWF_NOWAIT) };
-    if usize::try_from(n) == Ok(len) { ret(n) } else { -libc::EOPNOTSUPP }
+}
+
+/// `preadv(2)` of what is in the page cache, as far as the file goes, and 64 KiB at most; `-EOPNOTSUPP` for everything
+/// else, without having done anything. It is for reads that are [kept]. `len` is the length of all buffers.
+///
+/// # Safety
+/// The `count` buffers at `iov` are writable (Lent).
+pub(crate) unsafe fn preadv_cached(fd: RawFd, iov: *const libc::iovec, count: i32, len: usize, offset: u64) -> i32 {
+    let (Some(at), true) = (position(offset), len <= COPIED_HERE) else { return -libc::EOPNOTSUPP };
+    // SAFETY: Lent, by this function's contract: the array is there, and its buffers are writable.
+    let n = unsafe { libc::preadv2(fd, iov, count, at, libc::RWF_NOWAIT) };
+    match usize::try_from(n) {
+        // A count that is short may as well be where the page cache ends.
+        Ok(n) if n == 0 || n == len || ends_at(fd, offset.saturating_add(n as u64)) => ret(n as isize),
+        _ => -libc::EOPNOTSUPP,
+    }
+}
+
+/// Whether a file is known to end there.
+fn ends_at(fd: RawFd, offset: u64) -> bool {
+    let mut byte = 0u8;
+    let room = libc::iovec { iov_base: (&raw mut byte).cast(), iov_len: 1 };
+    // SAFETY: Kernel's word: the array and the byte that it names live through the call.
+    position(offset).is_some_and(|at| unsafe { libc::preadv2(fd, &room, 1, at, libc::RWF_NOWAIT) } == 0)
+}
+
+/// A place in a file as `preadv2(2)` takes it, or -1 for the file's own position.
+fn position(offset: u64) -> Option<libc::off_t> {
+    if offset == u64::MAX { Some(-1) } else { libc::off_t::try_from(offset).ok() }
 }
 
 /// `writev(2)` that never blocks and never changes the descriptor.

@@ -2,14 +2,14 @@
 
 #[cfg(annulus_kqueue)]
 pub(crate) use crate::sys::bsd::{
-    AT_EMPTY_PATH, HUGE, SPLICE_F_NONBLOCK, WAIT_PEEK, WAIT_PIDFD, affinity, bind_device, device, ftruncate, map_huge,
-    mark, pidfd_open, pidfd_signal, pin, pread_cached, prefer_huge, readv_nowait, roomy_pipe, set_mark,
+    AT_EMPTY_PATH, HUGE, SPLICE_F_NONBLOCK, WAIT_PEEK, WAIT_PIDFD, affinity, bind_device, device, ftruncate, kept,
+    map_huge, mark, pidfd_open, pidfd_signal, pin, preadv_cached, prefer_huge, readv_nowait, roomy_pipe, set_mark,
     set_user_timeout, splice, statx, user_timeout, wait_pidfd, wait_status, wipe_on_fork, writev_nowait,
 };
 #[cfg(not(annulus_kqueue))]
 pub(crate) use crate::sys::linux::{
-    AT_EMPTY_PATH, HUGE, SPLICE_F_NONBLOCK, WAIT_PEEK, WAIT_PIDFD, affinity, bind_device, device, ftruncate, map_huge,
-    mark, pidfd_open, pidfd_signal, pin, pread_cached, prefer_huge, readv_nowait, roomy_pipe, set_mark,
+    AT_EMPTY_PATH, HUGE, SPLICE_F_NONBLOCK, WAIT_PEEK, WAIT_PIDFD, affinity, bind_device, device, ftruncate, kept,
+    map_huge, mark, pidfd_open, pidfd_signal, pin, preadv_cached, prefer_huge, readv_nowait, roomy_pipe, set_mark,
     set_user_timeout, splice, statx, user_timeout, wait_pidfd, wait_status, wipe_on_fork, writev_nowait,
 };
 
@@ -162,21 +162,30 @@ pub(crate) enum Kind {
 
 /// Asks what `fd` is. A descriptor that cannot be asked (it is closed) counts as a file: the call itself will tell.
 pub(crate) fn kind(fd: RawFd) -> Kind {
-    match file_type(fd) {
+    match stat(fd).map(|stat| stat.st_mode & libc::S_IFMT) {
         Some(libc::S_IFSOCK) => Kind::Socket,
         Some(libc::S_IFIFO | 0) => Kind::Stream,
         _ => Kind::File,
     }
 }
 
-/// What `fd` is, as one of `S_IFREG` and its like; `None` when it cannot be asked.
-pub(crate) fn file_type(fd: RawFd) -> Option<libc::mode_t> {
+/// What is known of `fd`; `None` when it cannot be asked.
+pub(crate) fn stat(fd: RawFd) -> Option<libc::stat> {
     let mut stat = MaybeUninit::<libc::stat>::zeroed();
     // SAFETY: Kernel's word: `stat` is live, writable room of the size that `fstat` fills.
     let asked = unsafe { libc::fstat(fd, stat.as_mut_ptr()) };
     // SAFETY: Kernel's word: all-zero bytes were a value before `fstat`, and a failed one changes nothing.
-    let mode = unsafe { stat.assume_init() }.st_mode;
-    (asked == 0).then_some(mode & libc::S_IFMT)
+    let stat = unsafe { stat.assume_init() };
+    (asked == 0).then_some(stat)
+}
+
+/// Which reads of a descriptor may be tried without waiting, because what they give stays where it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Kept {
+    /// Those that name a place.
+    pub(crate) places: bool,
+    /// Those from its own position.
+    pub(crate) position: bool,
 }
 
 /// A place in a file as calls take it. What is past the last one is an offset that they refuse (EINVAL), also where
