@@ -63,6 +63,21 @@ impl<D> RuntimeBuilder<D> {
         self
     }
 
+    /// Takes how the crate io-uring would make a ring, and does nothing with it: annulus has a ring of its own, and asks
+    /// for the best setup that there is.
+    ///
+    /// ```
+    /// # #![allow(deprecated)]
+    /// let mut ring = monoio::IoUring::builder();
+    /// ring.setup_sqpoll(1000);
+    /// let builder = monoio::RuntimeBuilder::<monoio::IoUringDriver>::new().uring_builder(ring);
+    /// ```
+    #[cfg(all(target_os = "linux", feature = "iouring", feature = "io-uring"))]
+    #[deprecated(note = "annulus makes its ring itself, and asks for the best setup that there is: leave the call out")]
+    pub fn uring_builder(self, _ring: io_uring::Builder) -> RuntimeBuilder<D> {
+        self
+    }
+
     fn with_driver<T>(self) -> RuntimeBuilder<T> {
         RuntimeBuilder { annulus: self.annulus, driver: PhantomData }
     }

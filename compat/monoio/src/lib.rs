@@ -51,6 +51,8 @@ pub use driver::FusionDriver;
 pub use driver::IoUringDriver;
 #[cfg(feature = "legacy")]
 pub use driver::LegacyDriver;
+#[cfg(all(target_os = "linux", feature = "iouring", feature = "io-uring"))]
+pub use io_uring::IoUring;
 #[cfg(feature = "macros")]
 pub use monoio_macros::{main, test, test_all};
 #[cfg(any(feature = "legacy", all(target_os = "linux", feature = "iouring")))]
