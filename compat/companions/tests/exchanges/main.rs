@@ -6,6 +6,7 @@ mod compat;
 mod h1;
 mod h2;
 mod io_wrapper;
+mod monolake;
 #[cfg(feature = "native-tls")]
 mod native;
 mod tls;
