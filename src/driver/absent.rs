@@ -25,11 +25,19 @@ impl Uring {
         match self.0 {}
     }
 
+    pub(super) fn push_plain(&mut self, _sqe: &mut Sqe, _counters: &mut Counters) {
+        match self.0 {}
+    }
+
     pub(super) fn spelled(&self, _slot: &mut Slot, _size: u32) -> Sqe {
         match self.0 {}
     }
 
     pub(super) fn refuses_to_wait(&mut self, _sqe: &Sqe, _cqe: Cqe) -> bool {
+        match self.0 {}
+    }
+
+    pub(super) fn learns_from(&self, _sqe: &Sqe) -> bool {
         match self.0 {}
     }
 
@@ -102,10 +110,6 @@ impl Uring {
     pub(super) fn turn(&mut self, _wait: Wait, _done: &mut Vec<Cqe>, _counters: &mut Counters) -> io::Result<()> {
         match self.0 {}
     }
-}
-
-pub(super) fn waits_first(_sqe: &Sqe) -> bool {
-    false
 }
 
 /// Nobody has it.

@@ -15,7 +15,7 @@ use crate::{
         slots::{Effect, Key, Owner, Slot, Slots, Stage},
         stream::Then,
         threads::{Job, Replies},
-        uring::{REPORT_USAGE, Uring, waits_first},
+        uring::{REPORT_USAGE, Uring},
     },
     entry::{Cqe, FixedFile, Place, Sqe, SqeFlags, Twin},
     sys::unix::Kind as FdKind,
@@ -49,6 +49,13 @@ pub(super) enum Backend {
     Gone,
 }
 
+impl Backend {
+    /// Whether an answer to this entry shows what the kernel takes.
+    fn learns_from(&self, sqe: &Sqe) -> bool {
+        matches!(self, Backend::Uring(uring) if uring.learns_from(sqe))
+    }
+}
+
 /// The state of a driver.
 pub(super) struct Core {
     backend: Backend,
@@ -57,7 +64,6 @@ pub(super) struct Core {
     later: Later,
     /// Completions made here, to be delivered by the next turn.
     done: Vec<Cqe>,
-    spare: Vec<Cqe>,
     /// The answers that a bundle is taken apart into.
     parts: Vec<Cqe>,
     /// Streams that go on in this turn.
@@ -90,7 +96,6 @@ impl Core {
             groups: Groups::default(),
             later: Later::default(),
             done: Vec::new(),
-            spare: Vec::new(),
             parts: Vec::new(),
             fed: Vec::new(),
             replies: Replies::new(move || bell.wake()),
@@ -220,19 +225,36 @@ impl Core {
         Some(cqe)
     }
 
-    /// Takes in an entry and starts it; if its descriptor is a `direct` one, at that place. Returns its name, and where
-    /// the poll driver watches its descriptor.
-    pub(super) fn push(&mut self, slot: Slot, direct: Option<u32>, threads: &Threads) -> (Key, Option<SourceId>) {
-        let refused = slot.sqe.flags.intersects(REFUSED);
-        let twin = if direct.is_some() { direct::ring_only(slot.twin) } else { slot.twin };
-        let slot = Slot { sqe: direct::aimed(slot.sqe, direct), twin, ..slot };
-        let key = self.slots.insert(slot);
-        if refused {
+    /// Takes in an entry and starts it; if its descriptor is a `direct` one, at that place. `describe` says what else
+    /// its slot is to hold.
+    pub(super) fn push(
+        &mut self,
+        sqe: &Sqe,
+        (twin, direct): (&'static Twin, Option<u32>),
+        owner: Owner,
+        describe: impl FnOnce(&mut Slot),
+        threads: &Threads,
+    ) -> Key {
+        let slot = self.slots.insert(sqe, twin, owner);
+        let key = slot.key();
+        describe(slot);
+        if direct.is_some() {
+            (slot.sqe, slot.twin) = (direct::aimed(slot.sqe, direct), direct::ring_only(twin));
+        }
+        if sqe.flags.intersects(REFUSED) {
             self.done.push(Cqe::new(key.user_data(), -libc::EINVAL));
         } else {
             self.start(key, threads);
         }
-        (key, self.slots.get(key).and_then(|slot| slot.source))
+        key
+    }
+
+    /// Where the poll driver watches the descriptor of `key`.
+    pub(super) fn source(&mut self, key: Key) -> Option<SourceId> {
+        match self.backend {
+            Backend::Poll(_) => self.slots.get(key)?.source,
+            Backend::Uring(_) | Backend::Gone => None,
+        }
     }
 
     /// Starts the entry in `key`'s slot, or starts it again.
@@ -247,9 +269,12 @@ impl Core {
                 if slot.selects() && !self.groups.is_in_kernel(&slot.sqe) {
                     return self.start_twin(key, threads);
                 }
-                let sqe = uring.spelled(slot, self.groups.buf_size(&slot.sqe));
-                self.counters.poll_first += u64::from(waits_first(&sqe));
-                uring.push(&sqe, &mut self.counters);
+                if slot.is_plain() {
+                    uring.push_plain(&mut slot.sqe, &mut self.counters);
+                } else {
+                    let sqe = uring.spelled(slot, self.groups.buf_size(&slot.sqe));
+                    uring.push(&sqe, &mut self.counters);
+                }
             }
             Backend::Poll(poll) => {
                 if slot.stream.is_some() && poll.watch(slot, &mut self.done) {
@@ -351,14 +376,15 @@ impl Core {
             Backend::Poll(_) if kind() != FdKind::File => return false,
             _ => {}
         }
-        self.push(Slot::new(Sqe::close(fd), &CLOSE, Owner::Close(Some(fd))), None, threads);
+        self.push(&Sqe::close(fd), (&CLOSE, None), Owner::Close(Some(fd)), |_| {}, threads);
         true
     }
 
     /// Frees a place in the ring's table. After the teardown has begun it is left to the ring's end.
     pub(super) fn push_close_direct(&mut self, slot: u32, threads: &Threads) {
         if self.open {
-            self.push(Slot::new(Sqe::close_direct(FixedFile(slot)), &RING_ONLY, Owner::Close(None)), None, threads);
+            let sqe = Sqe::close_direct(FixedFile(slot));
+            self.push(&sqe, (&RING_ONLY, None), Owner::Close(None), |_| {}, threads);
         }
     }
 
@@ -468,7 +494,7 @@ impl Core {
     /// Asks for an early end of `key`, wherever it is.
     pub(super) fn cancel(&mut self, key: Key, threads: &Threads) {
         let Some(slot) = self.slots.get(key) else { return };
-        if !self.open || matches!(slot.owner, Owner::Done(_)) || slot.lending.is_answered() {
+        if !self.open || slot.owner.is_settled() || slot.lending.is_answered() {
             return;
         }
         self.counters.cancels += 1;
@@ -480,14 +506,14 @@ impl Core {
         slot.cancelled = true;
         let ended = match (slot.stage, &mut self.backend) {
             (Stage::Native | Stage::Waiting, Backend::Uring(uring)) => uring.cancel(key, &mut self.counters),
-            (Stage::Queued(id, interest), Backend::Poll(poll)) => poll.unqueue(key, id, interest),
+            (Stage::Queued(interest), Backend::Poll(poll)) => poll.unqueue(key, slot.sqe.fd, interest),
             (Stage::Pool, _) => {
                 let removed = threads.cancel(key.user_data(), &self.replies);
                 self.on_pool -= usize::from(removed);
                 removed
             }
-            (Stage::Later(at), _) => {
-                self.later.remove(key, at);
+            (Stage::Later(ticket), _) => {
+                self.later.remove(ticket);
                 true
             }
             (Stage::Starved, _) => {
@@ -559,13 +585,7 @@ impl Core {
             self.done.append(&mut self.inbox);
         }
         self.go_on(threads);
-        // What goes on may be done at once; a stream's answers follow each other so.
-        for _ in 0..INLINE {
-            self.deliver(batch, threads);
-            if self.done.is_empty() {
-                break;
-            }
-        }
+        self.deliver(batch, threads);
         let brought = self.counters.cqes - before;
         self.is_lonely = brought <= 1;
         if brought > 0 {
@@ -613,22 +633,48 @@ impl Core {
         }
     }
 
-    /// Settles what is done, and goes on with what is found to have more to do.
+    /// Settles what is done, and goes on with what is found to have more to do. What that brings may be done at once; a
+    /// stream's answers follow each other so.
     fn deliver(&mut self, batch: &mut Batch, threads: &Threads) {
-        let mut done = mem::replace(&mut self.done, mem::take(&mut self.spare));
-        for cqe in done.drain(..) {
-            self.counters.cqes += 1;
-            let key = Key::from_user_data(cqe.user_data);
-            let effect = match self.review(key, cqe, batch, threads) {
-                None => Some(Effect::None),
-                Some(cqe) => self.tell(key, cqe, threads),
-            };
-            match effect {
-                Some(effect) => batch.add(effect),
-                None => self.counters.strays += 1,
+        let mut next = 0;
+        for _ in 0..INLINE {
+            let end = self.done.len();
+            if next == end {
+                break;
+            }
+            while next < end {
+                let cqe = self.done[next];
+                next += 1;
+                self.settle(cqe, batch, threads);
             }
         }
-        self.spare = done;
+        self.counters.cqes += next as u64;
+        self.done.drain(..next);
+    }
+
+    /// Settles a completion. One that is its entry's only answer, as nearly all are, is told at one look at the slot.
+    fn settle(&mut self, cqe: Cqe, batch: &mut Batch, threads: &Threads) {
+        let key = Key::from_user_data(cqe.user_data);
+        let effect = match self.slots.get(key) {
+            Some(slot) if slot.is_answered_by(cqe) && !self.backend.learns_from(&slot.sqe) => {
+                self.slots.complete(key, cqe)
+            }
+            _ => self.settle_step(key, cqe, batch, threads),
+        };
+        match effect {
+            Some(Effect::Wake(waker)) => batch.wakers().push(waker),
+            Some(effect) => batch.add(effect),
+            None => self.counters.strays += 1,
+        }
+    }
+
+    /// Settles a completion that may be one of many, or only a step.
+    #[inline(never)]
+    fn settle_step(&mut self, key: Key, cqe: Cqe, batch: &mut Batch, threads: &Threads) -> Option<Effect> {
+        match self.review(key, cqe, batch, threads) {
+            None => Some(Effect::None),
+            Some(cqe) => self.tell(key, cqe, threads),
+        }
     }
 
     /// Looks whether a completion is the entry's own, or only a step of its twin.
@@ -679,7 +725,7 @@ impl Core {
             return self.tell_lender(key, cqe, threads);
         }
         let stream = match &mut slot.stream {
-            Some(stream) if !matches!(slot.owner, Owner::Done(_)) => stream,
+            Some(stream) if !slot.owner.is_settled() => stream,
             None if cqe.is_final() => return self.slots.complete(key, cqe),
             _ => return None,
         };
@@ -699,19 +745,19 @@ impl Core {
     /// Tells an answer to whoever has lent memory.
     fn tell_lender(&mut self, key: Key, cqe: Cqe, threads: &Threads) -> Option<Effect> {
         let slot = self.slots.get(key)?;
-        if matches!(slot.owner, Owner::Done(_)) {
+        if slot.owner.is_settled() {
             return None;
         }
         let (before, ending) = (slot.lending, slot.cancelled || !self.open);
         let reports = matches!(&self.backend, Backend::Uring(uring) if uring.reports_usage());
         let asked = reports && before != Lending::Doubted;
         let step = slot.lending.judge(cqe, asked && !ending && slot.stage == Stage::Native);
-        if let (Lending::Doubted, Step::Tell, Backend::Uring(uring)) = (before, &step, &mut self.backend) {
+        if let (Lending::Doubted, Step::Tell(_), Backend::Uring(uring)) = (before, &step, &mut self.backend) {
             uring.lacks(REPORT_USAGE);
         }
         match step {
             Step::Wait => Some(Effect::None),
-            Step::Tell => self.slots.rouse(key),
+            Step::Tell(result) => self.slots.add_result(key, result),
             Step::Again => {
                 self.start(key, threads);
                 Some(Effect::None)
@@ -719,6 +765,14 @@ impl Core {
             Step::Last(last) => {
                 let last = self.counters.notified(last, asked);
                 self.slots.complete(key, last)
+            }
+            Step::Both(result, last) => {
+                let told = self.slots.add_result(key, result);
+                let last = self.counters.notified(last, asked);
+                match self.slots.complete(key, last) {
+                    Some(Effect::None) => told,
+                    settled => settled,
+                }
             }
             Step::Stray => None,
         }

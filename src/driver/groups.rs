@@ -216,7 +216,7 @@ mod tests {
     use super::*;
     use crate::{
         buf::Given,
-        driver::{slots::Owner, stream::Stream},
+        driver::stream::Stream,
         entry::{After, Multishot},
     };
 
@@ -232,7 +232,7 @@ mod tests {
     fn slot(id: u16, limit: Option<u32>) -> Slot {
         static RULE: Multishot = Multishot { flag: None, after: |_| After::More };
         let stream = limit.map(|limit| Stream::new(&RULE, limit));
-        Slot { stream, ..Slot::new(select(id), &FILLS, Owner::Awake) }
+        Slot { sqe: select(id), stream, ..Slot::unused() }
     }
 
     static FILLS: Twin = Twin::here(|sqe, attempt| if attempt == 0 { -libc::EAGAIN } else { sqe.len as i32 });

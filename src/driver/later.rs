@@ -2,14 +2,22 @@
 //! streams that had to pause.
 
 use crate::{driver::slots::Key, entry::Sqe, sys};
+use slab::Slab;
 use std::{
     collections::BTreeSet,
     time::{Duration, Instant},
 };
 
-/// Names in the order of their times. Each has one time at most, which its slot knows.
+/// Names in the order of their times. Each has one time at most, and its slot the ticket.
 #[derive(Default)]
-pub(super) struct Later(BTreeSet<(Instant, u64)>);
+pub(super) struct Later {
+    order: BTreeSet<(Instant, u32)>,
+    tickets: Slab<(Instant, Key)>,
+}
+
+/// What to take something back with that was put off: four bytes in each slot, where a time would be sixteen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ticket(u32);
 
 /// The longest that anything is put off: 34 years, which every clock can add.
 const LONGEST: Duration = Duration::from_secs(1 << 30);
@@ -23,35 +31,43 @@ pub(super) fn time(sqe: &Sqe) -> Duration {
 }
 
 impl Later {
-    /// Puts `key` off by `pause`, and says until when.
-    pub(super) fn put(&mut self, key: Key, pause: Duration) -> Instant {
+    /// Puts `key` off by `pause`.
+    pub(super) fn put(&mut self, key: Key, pause: Duration) -> Ticket {
         let at = Instant::now() + pause.min(LONGEST);
-        self.0.insert((at, key.user_data()));
-        at
+        // There are no more than slots, whose indices have 32 bits.
+        let ticket = self.tickets.insert((at, key)) as u32;
+        self.order.insert((at, ticket));
+        Ticket(ticket)
     }
 
-    /// Takes back what was put off until `at`.
-    pub(super) fn remove(&mut self, key: Key, at: Instant) {
-        self.0.remove(&(at, key.user_data()));
+    /// Takes back what was put off.
+    pub(super) fn remove(&mut self, Ticket(ticket): Ticket) {
+        if let Some((at, _)) = self.tickets.try_remove(ticket as usize) {
+            self.order.remove(&(at, ticket));
+        }
     }
 
     /// How long until the next is due. `None` when there is none.
     pub(super) fn next(&self) -> Option<Duration> {
-        let (at, _) = self.0.first()?;
+        if self.is_empty() {
+            return None;
+        }
+        let (at, _) = self.order.first()?;
         Some(at.saturating_duration_since(Instant::now()))
     }
 
     /// The next one that is due at `now`.
     pub(super) fn pop(&mut self, now: Instant) -> Option<Key> {
-        let (at, _) = self.0.first()?;
-        if *at > now {
+        let &(at, ticket) = self.order.first()?;
+        if at > now {
             return None;
         }
-        self.0.pop_first().map(|(_, name)| Key::from_user_data(name))
+        self.order.pop_first();
+        self.tickets.try_remove(ticket as usize).map(|(_, key)| key)
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.order.is_empty()
     }
 }
 
@@ -71,12 +87,12 @@ mod tests {
         assert!(later.is_empty() && later.next().is_none());
         let [a, b, c] = [Key::own(1), Key::own(2), Key::own(3)];
         later.put(a, Duration::from_secs(3));
-        let at = later.put(b, Duration::from_secs(1));
+        let ticket = later.put(b, Duration::from_secs(1));
         later.put(c, Duration::from_secs(2));
         assert!(later.next().unwrap() <= Duration::from_secs(1));
         let end = Instant::now() + Duration::from_secs(5);
         assert_eq!(later.pop(Instant::now()), None, "nothing is due yet");
-        later.remove(b, at);
+        later.remove(ticket);
         assert_eq!((later.pop(end), later.pop(end), later.pop(end)), (Some(c), Some(a), None));
         later.put(a, Duration::MAX);
     }

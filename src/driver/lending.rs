@@ -15,12 +15,10 @@ pub(crate) enum Lending {
     Sent,
     /// It was refused with the flag that asks for the usage, and is tried without.
     Doubted,
-    /// The notification came before the result.
-    Early(Cqe),
-    /// The result is there, and was not fetched.
-    Answered(Cqe),
-    /// The result was fetched; the notification is owed.
-    Fetched,
+    /// The notification came before the result, and said whether the memory was copied.
+    Early { copied: bool },
+    /// The result is there; the notification is owed.
+    Answered,
 }
 
 /// What to make of an answer.
@@ -28,10 +26,12 @@ pub(crate) enum Lending {
 pub(super) enum Step {
     /// Nothing yet.
     Wait,
-    /// The result is there now.
-    Tell,
+    /// This is the result.
+    Tell(Cqe),
     /// This is the last answer, and the memory is free.
     Last(Cqe),
+    /// This is the result, and that the last answer, which came before it.
+    Both(Cqe, Cqe),
     /// The request is to be made again, without the flag.
     Again,
     /// It belongs to nobody.
@@ -41,7 +41,7 @@ pub(super) enum Step {
 impl Lending {
     /// Whether there was a result: nothing is left to cancel then.
     pub(super) fn is_answered(self) -> bool {
-        matches!(self, Lending::Answered(_) | Lending::Fetched)
+        self == Lending::Answered
     }
 
     /// Takes in an answer. `asked` says that the request asked for the usage.
@@ -54,28 +54,21 @@ impl Lending {
                 Step::Again
             }
             Lending::Sent | Lending::Doubted if notification => {
-                *self = Lending::Early(cqe);
+                *self = Lending::Early { copied: cqe.was_copied() };
                 Step::Wait
             }
             Lending::Sent | Lending::Doubted if cqe.is_final() => Step::Last(cqe),
             Lending::Sent | Lending::Doubted => {
-                *self = Lending::Answered(cqe);
-                Step::Tell
+                *self = Lending::Answered;
+                Step::Tell(cqe)
             }
-            Lending::Early(last) if !notification => {
-                *self = Lending::Answered(Cqe { flags: cqe.flags | CqeFlags::MORE, ..cqe });
-                Step::Last(last)
+            Lending::Early { copied } if !notification => {
+                *self = Lending::Answered;
+                Step::Both(Cqe { flags: cqe.flags | CqeFlags::MORE, ..cqe }, Cqe::notification(cqe.user_data, copied))
             }
-            Lending::Answered(_) | Lending::Fetched if cqe.is_final() => Step::Last(cqe),
-            Lending::Early(_) | Lending::Answered(_) | Lending::Fetched => Step::Stray,
+            Lending::Answered if cqe.is_final() => Step::Last(cqe),
+            Lending::Early { .. } | Lending::Answered => Step::Stray,
         }
-    }
-
-    /// The result, if it is there; once.
-    pub(super) fn fetch(&mut self) -> Option<Cqe> {
-        let Lending::Answered(cqe) = *self else { return None };
-        *self = Lending::Fetched;
-        Some(cqe)
     }
 }
 
@@ -88,15 +81,14 @@ mod tests {
     }
 
     fn notification() -> Cqe {
-        Cqe { flags: CqeFlags::NOTIF, ..Cqe::new(0, i32::MIN) }
+        Cqe::notification(0, true)
     }
 
     #[test]
     fn the_result_first_and_the_memory_later() {
         let mut lending = Lending::Sent;
-        assert_eq!(lending.judge(result(5), true), Step::Tell);
+        assert_eq!(lending.judge(result(5), true), Step::Tell(result(5)));
         assert!(lending.is_answered());
-        assert_eq!((lending.fetch(), lending.fetch()), (Some(result(5)), None));
         assert_eq!(lending.judge(result(6), true), Step::Stray);
         assert_eq!(lending.judge(notification(), true), Step::Last(notification()));
     }
@@ -111,11 +103,13 @@ mod tests {
     /// Red when the first notification is taken for the end: the result would find nobody.
     #[test]
     fn a_notification_that_comes_first_is_kept() {
-        let mut lending = Lending::Sent;
-        assert_eq!(lending.judge(notification(), true), Step::Wait);
-        assert_eq!(lending.judge(notification(), true), Step::Stray);
-        assert_eq!(lending.judge(result(5), true), Step::Last(notification()));
-        assert_eq!(lending.fetch(), Some(result(5)));
+        for copied in [false, true] {
+            let (mut lending, notification) = (Lending::Sent, Cqe::notification(0, copied));
+            assert_eq!((lending.judge(notification, true), notification.was_copied()), (Step::Wait, copied));
+            assert_eq!(lending.judge(notification, true), Step::Stray);
+            assert_eq!(lending.judge(Cqe::new(0, 5), true), Step::Both(result(5), notification));
+            assert!(lending.is_answered());
+        }
     }
 
     #[test]

@@ -235,60 +235,66 @@ impl Driver {
         attempt: &mut u32,
         fd: Option<&Fd>,
     ) -> Option<Cqe> {
-        let source = fd.and_then(|fd| fd.source(self));
+        let source = self.source(fd);
         self.core.borrow_mut().try_now(sqe, (twin, attempt), fd, source, self.alone.get())
     }
 
-    /// Takes in an entry. `waker` is woken when its completion can be fetched by [`Driver::poll`].
+    /// Takes in an entry whose twin was called as often as `attempt` says. `waker` is woken when its completion can be
+    /// fetched by [`Driver::poll`]. If it `lends` its memory for longer than until its result, that one has `F_MORE`
+    /// while the memory is not free yet; the last completion says that it is.
     pub(crate) fn push(
         self: &Rc<Driver>,
-        sqe: Sqe,
-        twin: &'static Twin,
-        attempt: u32,
+        sqe: &Sqe,
+        (twin, attempt): (&'static Twin, u32),
+        lends: bool,
         fd: Option<&Fd>,
         waker: Waker,
     ) -> Key {
-        self.push_slot(Slot { attempt, ..Slot::new(sqe, twin, Owner::Future(waker)) }, fd)
-    }
-
-    /// Takes in an entry whose memory is lent for longer than until its result. `waker` is woken when the result can be
-    /// fetched by [`Driver::poll`], which has `F_MORE` if the memory is not free yet; the last completion says that.
-    pub(crate) fn push_lending(
-        self: &Rc<Driver>,
-        sqe: Sqe,
-        twin: &'static Twin,
-        attempt: u32,
-        fd: Option<&Fd>,
-        waker: Waker,
-    ) -> Key {
-        let slot = Slot::new(sqe, twin, Owner::Future(waker));
-        self.push_slot(Slot { attempt, lending: Lending::Sent, ..slot }, fd)
+        let lending = if lends { Lending::Sent } else { Lending::No };
+        self.push_slot(sqe, twin, fd, waker, |slot| (slot.attempt, slot.lending) = (attempt, lending))
     }
 
     /// Takes in an entry that is answered many times, as the rule says, and may have so many buffers at a time.
     /// `waker` is woken when a completion can be fetched by [`Driver::poll`]; all but the last have `F_MORE`.
     pub(crate) fn push_stream(
         self: &Rc<Driver>,
-        sqe: Sqe,
+        sqe: &Sqe,
         twin: &'static Twin,
         (rule, limit): (&'static Multishot, u32),
         fd: Option<&Fd>,
         waker: Waker,
     ) -> Key {
-        self.push_slot(
-            Slot { stream: Some(Stream::new(rule, limit)), ..Slot::new(sqe, twin, Owner::Future(waker)) },
-            fd,
-        )
+        let stream = Stream::new(rule, limit);
+        self.push_slot(sqe, twin, fd, waker, |slot| slot.stream = Some(stream))
     }
 
-    fn push_slot(self: &Rc<Driver>, slot: Slot, fd: Option<&Fd>) -> Key {
-        let source = fd.and_then(|fd| fd.source(self));
-        let slot = Slot { owned: fd.is_some(), source, ..slot };
-        let (key, watched) = self.core.borrow_mut().push(slot, fd.and_then(Fd::slot), &self.threads);
-        if let (Some(fd), Some(id)) = (fd, watched.filter(|_| watched != source)) {
+    fn push_slot(
+        self: &Rc<Driver>,
+        sqe: &Sqe,
+        twin: &'static Twin,
+        fd: Option<&Fd>,
+        waker: Waker,
+        describe: impl FnOnce(&mut Slot),
+    ) -> Key {
+        let source = self.source(fd);
+        let describe = |slot: &mut Slot| {
+            (slot.owned, slot.source) = (fd.is_some(), source);
+            describe(slot);
+        };
+        let mut core = self.core.borrow_mut();
+        let key = core.push(sqe, (twin, fd.and_then(Fd::slot)), Owner::Future(waker), describe, &self.threads);
+        let Some(fd) = fd else { return key };
+        let watched = core.source(key);
+        drop(core);
+        if let Some(id) = watched.filter(|_| watched != source) {
             fd.set_source(self, id);
         }
         key
+    }
+
+    /// Where this driver watches a descriptor, if it does. The ring watches none.
+    fn source(self: &Rc<Driver>, fd: Option<&Fd>) -> Option<poll::SourceId> {
+        if self.info.kind == DriverKind::Poll { fd?.source(self) } else { None }
     }
 
     /// The next completion of `key`, if it is there. Otherwise `waker` is to be woken for it.

@@ -1,40 +1,45 @@
 //! Who is in flight: one slot for each entry, from its push to its final completion.
 
 use crate::{
-    driver::{Few, Outlook, close::close_never_began, direct, lending::Lending, poll::SourceId, stream::Stream},
-    entry::{Cqe, Interest, Sqe, SqeFlags, Twin},
+    driver::{
+        Few, Outlook, close::close_never_began, direct, later::Ticket, lending::Lending, poll::SourceId, stream::Stream,
+    },
+    entry::{Cqe, CqeFlags, Interest, Sqe, SqeFlags, Twin},
 };
-use slab::Slab;
-use std::{os::fd::RawFd, task::Waker, time::Instant};
+use std::{mem, os::fd::RawFd, task::Waker};
 
 /// The name of an entry in flight, and the `user_data` of its SQE: the slot's index below, its generation above.
 ///
 /// **Settled**: a generation is given out once in 2^32 pushes, so a completion that comes late, twice or from a
 /// stranger finds nobody. It is counted then, and never trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Key {
-    index: u32,
-    generation: u32,
-}
+pub(crate) struct Key(u64);
 
 impl Key {
     /// The index that no slot has: entries with it are the driver's own.
     const OWN: u32 = u32::MAX;
 
+    const fn new(index: u32, generation: u32) -> Key {
+        Key((generation as u64) << 32 | index as u64)
+    }
+
     /// The name of the driver's own entry number `n`.
-    #[allow(dead_code, reason = "where there is no ring, there are no such entries")]
     pub(crate) const fn own(n: u32) -> Key {
-        Key { index: Key::OWN, generation: n }
+        Key::new(Key::OWN, n)
+    }
+
+    fn index(self) -> usize {
+        self.0 as u32 as usize
     }
 
     /// As an SQE carries it.
     pub(crate) const fn user_data(self) -> u64 {
-        (self.generation as u64) << 32 | self.index as u64
+        self.0
     }
 
     /// As a CQE returns it; any number may come.
     pub(crate) const fn from_user_data(word: u64) -> Key {
-        Key { index: word as u32, generation: (word >> 32) as u32 }
+        Key(word)
     }
 }
 
@@ -45,20 +50,50 @@ pub(crate) trait Orphan {
     fn settle(self: Box<Self>, earlier: Few<Cqe>, last: Cqe);
 }
 
+/// What a completion says beside the name that it came for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Answer {
+    res: i32,
+    flags: CqeFlags,
+}
+
+impl Answer {
+    fn of(cqe: Cqe) -> Answer {
+        Answer { res: cqe.res, flags: cqe.flags }
+    }
+
+    fn to(self, key: Key) -> Cqe {
+        Cqe { user_data: key.user_data(), res: self.res, flags: self.flags }
+    }
+}
+
 /// Who waits for the completion.
 pub(crate) enum Owner {
+    /// Nobody: the slot is free, and this is the next one that is.
+    Free(u32),
     /// A future, to be woken.
     Future(Waker),
-    /// The future of a stream, which was woken and has not asked since.
+    /// The future of a stream or of what lends memory, which was woken and has not asked since.
     Awake,
     /// Nobody any more; the operation lies here, because its memory is lent.
     Orphan(Box<dyn Orphan>),
     /// The last reference to a descriptor: this is its close. It has a number, or is a direct one.
     Close(Option<RawFd>),
+    /// A future that has its result and has not fetched it; the memory is lent for longer, or for ever.
+    Told { result: Answer, lost: bool },
     /// A future that has its completion and has not fetched it.
-    Done(Cqe),
+    Done(Answer),
+    /// The same, with the result before it.
+    Both(Answer, Answer),
     /// A future, at a driver that gave up waiting: the memory stays lent for ever.
     Lost,
+}
+
+impl Owner {
+    /// Whether no completion is owed.
+    pub(super) fn is_settled(&self) -> bool {
+        matches!(self, Owner::Done(_) | Owner::Both(..) | Owner::Free(_))
+    }
 }
 
 /// Where the request is.
@@ -69,11 +104,11 @@ pub(crate) enum Stage {
     /// Its twin waits for readiness, by a POLL_ADD on the ring.
     Waiting,
     /// Its twin waits for readiness, in the queue of a source.
-    Queued(SourceId, Interest),
+    Queued(Interest),
     /// Its twin is with the pool.
     Pool,
-    /// With nobody, until this time.
-    Later(Instant),
+    /// With nobody, until the time of this ticket.
+    Later(Ticket),
     /// With nobody, until a buffer comes back to its group.
     Starved,
     /// With nobody, until somebody asks for more.
@@ -82,41 +117,51 @@ pub(crate) enum Stage {
 
 /// One entry in flight.
 pub(crate) struct Slot {
-    pub(super) generation: u32,
-    pub(crate) owner: Owner,
-    pub(crate) stage: Stage,
-    /// An early end was asked for: what the twin has not done by now it need not begin.
-    pub(crate) cancelled: bool,
-    /// How often the twin was called.
-    pub(crate) attempt: u32,
+    /// Its `user_data` is the slot's name; that of a free one names nobody.
     pub(crate) sqe: Sqe,
+    pub(crate) owner: Owner,
     pub(crate) twin: &'static Twin,
-    /// An `Fd` owns the descriptor, and will report its close.
-    pub(crate) owned: bool,
-    /// Where the poll driver watches the descriptor, as far as its `Fd` knows.
-    pub(crate) source: Option<SourceId>,
     /// There, if the request is answered many times.
     pub(crate) stream: Option<Box<Stream>>,
+    pub(crate) stage: Stage,
+    /// Where the poll driver watches the descriptor, as far as its `Fd` knows.
+    pub(crate) source: Option<SourceId>,
+    /// How often the twin was called.
+    pub(crate) attempt: u32,
+    /// An early end was asked for: what the twin has not done by now it need not begin.
+    pub(crate) cancelled: bool,
+    /// An `Fd` owns the descriptor, and will report its close.
+    pub(crate) owned: bool,
     /// Whether its memory is lent for longer than until its result, and how far it is.
     pub(crate) lending: Lending,
 }
 
+// An idle connection keeps one.
+static_assertions::const_assert!(size_of::<Slot>() <= 128);
+
+/// The twin of no entry.
+static NOTHING: Twin = Twin::here(|_, _| -libc::ENOSYS);
+
 impl Slot {
-    /// What a new entry's slot holds.
-    pub(crate) fn new(sqe: Sqe, twin: &'static Twin, owner: Owner) -> Slot {
+    /// One that nobody has taken yet.
+    pub(super) fn unused() -> Slot {
         Slot {
-            generation: 0,
-            owner,
-            stage: Stage::Native,
-            cancelled: false,
-            attempt: 0,
-            sqe,
-            twin,
-            owned: false,
-            source: None,
+            sqe: Sqe { user_data: Key::own(0).user_data(), ..Sqe::default() },
+            owner: Owner::Free(Key::OWN),
+            twin: &NOTHING,
             stream: None,
+            stage: Stage::Native,
+            source: None,
+            attempt: 0,
+            cancelled: false,
+            owned: false,
             lending: Lending::No,
         }
+    }
+
+    /// The name of the entry in it.
+    pub(crate) fn key(&self) -> Key {
+        Key::from_user_data(self.sqe.user_data)
     }
 
     /// Whether its buffers come from a group.
@@ -124,9 +169,40 @@ impl Slot {
         self.sqe.flags.contains(SqeFlags::BUFFER_SELECT)
     }
 
+    /// Whether it is answered once, and never by a step of something else.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.stream.is_none() && self.lending == Lending::No
+    }
+
+    /// Whether a completion is its only answer, and needs no look at what it may mean: EAGAIN may be that of a
+    /// descriptor that does not block, and EINVAL that of a flag.
+    pub(crate) fn is_answered_by(&self, cqe: Cqe) -> bool {
+        self.stage == Stage::Native
+            && self.is_plain()
+            && !self.selects()
+            && cqe.is_final()
+            && ![-libc::EAGAIN, -libc::EINVAL].contains(&cqe.res)
+    }
+
     /// Who counts the buffers that it takes: itself, if it is a stream that may only have so many.
     pub(crate) fn counts_as(&self) -> Option<u64> {
         self.stream.as_ref().filter(|stream| stream.is_limited()).map(|_| self.sqe.user_data)
+    }
+
+    /// Takes what a stream gave before its last completion.
+    fn take_queue(&mut self) -> Few<Cqe> {
+        self.stream.take().map(|stream| stream.queue).unwrap_or_default()
+    }
+
+    /// Wakes whoever waits for a completion that is not the last, and notes who has it.
+    fn rouse(&mut self, told: Owner) -> Effect {
+        match self.owner {
+            Owner::Future(_) | Owner::Awake => match mem::replace(&mut self.owner, told) {
+                Owner::Future(waker) => Effect::Wake(waker),
+                _ => Effect::None,
+            },
+            _ => Effect::None,
+        }
     }
 
     /// Whether nothing lies in it that a stream gave before its last completion.
@@ -169,37 +245,63 @@ pub(crate) enum Effect {
 }
 
 /// All slots of a driver.
+///
+/// A vector whose free slots are a list: an entry is written into the slot that was free last, and stays where it is.
 pub(crate) struct Slots {
-    all: Slab<Slot>,
+    all: Vec<Slot>,
+    /// The first free slot; the index that no slot has, if there is none.
+    free: u32,
     next_generation: u32,
+    /// How many slots are taken.
+    taken: usize,
     /// How many final completions are owed. Not the number of slots: a forgotten future never reads its slot.
     owed: usize,
-    most: usize,
 }
 
 impl Slots {
     pub(crate) fn new() -> Slots {
-        Slots { all: Slab::new(), next_generation: 0, owed: 0, most: 0 }
+        Slots { all: Vec::new(), free: Key::OWN, next_generation: 0, taken: 0, owed: 0 }
     }
 
     /// Takes in an entry, and writes its name into it.
-    pub(crate) fn insert(&mut self, mut slot: Slot) -> Key {
-        let (generation, entry) = (self.next_generation, self.all.vacant_entry());
-        let index = u32::try_from(entry.key()).unwrap_or(Key::OWN);
-        assert!(index != Key::OWN, "annulus: 2^32 operations are in flight");
-        let key = Key { index, generation };
-        slot.sqe.user_data = key.user_data();
-        slot.generation = generation;
-        entry.insert(slot);
+    pub(crate) fn insert(&mut self, sqe: &Sqe, twin: &'static Twin, owner: Owner) -> &mut Slot {
+        let index = if self.free == Key::OWN { self.grow() } else { self.free };
+        let generation = self.next_generation;
         self.next_generation = generation.wrapping_add(1);
+        self.taken += 1;
         self.owed += 1;
-        self.most = self.most.max(self.all.len());
-        key
+        let slot = &mut self.all[index as usize];
+        let Owner::Free(next) = slot.owner else { unreachable!("a slot of the list is free") };
+        self.free = next;
+        (slot.sqe, slot.owner, slot.twin) = (*sqe, owner, twin);
+        slot.sqe.user_data = Key::new(index, generation).user_data();
+        (slot.stage, slot.source, slot.attempt) = (Stage::Native, None, 0);
+        (slot.cancelled, slot.owned, slot.lending) = (false, false, Lending::No);
+        slot
+    }
+
+    /// Makes one slot more. There are as many as were taken at once at most.
+    #[cold]
+    fn grow(&mut self) -> u32 {
+        let index = u32::try_from(self.all.len()).unwrap_or(Key::OWN);
+        assert!(index != Key::OWN, "annulus: 2^32 operations are in flight");
+        self.all.push(Slot::unused());
+        index
+    }
+
+    /// Frees the slot of `key`, of which nobody has to hear any more.
+    fn free(&mut self, key: Key) {
+        let slot = &mut self.all[key.index()];
+        slot.sqe.user_data = Key::own(0).user_data();
+        (slot.owner, slot.stream) = (Owner::Free(self.free), None);
+        self.free = key.index() as u32;
+        self.taken -= 1;
     }
 
     /// The slot of `key`, unless it is gone or never was.
+    #[inline]
     pub(crate) fn get(&mut self, key: Key) -> Option<&mut Slot> {
-        self.all.get_mut(key.index as usize).filter(|slot| slot.generation == key.generation)
+        self.all.get_mut(key.index()).filter(|slot| slot.sqe.user_data == key.user_data())
     }
 
     /// How many final completions are owed.
@@ -209,12 +311,12 @@ impl Slots {
 
     /// How many slots are taken, settled ones included.
     pub(crate) fn len(&self) -> usize {
-        self.all.len()
+        self.taken
     }
 
     /// How many were taken at once at most.
     pub(crate) fn most(&self) -> usize {
-        self.most
+        self.all.len()
     }
 
     /// The next completion of `key`, if one is there; with the last one, the slot is free.
@@ -223,12 +325,21 @@ impl Slots {
         if let Some(cqe) = slot.stream.as_mut().and_then(|stream| stream.queue.pop_front()) {
             return Some(cqe);
         }
-        if let Some(result) = slot.lending.fetch() {
-            return Some(result);
+        match slot.owner {
+            Owner::Done(last) => {
+                self.free(key);
+                Some(last.to(key))
+            }
+            Owner::Told { result, lost } => {
+                slot.owner = if lost { Owner::Lost } else { Owner::Awake };
+                Some(result.to(key))
+            }
+            Owner::Both(result, last) => {
+                slot.owner = Owner::Done(last);
+                Some(result.to(key))
+            }
+            _ => None,
         }
-        let Owner::Done(cqe) = slot.owner else { return None };
-        self.all.remove(key.index as usize);
-        Some(cqe)
     }
 
     /// Whether a stream rests in `key`'s slot that could go on: all it gave was fetched, and it may have more buffers.
@@ -249,7 +360,7 @@ impl Slots {
     /// Puts `waker` in the slot, and hands out what is not needed: dropping it runs somebody else's code.
     pub(crate) fn set_waker(&mut self, key: Key, waker: Waker) -> Option<Waker> {
         match self.get(key).map(|slot| &mut slot.owner) {
-            Some(Owner::Future(current)) => Some(std::mem::replace(current, waker)),
+            Some(Owner::Future(current)) => Some(mem::replace(current, waker)),
             Some(owner @ Owner::Awake) => {
                 *owner = Owner::Future(waker);
                 None
@@ -261,18 +372,20 @@ impl Slots {
     /// Parks the operation of a future that is gone. The waker is handed out, to be dropped outside the driver.
     pub(crate) fn abandon(&mut self, key: Key, op: Box<dyn Orphan>) -> (Fate, Option<Waker>) {
         let Some(slot) = self.get(key) else { return (Fate::Lost(op), None) };
-        match &slot.owner {
-            Owner::Done(cqe) => {
-                let cqe = *cqe;
-                let slot = self.all.remove(key.index as usize);
-                (Fate::Done(op, slot.stream.map(|stream| stream.queue).unwrap_or_default(), cqe), None)
+        match slot.owner {
+            Owner::Done(last) | Owner::Both(_, last) => {
+                let earlier = slot.take_queue();
+                self.free(key);
+                (Fate::Done(op, earlier, last.to(key)), None)
             }
-            Owner::Future(_) | Owner::Awake => match std::mem::replace(&mut slot.owner, Owner::Orphan(op)) {
-                Owner::Future(waker) => (Fate::InFlight, Some(waker)),
-                _ => (Fate::InFlight, None),
-            },
+            Owner::Future(_) | Owner::Awake | Owner::Told { lost: false, .. } => {
+                match mem::replace(&mut slot.owner, Owner::Orphan(op)) {
+                    Owner::Future(waker) => (Fate::InFlight, Some(waker)),
+                    _ => (Fate::InFlight, None),
+                }
+            }
             // A slot that was given up, and (never, by Home) one that belongs to somebody else.
-            Owner::Lost | Owner::Orphan(_) | Owner::Close(_) => (Fate::Lost(op), None),
+            _ => (Fate::Lost(op), None),
         }
     }
 
@@ -280,51 +393,42 @@ impl Slots {
     pub(crate) fn add(&mut self, key: Key, cqe: Cqe) -> Option<Effect> {
         let slot = self.get(key)?;
         slot.stream.as_mut()?.queue.push_back(cqe);
-        self.rouse(key)
+        Some(slot.rouse(Owner::Awake))
     }
 
-    /// Wakes whoever waits for a completion of `key`'s that is not the last.
-    pub(crate) fn rouse(&mut self, key: Key) -> Option<Effect> {
+    /// Keeps the result of what lends its memory for longer. `None` if nobody has that name.
+    pub(crate) fn add_result(&mut self, key: Key, result: Cqe) -> Option<Effect> {
         let slot = self.get(key)?;
-        if !matches!(slot.owner, Owner::Future(_)) {
-            return Some(Effect::None);
-        }
-        match std::mem::replace(&mut slot.owner, Owner::Awake) {
-            Owner::Future(waker) => Some(Effect::Wake(waker)),
-            _ => Some(Effect::None),
-        }
+        Some(slot.rouse(Owner::Told { result: Answer::of(result), lost: false }))
     }
 
     /// Settles `key` with its final completion. `None` if nobody has that name.
-    pub(crate) fn complete(&mut self, key: Key, cqe: Cqe) -> Option<Effect> {
+    pub(crate) fn complete(&mut self, key: Key, last: Cqe) -> Option<Effect> {
         let slot = self.get(key)?;
-        if matches!(slot.owner, Owner::Done(_)) {
+        if slot.owner.is_settled() {
             return None;
         }
-        let effect = match std::mem::replace(&mut slot.owner, Owner::Done(cqe)) {
-            Owner::Future(waker) => return self.settled(Effect::Wake(waker)),
-            Owner::Awake => return self.settled(Effect::None),
-            Owner::Orphan(op) => {
-                let earlier = slot.stream.take().map(|stream| stream.queue).unwrap_or_default();
-                Effect::Settle(op, earlier, cqe)
+        let (effect, is_heard) = match mem::replace(&mut slot.owner, Owner::Done(Answer::of(last))) {
+            Owner::Future(waker) => (Effect::Wake(waker), true),
+            Owner::Awake => (Effect::None, true),
+            Owner::Told { result, .. } => {
+                slot.owner = Owner::Both(result, Answer::of(last));
+                (Effect::None, true)
             }
-            Owner::Close(Some(fd)) if close_never_began(cqe.res) => Effect::Close(fd),
-            Owner::Close(_) | Owner::Lost | Owner::Done(_) => Effect::None,
+            Owner::Orphan(op) => (Effect::Settle(op, slot.take_queue(), last), false),
+            Owner::Close(Some(fd)) if close_never_began(last.res) => (Effect::Close(fd), false),
+            _ => (Effect::None, false),
         };
-        self.all.remove(key.index as usize);
-        self.settled(effect)
-    }
-
-    fn settled(&mut self, effect: Effect) -> Option<Effect> {
         self.owed -= 1;
+        if !is_heard {
+            self.free(key);
+        }
         Some(effect)
     }
 
     /// The names of all entries that are owed a completion, as far as they are `meant`.
     pub(crate) fn in_flight(&self, meant: impl Fn(&Slot) -> bool) -> Vec<Key> {
-        let waits = |slot: &Slot| !matches!(slot.owner, Owner::Done(_)) && meant(slot);
-        let key = |(index, slot): (usize, &Slot)| Key { index: index as u32, generation: slot.generation };
-        self.all.iter().filter(|(_, slot)| waits(slot)).map(key).collect()
+        self.all.iter().filter(|slot| !slot.owner.is_settled() && meant(slot)).map(Slot::key).collect()
     }
 
     /// What is to be expected of the entries that are owed a completion.
@@ -332,7 +436,7 @@ impl Slots {
         let ends = |slot: &Slot| direct::ends(slot.twin);
         match self.owed {
             0 => Outlook::Rests,
-            _ if self.all.iter().any(|(_, slot)| !matches!(slot.owner, Owner::Done(_)) && ends(slot)) => Outlook::Ends,
+            _ if self.all.iter().any(|slot| !slot.owner.is_settled() && ends(slot)) => Outlook::Ends,
             _ => Outlook::Waits,
         }
     }
@@ -342,14 +446,12 @@ impl Slots {
     pub(crate) fn give_up(&mut self) -> (usize, Vec<Waker>) {
         let mut wakers = Vec::new();
         let lost = self.owed;
-        for (_, slot) in &mut self.all {
-            if matches!(slot.owner, Owner::Done(_)) {
-                continue;
-            }
-            match std::mem::replace(&mut slot.owner, Owner::Lost) {
+        for slot in self.all.iter_mut().filter(|slot| !slot.owner.is_settled()) {
+            match mem::replace(&mut slot.owner, Owner::Lost) {
                 Owner::Future(waker) => wakers.push(waker),
-                Owner::Orphan(op) => std::mem::forget(op),
-                Owner::Awake | Owner::Close(_) | Owner::Lost | Owner::Done(_) => {}
+                Owner::Orphan(op) => mem::forget(op),
+                Owner::Told { result, .. } => slot.owner = Owner::Told { result, lost: true },
+                _ => {}
             }
         }
         self.owed = 0;
@@ -360,6 +462,7 @@ impl Slots {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::entry::{After, Multishot};
     use std::{cell::Cell, rc::Rc, sync::Arc, task::Wake};
 
     static TWIN: Twin = Twin::here(|_, _| 0);
@@ -382,7 +485,7 @@ mod tests {
 
     #[test]
     fn a_key_survives_user_data() {
-        let key = Key { index: 7, generation: u32::MAX };
+        let key = Key::new(7, u32::MAX);
         assert_eq!(Key::from_user_data(key.user_data()), key);
         assert_eq!(Key::from_user_data(Key::own(1).user_data()), Key::own(1));
     }
@@ -391,12 +494,12 @@ mod tests {
     fn stale_and_foreign_keys_find_nobody() {
         let mut slots = Slots::new();
         slots.next_generation = u32::MAX;
-        let old = slots.insert(Slot::new(Sqe::nop(), &TWIN, future()));
+        let old = slots.insert(&Sqe::nop(), &TWIN, future()).key();
         assert!(slots.complete(old, Cqe::new(0, 1)).is_some());
         assert!(slots.complete(old, Cqe::new(0, 2)).is_none(), "a second final completion");
         assert_eq!(slots.take(old).unwrap().res, 1);
-        let new = slots.insert(Slot::new(Sqe::nop(), &TWIN, future()));
-        assert_eq!(new.index, old.index, "the slot is used again");
+        let new = slots.insert(&Sqe::nop(), &TWIN, future()).key();
+        assert_eq!(new.index(), old.index(), "the slot is used again");
         assert!(slots.complete(old, Cqe::new(0, 3)).is_none(), "the old name is gone");
         assert!(slots.complete(Key::from_user_data(0xdead_beef), Cqe::default()).is_none());
         assert_eq!((slots.owed(), slots.len()), (1, 1));
@@ -406,7 +509,7 @@ mod tests {
     #[test]
     fn an_abandoned_operation_settles_once() {
         let (mut slots, count) = (Slots::new(), Rc::new(Cell::new(0)));
-        let key = slots.insert(Slot::new(Sqe::nop(), &TWIN, future()));
+        let key = slots.insert(&Sqe::nop(), &TWIN, future()).key();
         let (fate, waker) = slots.abandon(key, Box::new(Count(count.clone())));
         assert!(matches!(fate, Fate::InFlight) && waker.is_some());
         let Some(Effect::Settle(op, earlier, cqe)) = slots.complete(key, Cqe::new(0, 0)) else {
@@ -428,9 +531,9 @@ mod tests {
             fn settle(self: Box<Self>, _: Few<Cqe>, _: Cqe) {}
         }
         let mut slots = Slots::new();
-        let orphan = slots.insert(Slot::new(Sqe::nop(), &TWIN, future()));
+        let orphan = slots.insert(&Sqe::nop(), &TWIN, future()).key();
         slots.abandon(orphan, Box::new(Bomb));
-        let kept = slots.insert(Slot::new(Sqe::nop(), &TWIN, future()));
+        let kept = slots.insert(&Sqe::nop(), &TWIN, future()).key();
         let (lost, wakers) = slots.give_up();
         assert_eq!((lost, wakers.len(), slots.owed()), (2, 1, 0));
         let (fate, _) = slots.abandon(kept, Box::new(Bomb));
@@ -438,12 +541,65 @@ mod tests {
         std::mem::forget(op);
     }
 
+    /// Red when a step of a twin, one answer of many, or the half of what is owed is told as all of it.
+    #[test]
+    fn only_a_plain_answer_needs_no_second_look() {
+        let (mut slots, one) = (Slots::new(), Cqe::new(0, 1));
+        let slot = slots.insert(&Sqe::nop(), &TWIN, future());
+        assert!(slot.is_answered_by(one) && slot.is_answered_by(Cqe::new(0, -libc::EIO)));
+        let first = Cqe { flags: CqeFlags::MORE, ..one };
+        for cqe in [first, Cqe::new(0, -libc::EAGAIN), Cqe::new(0, -libc::EINVAL)] {
+            assert!(!slot.is_answered_by(cqe), "{cqe:?}");
+        }
+        let differs: [fn(&mut Slot); 4] = [
+            |slot| slot.stage = Stage::Waiting,
+            |slot| slot.lending = Lending::Sent,
+            |slot| slot.sqe.flags = SqeFlags::BUFFER_SELECT,
+            |slot| slot.stream = Some(Stream::new(&RULE, 1)),
+        ];
+        for differ in differs {
+            let slot = slots.insert(&Sqe::nop(), &TWIN, future());
+            differ(slot);
+            assert!(!slot.is_answered_by(one));
+        }
+    }
+
+    static RULE: Multishot = Multishot { flag: None, after: |_| After::More };
+
+    /// Red when one of the two is lost, comes twice, or is fetched before the other; and when memory is freed that a
+    /// driver gave up on.
+    #[test]
+    fn a_result_and_the_end_are_fetched_in_their_order() {
+        let (result, end) = (Cqe { flags: CqeFlags::MORE, ..Cqe::new(0, 5) }, Cqe::notification(0, true));
+        let answer = |cqe: Option<Cqe>| cqe.map(|cqe| (cqe.res, cqe.flags));
+        let [told, ended] = [result, end].map(|cqe| answer(Some(cqe)));
+        for fetched_between in [false, true] {
+            let mut slots = Slots::new();
+            let key = slots.insert(&Sqe::nop(), &TWIN, future()).key();
+            assert!(matches!(slots.add_result(key, result), Some(Effect::Wake(_))));
+            if fetched_between {
+                assert_eq!((answer(slots.take(key)), answer(slots.take(key))), (told, None));
+            }
+            assert!(matches!(slots.complete(key, end), Some(Effect::None)) && slots.complete(key, end).is_none());
+            if !fetched_between {
+                assert_eq!(answer(slots.take(key)), told);
+            }
+            assert_eq!((answer(slots.take(key)), slots.take(key)), (ended, None));
+            assert_eq!((slots.len(), slots.owed()), (0, 0));
+        }
+        let mut slots = Slots::new();
+        let key = slots.insert(&Sqe::nop(), &TWIN, future()).key();
+        slots.add_result(key, result);
+        assert_eq!((slots.give_up().0, answer(slots.take(key)), slots.take(key)), (1, told, None));
+        assert!(matches!(slots.abandon(key, Box::new(Count(Rc::default()))).0, Fate::Lost(_)));
+    }
+
     #[test]
     fn a_cancelled_close_is_made_up_for() {
         let mut slots = Slots::new();
-        let key = slots.insert(Slot::new(Sqe::nop(), &TWIN, Owner::Close(Some(9))));
+        let key = slots.insert(&Sqe::nop(), &TWIN, Owner::Close(Some(9))).key();
         assert!(matches!(slots.complete(key, Cqe::new(0, -libc::ECANCELED)), Some(Effect::Close(9))));
-        let key = slots.insert(Slot::new(Sqe::nop(), &TWIN, Owner::Close(Some(9))));
+        let key = slots.insert(&Sqe::nop(), &TWIN, Owner::Close(Some(9))).key();
         assert!(matches!(slots.complete(key, Cqe::new(0, 0)), Some(Effect::None)));
     }
 }

@@ -97,17 +97,24 @@ impl Uring {
         self.known.opcodes.get(usize::from(opcode)).copied().unwrap_or(false)
     }
 
-    /// A slot's entry as the kernel gets it: a stream's is a multishot, if the kernel takes such, and its length says
-    /// how much it may receive into buffers of `size` bytes.
-    pub(super) fn spelled(&self, slot: &mut Slot, size: u32) -> Sqe {
-        if slot.lending == Lending::Sent && self.reports_usage() {
-            return Sqe { ioprio: slot.sqe.ioprio | sys::IORING_SEND_ZC_REPORT_USAGE as u16, ..slot.sqe };
-        }
-        let Some(stream) = &mut slot.stream else {
-            if waits_first(&slot.sqe) && self.known.lacks(RECVSEND_POLL_FIRST) {
-                slot.sqe.ioprio = 0;
+    /// Queues an entry that is answered once. Of a kernel without receives that wait first, none is asked to.
+    pub(super) fn push_plain(&mut self, sqe: &mut Sqe, counters: &mut Counters) {
+        if waits_first(sqe) {
+            match self.known.lacks(RECVSEND_POLL_FIRST) {
+                true => sqe.ioprio = 0,
+                false => counters.poll_first += 1,
             }
-            return slot.sqe;
+        }
+        self.push(sqe, counters);
+    }
+
+    /// The entry of another slot as the kernel gets it: a stream's is a multishot, if the kernel takes such, and its
+    /// length says how much it may receive into buffers of `size` bytes.
+    pub(super) fn spelled(&self, slot: &mut Slot, size: u32) -> Sqe {
+        let Some(stream) = &mut slot.stream else {
+            let usage = slot.lending == Lending::Sent && self.reports_usage();
+            let asks = if usage { sys::IORING_SEND_ZC_REPORT_USAGE as u16 } else { 0 };
+            return Sqe { ioprio: slot.sqe.ioprio | asks, ..slot.sqe };
         };
         let flag = stream.rule.flag.as_ref().filter(|flag| stream.dares() && !self.known.lacks(flag.name));
         stream.multishot = flag.is_some();
@@ -124,6 +131,11 @@ impl Uring {
             self.lacks(RECVSEND_POLL_FIRST);
         }
         refuses
+    }
+
+    /// Whether an answer to this entry shows what the kernel takes.
+    pub(super) fn learns_from(&self, sqe: &Sqe) -> bool {
+        sqe.ioprio != 0 && !self.waits_first
     }
 
     /// Whether a notification says if the memory was copied after all (since Linux 6.2).
@@ -222,17 +234,27 @@ impl Uring {
     /// Queues an entry. A full queue is emptied into the kernel first; what the kernel will not take waits here.
     pub(super) fn push(&mut self, sqe: &Sqe, counters: &mut Counters) {
         counters.sqes[usize::from(sqe.opcode)] += 1;
-        if self.backlog.is_empty() && self.ring.space_left() == 0 {
-            // Whatever it says, nothing is lost: what was not taken is still queued (Published stays).
-            counters.enters += 1;
-            let _ = self.ring.submit();
-        }
         // SAFETY: Lent: the operation stays in its slot or its future until the final completion of this entry.
         let pushed = self.backlog.is_empty() && unsafe { self.ring.push(sqe) }.is_ok();
         if !pushed {
-            counters.backlogged += 1;
-            self.backlog.push_back(*sqe);
+            self.push_late(sqe, counters);
         }
+    }
+
+    /// Queues an entry for which there was no room.
+    #[cold]
+    fn push_late(&mut self, sqe: &Sqe, counters: &mut Counters) {
+        if self.backlog.is_empty() {
+            // Whatever it says, nothing is lost: what was not taken is still queued (Published stays).
+            counters.enters += 1;
+            let _ = self.ring.submit();
+            // SAFETY: Lent: it stays in its slot or its future, as for the first attempt.
+            if unsafe { self.ring.push(sqe) }.is_ok() {
+                return;
+            }
+        }
+        counters.backlogged += 1;
+        self.backlog.push_back(*sqe);
     }
 
     fn push_backlog(&mut self) {
@@ -442,7 +464,7 @@ const RECVSEND_BUNDLE: &str = "RECVSEND_BUNDLE";
 const RECVSEND_POLL_FIRST: &str = "RECVSEND_POLL_FIRST";
 
 /// Whether an entry is a receive that waits before it tries.
-pub(super) fn waits_first(sqe: &Sqe) -> bool {
+fn waits_first(sqe: &Sqe) -> bool {
     u32::from(sqe.opcode) == sys::IORING_OP_RECV && sqe.ioprio == sys::IORING_RECVSEND_POLL_FIRST as u16
 }
 

@@ -73,6 +73,12 @@ impl Cqe {
         Cqe { user_data, res, flags: CqeFlags::empty() }
     }
 
+    /// The notification of a zero-copy send, as the kernel makes it.
+    pub(crate) fn notification(user_data: u64, copied: bool) -> Cqe {
+        let usage = if copied { sys::IORING_NOTIF_USAGE_ZC_COPIED } else { 0 };
+        Cqe { user_data, res: usage as i32, flags: CqeFlags::NOTIF }
+    }
+
     /// The result as Rust has it: the one place where `-errno` becomes an [`io::Error`].
     ///
     /// # Errors

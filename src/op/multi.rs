@@ -116,7 +116,7 @@ impl<T: MultiOp> Multi<T> {
         let Some(driver) = driver_of(op) else { return false };
         let sqe = op.encode();
         let rule = (op.multishot(), op.pool().map_or(NO_LIMIT, RecvPool::limit));
-        let key = driver.push_stream(sqe, op.twin(), rule, op.fd(), cx.waker().clone());
+        let key = driver.push_stream(&sqe, op.twin(), rule, op.fd(), cx.waker().clone());
         self.state = State::Flying(driver, key);
         true
     }

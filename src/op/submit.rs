@@ -174,10 +174,7 @@ impl<T: Op> Submit<T> {
             fd.begin_write();
         }
         let waker = cx.waker().clone();
-        let key = match T::LENDS {
-            true => driver.push_lending(sqe, twin, attempt, op.fd(), waker),
-            false => driver.push(sqe, twin, attempt, op.fd(), waker),
-        };
+        let key = driver.push(&sqe, (twin, attempt), T::LENDS, op.fd(), waker);
         self.state = State::Flying(driver, key);
         Poll::Pending
     }

@@ -31,19 +31,20 @@ use inflow::Inflow;
 use kqueue::Selector;
 use patrol::Patrol;
 use slab::Slab;
-use std::{collections::HashMap, io, mem, os::fd::RawFd};
+use std::{collections::HashMap, io, mem, num::NonZeroU32, os::fd::RawFd};
 use watch::{ALARM, Watch};
 
 /// The name of a watched descriptor; stale ones find nobody.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SourceId {
     index: u32,
-    generation: u32,
+    /// Never 0, so that none takes no room beside some.
+    generation: NonZeroU32,
 }
 
 impl SourceId {
     fn token(self) -> u64 {
-        u64::from(self.generation) << 32 | u64::from(self.index)
+        u64::from(self.generation.get()) << 32 | u64::from(self.index)
     }
 }
 
@@ -58,7 +59,7 @@ struct Waiter {
 
 /// A watched descriptor, and who waits for it.
 struct Source {
-    generation: u32,
+    generation: NonZeroU32,
     fd: RawFd,
     /// An `Fd` owns the number, and will say when it closes.
     owned: bool,
@@ -99,7 +100,7 @@ pub(super) struct Poll {
     selector: Selector,
     sources: Slab<Source>,
     by_fd: HashMap<RawFd, u32>,
-    next_generation: u32,
+    next_generation: NonZeroU32,
     /// Queues whose first waiter was cancelled: the next one may need less than it did, and there is no new edge.
     overdue: Vec<(SourceId, Interest)>,
     patrol: Patrol,
@@ -118,7 +119,7 @@ impl Poll {
             selector: Selector::new(&bell)?,
             sources: Slab::new(),
             by_fd: HashMap::new(),
-            next_generation: 0,
+            next_generation: NonZeroU32::MIN,
             overdue: Vec::new(),
             patrol: Patrol::new(),
             bell,
@@ -175,8 +176,8 @@ impl Poll {
         (interest, in_turn): (Interest, bool),
         done: &mut Vec<Cqe>,
     ) -> io::Result<()> {
-        let (id, _) = self.attend(slot, Some((interest, Waiter { key, in_turn })), done)?;
-        slot.stage = Stage::Queued(id, interest);
+        self.attend(slot, Some((interest, Waiter { key, in_turn })), done)?;
+        slot.stage = Stage::Queued(interest);
         if self.patrol.expect().is_some_and(|time| !self.selector.alarm(time)) {
             self.patrol.has_no_alarm();
         }
@@ -187,18 +188,13 @@ impl Poll {
     /// start. `true`: it is watched from now on, and what it is ready for, or why it never will be, is told at once.
     /// What the selector refuses is for the twin to explain.
     pub(super) fn watch(&mut self, slot: &mut Slot, done: &mut Vec<Cqe>) -> bool {
-        let from_now_on = slot.owned && self.attend(slot, None, done).is_ok_and(|(_, from_now_on)| from_now_on);
+        let from_now_on = slot.owned && self.attend(slot, None, done).unwrap_or(false);
         from_now_on && Selector::TELLS_ERRORS
     }
 
-    /// Watches a slot's descriptor, and lets a waiter queue at it. Tells where, and whether it was not watched as an
+    /// Watches a slot's descriptor, and lets a waiter queue at it. Tells whether it was not watched as an
     /// `Fd`'s before.
-    fn attend(
-        &mut self,
-        slot: &mut Slot,
-        waiter: Option<(Interest, Waiter)>,
-        done: &mut Vec<Cqe>,
-    ) -> io::Result<(SourceId, bool)> {
+    fn attend(&mut self, slot: &mut Slot, waiter: Option<(Interest, Waiter)>, done: &mut Vec<Cqe>) -> io::Result<bool> {
         self.end_namesake(slot, done);
         let (fd, known) = (slot.sqe.fd, self.find(slot.sqe.fd, slot.source));
         let id = known.unwrap_or_else(|| self.insert(fd));
@@ -223,7 +219,7 @@ impl Poll {
             return Err(error);
         }
         slot.source = slot.owned.then_some(id);
-        Ok((id, !was_owned))
+        Ok(!was_owned)
     }
 
     /// Ends whoever waits for the number of a slot's `Fd` at a source of another one, which was closed, and not by its
@@ -258,7 +254,7 @@ impl Poll {
 
     fn insert(&mut self, fd: RawFd) -> SourceId {
         let generation = self.next_generation;
-        self.next_generation = generation.wrapping_add(1);
+        self.next_generation = generation.checked_add(1).unwrap_or(NonZeroU32::MIN);
         let (readers, writers) = (Few::default(), Few::default());
         let source = Source { generation, fd, owned: false, readers, writers, inflow: Inflow::default() };
         let index = self.sources.insert(source) as u32;
@@ -284,10 +280,14 @@ impl Poll {
         })
     }
 
-    /// Takes `key` out of its queue. `false`: its source was ended, and so it is answered already.
-    pub(super) fn unqueue(&mut self, key: Key, id: SourceId, interest: Interest) -> bool {
-        let Some(source) = self.get_mut(id) else { return false };
-        let queue = source.queue(interest);
+    /// Takes `key` out of the queue of its descriptor. `false`: its source was ended, and so it is answered already.
+    pub(super) fn unqueue(&mut self, key: Key, fd: RawFd, interest: Interest) -> bool {
+        // A number has one source at a time, where all wait who wait for it.
+        let Some(id) = self.find(fd, None) else { return false };
+        let queue = self.sources[id.index as usize].queue(interest);
+        if !queue.iter().any(|waiting| waiting.key == key) {
+            return false;
+        }
         let was_first = queue.front().is_some_and(|first| first.key == key);
         queue.retain(|waiting| waiting.key != key);
         if was_first && !queue.is_empty() {
@@ -344,7 +344,8 @@ impl Poll {
                 self.patrol.ring();
                 continue;
             }
-            let id = SourceId { index: event.token as u32, generation: (event.token >> 32) as u32 };
+            let Some(generation) = NonZeroU32::new((event.token >> 32) as u32) else { continue };
+            let id = SourceId { index: event.token as u32, generation };
             if event.read {
                 self.get_mut(id).into_iter().for_each(|source| source.inflow.edge(event.odd));
                 self.serve(id, Interest::Read, slots, groups, done);
