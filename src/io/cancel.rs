@@ -8,6 +8,7 @@ use crate::{
     time::{Instant, sleep_until},
 };
 use std::{
+    cell::UnsafeCell,
     future::{Future, poll_fn},
     io,
     pin::{Pin, pin},
@@ -189,6 +190,19 @@ pub trait CancelableAsyncReadRent: AsyncReadRent {
     ) -> impl Future<Output = BufResult<usize, T>> {
         unless(self.readv(buf), c)
     }
+
+    /// As [`AsyncReadRent::reader`], for reads that can be cancelled.
+    ///
+    /// # Safety
+    /// As there.
+    #[doc(hidden)]
+    unsafe fn cancelable_reader(stream: &UnsafeCell<Self>) -> impl CancelableAsyncReadRent
+    where
+        Self: Sized,
+    {
+        // SAFETY: Marked: as in `AsyncReadRent::reader`, whose contract is this one's.
+        unsafe { &mut *stream.get() }
+    }
 }
 
 /// [`AsyncWriteRent`] by operations that can be cancelled. An implementor has nothing to add, unless it writes by
@@ -240,6 +254,19 @@ pub trait CancelableAsyncWriteRent: AsyncWriteRent {
     /// **Detached**: as [`shutdown`](AsyncWriteRent::shutdown).
     fn cancelable_shutdown(&mut self, c: CancelHandle) -> impl Future<Output = io::Result<()>> {
         unless(self.shutdown(), c)
+    }
+
+    /// As [`AsyncWriteRent::writer`], for writes that can be cancelled.
+    ///
+    /// # Safety
+    /// As there.
+    #[doc(hidden)]
+    unsafe fn cancelable_writer(stream: &UnsafeCell<Self>) -> impl CancelableAsyncWriteRent
+    where
+        Self: Sized,
+    {
+        // SAFETY: Marked: as in `AsyncWriteRent::writer`, whose contract is this one's.
+        unsafe { &mut *stream.get() }
     }
 }
 

@@ -87,7 +87,7 @@ fn is_refusal(error: &io::Error) -> bool {
 }
 
 /// A splice may be told not to wait for a pipe. A socket has to be one that does not block.
-fn keep_from_blocking(fd: &Fd) -> io::Result<()> {
+pub(crate) fn keep_from_blocking(fd: &Fd) -> io::Result<()> {
     if fd.kind() == Kind::Socket { unix::set_nonblocking(fd.as_raw_fd(), true) } else { Ok(()) }
 }
 

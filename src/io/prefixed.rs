@@ -1,12 +1,12 @@
 //! A stream that something was put in front of.
 
 use super::{
-    AsyncReadRent, AsyncWriteRent, CancelableAsyncReadRent, CancelableAsyncWriteRent, Split,
+    AsyncReadRent, AsyncWriteRent, CancelHandle, CancelableAsyncReadRent, CancelableAsyncWriteRent, Split, exclusive,
     memory::{fill, scatter},
 };
 use crate::buf::{BufResult, IoBuf, IoBufMut, IoVecBuf, IoVecBufMut, iovecs_mut, overclaim};
 use std::{
-    cell::{Cell, RefCell},
+    cell::{Cell, RefCell, UnsafeCell},
     future::Future,
     io::{self, Read},
 };
@@ -28,8 +28,13 @@ use std::{
 #[derive(Debug)]
 pub struct PrefixedReadIo<I, P> {
     io: I,
-    /// Halves of a split stream share it.
-    prefix: RefCell<P>,
+    prefix: Prefix<P>,
+}
+
+/// Halves of a split stream share it.
+#[derive(Debug)]
+struct Prefix<P> {
+    source: RefCell<P>,
     finished: Cell<bool>,
 }
 
@@ -40,28 +45,46 @@ const STEP: usize = 2048;
 impl<I, P> PrefixedReadIo<I, P> {
     /// Puts `prefix` before `io`. It has to be always ready, as memory is.
     pub const fn new(io: I, prefix: P) -> PrefixedReadIo<I, P> {
-        PrefixedReadIo { io, prefix: RefCell::new(prefix), finished: Cell::new(false) }
+        PrefixedReadIo { io, prefix: Prefix { source: RefCell::new(prefix), finished: Cell::new(false) } }
     }
 
     /// Whether the end of the prefix was met.
     pub fn prefix_finished(&self) -> bool {
-        self.finished.get()
+        self.prefix.finished.get()
     }
 
     /// The stream; what is left of the prefix is lost.
     pub fn into_inner(self) -> I {
         self.io
     }
+
+    fn behind(&mut self) -> Behind<'_, &mut I, P> {
+        Behind { io: &mut self.io, prefix: &self.prefix }
+    }
+
+    /// As the halves see it.
+    ///
+    /// # Safety
+    /// While this lives, nobody has an exclusive reference to all of the stream.
+    unsafe fn parts(stream: &UnsafeCell<PrefixedReadIo<I, P>>) -> Behind<'_, &UnsafeCell<I>, P> {
+        let stream = stream.get();
+        // SAFETY: Marked: the stream is borrowed, and this makes no reference.
+        let io = unsafe { &raw mut (*stream).io };
+        // SAFETY: Marked: only shared references lead to the prefix.
+        let prefix = unsafe { &(*stream).prefix };
+        // SAFETY: Marked: an `UnsafeCell` is what it holds, and may have others that lead there.
+        Behind { io: unsafe { &*io.cast::<UnsafeCell<I>>() }, prefix }
+    }
 }
 
-impl<I, P: Read> PrefixedReadIo<I, P> {
+impl<P: Read> Prefix<P> {
     /// Takes what the prefix has for so many bytes of room. Nothing, where there is room, is its end.
     fn take(&self, room: usize, scratch: &mut [u8; STEP]) -> io::Result<usize> {
         let room = room.min(STEP);
         if self.finished.get() || room == 0 {
             return Ok(0);
         }
-        let n = self.prefix.borrow_mut().read(&mut scratch[..room])?;
+        let n = self.source.borrow_mut().read(&mut scratch[..room])?;
         self.finished.set(n == 0);
         if n > room { Err(overclaim(n, room)) } else { Ok(n) }
     }
@@ -88,19 +111,76 @@ impl<I, P: Read> PrefixedReadIo<I, P> {
     }
 }
 
-impl<I: AsyncReadRent, P: Read> AsyncReadRent for PrefixedReadIo<I, P> {
+/// A stream, in whatever form it can be read, behind its prefix.
+struct Behind<'a, R, P> {
+    io: R,
+    prefix: &'a Prefix<P>,
+}
+
+impl<R: AsyncReadRent, P: Read> AsyncReadRent for Behind<'_, R, P> {
     async fn read<T: IoBufMut>(&mut self, buf: T) -> BufResult<usize, T> {
-        match self.begin(buf) {
+        match self.prefix.begin(buf) {
             Ok(read) => read,
             Err(buf) => self.io.read(buf).await,
         }
     }
 
     async fn readv<T: IoVecBufMut>(&mut self, buf: T) -> BufResult<usize, T> {
-        match self.begin_vectored(buf) {
+        match self.prefix.begin_vectored(buf) {
             Ok(read) => read,
             Err(buf) => self.io.readv(buf).await,
         }
+    }
+}
+
+/// The prefix is always ready, so only the stream is cancelled, in its own way.
+impl<R: CancelableAsyncReadRent, P: Read> CancelableAsyncReadRent for Behind<'_, R, P> {
+    async fn cancelable_read<T: IoBufMut>(&mut self, buf: T, c: CancelHandle) -> BufResult<usize, T> {
+        match self.prefix.begin(buf) {
+            Ok(read) => read,
+            Err(buf) => self.io.cancelable_read(buf, c).await,
+        }
+    }
+
+    async fn cancelable_readv<T: IoVecBufMut>(&mut self, buf: T, c: CancelHandle) -> BufResult<usize, T> {
+        match self.prefix.begin_vectored(buf) {
+            Ok(read) => read,
+            Err(buf) => self.io.cancelable_readv(buf, c).await,
+        }
+    }
+}
+
+impl<I: AsyncReadRent, P: Read> AsyncReadRent for PrefixedReadIo<I, P> {
+    async fn read<T: IoBufMut>(&mut self, buf: T) -> BufResult<usize, T> {
+        self.behind().read(buf).await
+    }
+
+    async fn readv<T: IoVecBufMut>(&mut self, buf: T) -> BufResult<usize, T> {
+        self.behind().readv(buf).await
+    }
+
+    unsafe fn reader(stream: &UnsafeCell<PrefixedReadIo<I, P>>) -> impl AsyncReadRent {
+        // SAFETY: Marked: the halves have no reference to the whole but by `parts`.
+        let Behind { io, prefix } = unsafe { PrefixedReadIo::parts(stream) };
+        // SAFETY: Marked: what holds for the whole, the reader's contract, holds for what is in it.
+        Behind { io: unsafe { I::reader(io) }, prefix }
+    }
+}
+
+impl<I: CancelableAsyncReadRent, P: Read> CancelableAsyncReadRent for PrefixedReadIo<I, P> {
+    async fn cancelable_read<T: IoBufMut>(&mut self, buf: T, c: CancelHandle) -> BufResult<usize, T> {
+        self.behind().cancelable_read(buf, c).await
+    }
+
+    async fn cancelable_readv<T: IoVecBufMut>(&mut self, buf: T, c: CancelHandle) -> BufResult<usize, T> {
+        self.behind().cancelable_readv(buf, c).await
+    }
+
+    unsafe fn cancelable_reader(stream: &UnsafeCell<PrefixedReadIo<I, P>>) -> impl CancelableAsyncReadRent {
+        // SAFETY: Marked: as in `reader`, the halves have no reference to the whole.
+        let Behind { io, prefix } = unsafe { PrefixedReadIo::parts(stream) };
+        // SAFETY: Marked: the same contract, of which the stream inside has a part.
+        Behind { io: unsafe { I::cancelable_reader(io) }, prefix }
     }
 }
 
@@ -120,21 +200,64 @@ impl<I: AsyncWriteRent, P> AsyncWriteRent for PrefixedReadIo<I, P> {
     fn shutdown(&mut self) -> impl Future<Output = io::Result<()>> {
         self.io.shutdown()
     }
+
+    unsafe fn writer(stream: &UnsafeCell<PrefixedReadIo<I, P>>) -> impl AsyncWriteRent {
+        // SAFETY: Marked: who writes has no reference to the whole either.
+        let io = unsafe { PrefixedReadIo::parts(stream) }.io;
+        // SAFETY: Marked: the writer's contract, of which the stream inside has a part.
+        unsafe { I::writer(io) }
+    }
+
+    unsafe fn hang_up_at(stream: &UnsafeCell<PrefixedReadIo<I, P>>) {
+        // SAFETY: Marked: as for a writer, of which there is none.
+        let io = unsafe { PrefixedReadIo::parts(stream) }.io;
+        // SAFETY: Marked: nobody writes the stream inside, as nobody writes the whole.
+        unsafe { I::hang_up_at(io) };
+    }
 }
 
-impl<I: CancelableAsyncReadRent, P: Read> CancelableAsyncReadRent for PrefixedReadIo<I, P> {}
-impl<I: CancelableAsyncWriteRent, P> CancelableAsyncWriteRent for PrefixedReadIo<I, P> {}
+impl<I: CancelableAsyncWriteRent, P> CancelableAsyncWriteRent for PrefixedReadIo<I, P> {
+    fn cancelable_write<T: IoBuf>(&mut self, buf: T, c: CancelHandle) -> impl Future<Output = BufResult<usize, T>> {
+        self.io.cancelable_write(buf, c)
+    }
+
+    fn cancelable_writev<T: IoVecBuf>(
+        &mut self,
+        buf_vec: T,
+        c: CancelHandle,
+    ) -> impl Future<Output = BufResult<usize, T>> {
+        self.io.cancelable_writev(buf_vec, c)
+    }
+
+    fn cancelable_flush(&mut self, c: CancelHandle) -> impl Future<Output = io::Result<()>> {
+        self.io.cancelable_flush(c)
+    }
+
+    fn cancelable_shutdown(&mut self, c: CancelHandle) -> impl Future<Output = io::Result<()>> {
+        self.io.cancelable_shutdown(c)
+    }
+
+    unsafe fn cancelable_writer(stream: &UnsafeCell<PrefixedReadIo<I, P>>) -> impl CancelableAsyncWriteRent {
+        // SAFETY: Marked: as in `writer`, who writes has no reference to the whole.
+        let io = unsafe { PrefixedReadIo::parts(stream) }.io;
+        // SAFETY: Marked: the contract of `writer` again, handed on.
+        unsafe { I::cancelable_writer(io) }
+    }
+}
+
+// SAFETY: Marked: the halves refer to the prefix, which only reads touch, and to a stream that can stand it.
+unsafe impl<I: exclusive::Split, P> exclusive::Split for PrefixedReadIo<I, P> {}
 
 impl<I: Split, P: Read> Split for PrefixedReadIo<I, P> {
     async fn shared_read<T: IoBufMut>(&self, buf: T) -> BufResult<usize, T> {
-        match self.begin(buf) {
+        match self.prefix.begin(buf) {
             Ok(read) => read,
             Err(buf) => self.io.shared_read(buf).await,
         }
     }
 
     async fn shared_readv<T: IoVecBufMut>(&self, buf: T) -> BufResult<usize, T> {
-        match self.begin_vectored(buf) {
+        match self.prefix.begin_vectored(buf) {
             Ok(read) => read,
             Err(buf) => self.io.shared_readv(buf).await,
         }

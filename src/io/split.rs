@@ -5,7 +5,7 @@
 
 use super::{AsyncReadRent, AsyncWriteRent, CancelableAsyncReadRent, CancelableAsyncWriteRent};
 use crate::buf::{BufResult, IoBuf, IoBufMut, IoVecBuf, IoVecBufMut};
-use std::{error::Error, fmt, future::Future, io, rc::Rc};
+use std::{cell::UnsafeCell, error::Error, fmt, future::Future, io, rc::Rc};
 
 /// A stream that can be read and written at the same time: its halves do it through shared references.
 ///
@@ -137,6 +137,24 @@ pub struct ReadHalf<'a, T: ?Sized>(&'a T);
 /// The half of a stream that is written; made by [`Split::split`]. Dropping it does nothing.
 #[derive(Debug)]
 pub struct WriteHalf<'a, T: ?Sized>(&'a T);
+
+/// [`AsyncReadRent::reader`] of a stream that is read through shared references.
+///
+/// # Safety
+/// While the half lives, nobody has an exclusive reference to the stream.
+pub(crate) unsafe fn shared_reader<T: Split>(stream: &UnsafeCell<T>) -> ReadHalf<'_, T> {
+    // SAFETY: Marked: this stream's halves make shared references alone.
+    ReadHalf(unsafe { &*stream.get() })
+}
+
+/// [`AsyncWriteRent::writer`] of such a stream.
+///
+/// # Safety
+/// As for [`shared_reader`].
+pub(crate) unsafe fn shared_writer<T: Split>(stream: &UnsafeCell<T>) -> WriteHalf<'_, T> {
+    // SAFETY: Marked: as in `shared_reader`, every reference is a shared one.
+    WriteHalf(unsafe { &*stream.get() })
+}
 
 impl<T> OwnedReadHalf<T> {
     /// The whole stream again.

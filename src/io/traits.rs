@@ -1,6 +1,6 @@
 //! The traits, and the references and boxes that pass every call on.
 
-use std::{future::Future, io};
+use std::{cell::UnsafeCell, future::Future, io};
 
 use crate::buf::{BufResult, IoBuf, IoBufMut, IoVecBuf, IoVecBufMut};
 
@@ -27,6 +27,20 @@ pub trait AsyncReadRent {
     /// # Cancellation
     /// **Lossy**: as [`read`](AsyncReadRent::read).
     fn readv<T: IoVecBufMut>(&mut self, buf: T) -> impl Future<Output = BufResult<usize, T>>;
+
+    /// The stream of one [half](super::exclusive), which refers to no more of it than reading needs.
+    ///
+    /// # Safety
+    /// While what this gives lives, nothing else refers to the stream but one [`AsyncWriteRent::writer`], and that only
+    /// if the stream is [`exclusive::Split`](super::exclusive::Split).
+    #[doc(hidden)]
+    unsafe fn reader(stream: &UnsafeCell<Self>) -> impl AsyncReadRent
+    where
+        Self: Sized,
+    {
+        // SAFETY: Marked: there is no other reference, or its owner has promised to stand it.
+        unsafe { &mut *stream.get() }
+    }
 }
 
 /// Bytes to be read at any position.
@@ -81,6 +95,30 @@ pub trait AsyncWriteRent {
     /// # Cancellation
     /// **Detached**: the shutdown may still happen.
     fn shutdown(&mut self) -> impl Future<Output = io::Result<()>>;
+
+    /// The stream of the other [half](super::exclusive), which refers to no more of it than writing needs.
+    ///
+    /// # Safety
+    /// As for [`AsyncReadRent::reader`], the other way around.
+    #[doc(hidden)]
+    unsafe fn writer(stream: &UnsafeCell<Self>) -> impl AsyncWriteRent
+    where
+        Self: Sized,
+    {
+        // SAFETY: Marked: there is no other reference, or its owner has promised to stand one that reads.
+        unsafe { &mut *stream.get() }
+    }
+
+    /// What dropping the half that is written tells the other side: nothing, but for annulus's own connections.
+    ///
+    /// # Safety
+    /// There is no [`AsyncWriteRent::writer`].
+    #[doc(hidden)]
+    unsafe fn hang_up_at(_stream: &UnsafeCell<Self>)
+    where
+        Self: Sized,
+    {
+    }
 }
 
 /// Bytes to be written at any position.

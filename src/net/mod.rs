@@ -5,14 +5,18 @@ mod copy;
 mod detached;
 mod device;
 mod direct;
+mod halves;
 mod incoming;
 mod listener;
 mod lookup;
 mod opts;
+#[cfg(feature = "tokio")]
+pub mod polled;
 mod recv_stream;
 mod socket;
 mod sockopt;
 mod spare;
+pub mod splice;
 mod streams;
 pub mod tcp;
 pub mod udp;

@@ -6,7 +6,7 @@ use crate::{
     entry::Interest,
     io::{
         AsyncReadRent, AsyncWriteRent, CancelableAsyncReadRent, CancelableAsyncWriteRent, OwnedReadHalf,
-        OwnedWriteHalf, Split,
+        OwnedWriteHalf, Split, shared_reader, shared_writer,
     },
     net::RecvStream,
     op,
@@ -15,6 +15,7 @@ use crate::{
 };
 use socket2::SockRef;
 use std::{
+    cell::UnsafeCell,
     future::{Future, ready},
     io,
     net::{Shutdown, SocketAddr},
@@ -220,6 +221,11 @@ impl AsyncReadRent for TcpStream {
     fn readv<T: IoVecBufMut>(&mut self, buf: T) -> impl Future<Output = BufResult<usize, T>> {
         self.shared_readv(buf)
     }
+
+    unsafe fn reader(stream: &UnsafeCell<TcpStream>) -> impl AsyncReadRent {
+        // SAFETY: Marked: the halves have this, and what `writer` gives: two shared references.
+        unsafe { shared_reader(stream) }
+    }
 }
 
 impl AsyncWriteRent for TcpStream {
@@ -238,10 +244,31 @@ impl AsyncWriteRent for TcpStream {
     fn shutdown(&mut self) -> impl Future<Output = io::Result<()>> {
         self.shared_shutdown()
     }
+
+    unsafe fn writer(stream: &UnsafeCell<TcpStream>) -> impl AsyncWriteRent {
+        // SAFETY: Marked: the halves have this, and what `reader` gives: two shared references.
+        unsafe { shared_writer(stream) }
+    }
+
+    unsafe fn hang_up_at(stream: &UnsafeCell<TcpStream>) {
+        // SAFETY: Marked: one more shared reference, beside that of a reader.
+        unsafe { shared_writer(stream) }.as_ref().hang_up();
+    }
 }
 
-impl CancelableAsyncReadRent for TcpStream {}
-impl CancelableAsyncWriteRent for TcpStream {}
+impl CancelableAsyncReadRent for TcpStream {
+    unsafe fn cancelable_reader(stream: &UnsafeCell<TcpStream>) -> impl CancelableAsyncReadRent {
+        // SAFETY: Marked: as in `reader`, this is one of two shared references.
+        unsafe { shared_reader(stream) }
+    }
+}
+
+impl CancelableAsyncWriteRent for TcpStream {
+    unsafe fn cancelable_writer(stream: &UnsafeCell<TcpStream>) -> impl CancelableAsyncWriteRent {
+        // SAFETY: Marked: as in `writer`, this is one of two shared references.
+        unsafe { shared_writer(stream) }
+    }
+}
 
 /// The half of a connection that is read.
 pub type TcpOwnedReadHalf = OwnedReadHalf<TcpStream>;

@@ -20,6 +20,8 @@ pub(crate) const GATES: &[&str] = &[
 /// Other files that may ask for one thing: file, predicate, why.
 pub(crate) const GATE_EXCEPTIONS: &[(&str, &str, &str)] = &[
     ("src/buf/mod.rs", "feature = \"bytes\"", "the room's one module that belongs to a feature"),
+    ("src/io/mod.rs", "feature = \"tokio\"", "traits that are another crate's"),
+    ("src/net/mod.rs", "feature = \"tokio\"", "the connections that have them"),
     ("src/rt/mod.rs", "feature = \"backtrace\"", "what asks a thread for its stack, and what does not"),
     ("src/rt/mod.rs", "not(feature = \"backtrace\")", "what asks a thread for its stack, and what does not"),
     ("src/rt/task/store.rs", "debug_assertions", "a sanitizer is to see that a task was freed"),

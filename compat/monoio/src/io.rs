@@ -1,21 +1,18 @@
-//! Streams: [`annulus::io`], and what monoio has in another form.
+//! Streams: [`annulus::io`].
 
-mod cancel_ext;
 #[cfg(feature = "poll-io")]
-pub(crate) mod poll;
-#[cfg(target_os = "linux")]
-pub mod splice;
-mod split;
-
+pub use annulus::io::poll::{IntoCompIo, IntoPollIo};
 pub use annulus::io::{
     AsyncBufRead, AsyncBufReadExt, AsyncReadRent, AsyncReadRentAt, AsyncReadRentExt, AsyncWriteRent, AsyncWriteRentAt,
     AsyncWriteRentExt, BufReader, BufWriter, CancelHandle, CancelableAsyncReadRent, CancelableAsyncWriteRent,
-    Canceller, PrefixedReadIo, copy, sink, stream, zero_copy,
+    Canceller, PrefixedReadIo,
+    cancel_ext::{CancelableAsyncReadRentExt, CancelableAsyncWriteRentExt},
+    copy,
+    exclusive::{OwnedReadHalf, OwnedWriteHalf, ReuniteError, Split, Splitable},
+    sink, stream, zero_copy,
 };
-pub use cancel_ext::{CancelableAsyncReadRentExt, CancelableAsyncWriteRentExt};
-#[cfg(feature = "poll-io")]
-pub use poll::{IntoCompIo, IntoPollIo};
-pub use split::{OwnedReadHalf, OwnedWriteHalf, ReuniteError, Split, Splitable};
+#[cfg(target_os = "linux")]
+pub use annulus::net::splice;
 /// tokio's traits.
 #[cfg(feature = "poll-io")]
 pub use tokio::io as poll_io;

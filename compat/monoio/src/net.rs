@@ -13,8 +13,11 @@ pub mod tcp {
     use crate::io::{OwnedReadHalf, OwnedWriteHalf};
     pub use annulus::net::{TcpConnectOpts, TcpListener, TcpStream};
 
+    /// Connections with tokio's traits.
     #[cfg(feature = "poll-io")]
-    pub use crate::io::poll::tcp as stream_poll;
+    pub mod stream_poll {
+        pub use annulus::net::polled::TcpStreamPoll;
+    }
 
     /// The half of a connection that is read.
     pub type TcpOwnedReadHalf = OwnedReadHalf<TcpStream>;
@@ -34,8 +37,11 @@ pub mod unix {
         Pipe, SocketAddr, UCred, UnixDatagram, UnixListener, UnixSeqpacket, UnixSeqpacketListener, UnixStream, new_pipe,
     };
 
+    /// Connections with tokio's traits.
     #[cfg(feature = "poll-io")]
-    pub use crate::io::poll::unix as stream_poll;
+    pub mod stream_poll {
+        pub use annulus::net::polled::UnixStreamPoll;
+    }
 
     /// The half of a connection that is read.
     pub type UnixOwnedReadHalf = OwnedReadHalf<UnixStream>;

@@ -6,12 +6,13 @@ use crate::{
     driver::Fd,
     io::{
         AsReadFd, AsWriteFd, AsyncReadRent, AsyncWriteRent, CancelableAsyncReadRent, CancelableAsyncWriteRent,
-        OwnedReadHalf, OwnedWriteHalf, Split,
+        OwnedReadHalf, OwnedWriteHalf, Split, shared_reader, shared_writer,
     },
     op,
 };
 use socket2::SockRef;
 use std::{
+    cell::UnsafeCell,
     future::{Future, ready},
     io,
     net::Shutdown,
@@ -139,6 +140,11 @@ impl AsyncReadRent for UnixStream {
     fn readv<T: IoVecBufMut>(&mut self, buf: T) -> impl Future<Output = BufResult<usize, T>> {
         self.shared_readv(buf)
     }
+
+    unsafe fn reader(stream: &UnsafeCell<UnixStream>) -> impl AsyncReadRent {
+        // SAFETY: Marked: the halves have this, and what `writer` gives: two shared references.
+        unsafe { shared_reader(stream) }
+    }
 }
 
 impl AsyncWriteRent for UnixStream {
@@ -157,10 +163,31 @@ impl AsyncWriteRent for UnixStream {
     fn shutdown(&mut self) -> impl Future<Output = io::Result<()>> {
         self.shared_shutdown()
     }
+
+    unsafe fn writer(stream: &UnsafeCell<UnixStream>) -> impl AsyncWriteRent {
+        // SAFETY: Marked: the halves have this, and what `reader` gives: two shared references.
+        unsafe { shared_writer(stream) }
+    }
+
+    unsafe fn hang_up_at(stream: &UnsafeCell<UnixStream>) {
+        // SAFETY: Marked: one more shared reference, beside that of a reader.
+        unsafe { shared_writer(stream) }.as_ref().hang_up();
+    }
 }
 
-impl CancelableAsyncReadRent for UnixStream {}
-impl CancelableAsyncWriteRent for UnixStream {}
+impl CancelableAsyncReadRent for UnixStream {
+    unsafe fn cancelable_reader(stream: &UnsafeCell<UnixStream>) -> impl CancelableAsyncReadRent {
+        // SAFETY: Marked: as in `reader`, this is one of two shared references.
+        unsafe { shared_reader(stream) }
+    }
+}
+
+impl CancelableAsyncWriteRent for UnixStream {
+    unsafe fn cancelable_writer(stream: &UnsafeCell<UnixStream>) -> impl CancelableAsyncWriteRent {
+        // SAFETY: Marked: as in `writer`, this is one of two shared references.
+        unsafe { shared_writer(stream) }
+    }
+}
 
 impl AsReadFd for UnixStream {
     fn as_reader_fd(&mut self) -> &Fd {

@@ -5,6 +5,7 @@
 //! missing here, or in the inventory, fails the tests.
 
 mod buf;
+mod cancel;
 mod fs;
 mod io;
 mod names;
@@ -68,6 +69,7 @@ async fn every_function_is_called() {
     root::all().await;
     buf::all();
     io::all().await;
+    cancel::all().await;
     net::all().await;
     fs::all().await;
     time::all().await;
