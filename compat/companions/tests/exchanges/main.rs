@@ -10,6 +10,7 @@ mod monolake;
 #[cfg(feature = "native-tls")]
 mod native;
 mod tls;
+mod transports;
 
 use monoio::{
     net::{TcpListener, TcpStream},
