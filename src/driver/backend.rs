@@ -655,25 +655,24 @@ impl Core {
     /// Settles a completion. One that is its entry's only answer, as nearly all are, is told at one look at the slot.
     fn settle(&mut self, cqe: Cqe, batch: &mut Batch, threads: &Threads) {
         let key = Key::from_user_data(cqe.user_data);
-        let effect = match self.slots.get(key) {
-            Some(slot) if slot.is_answered_by(cqe) && !self.backend.learns_from(&slot.sqe) => {
-                self.slots.complete(key, cqe)
-            }
-            _ => self.settle_step(key, cqe, batch, threads),
-        };
-        match effect {
-            Some(Effect::Wake(waker)) => batch.wakers().push(waker),
-            Some(effect) => batch.add(effect),
-            None => self.counters.strays += 1,
+        let slot = self.slots.get(key);
+        let plainly = slot.is_some_and(|slot| slot.is_answered_by(cqe) && !self.backend.learns_from(&slot.sqe));
+        match plainly.then(|| self.slots.answer(key, cqe)).flatten() {
+            Some(waker) => batch.wakers().push(waker),
+            None => self.settle_carefully(key, cqe, batch, threads),
         }
     }
 
-    /// Settles a completion that may be one of many, or only a step.
+    /// Settles a completion that may be one of many, or only a step, or that no future waits for.
     #[inline(never)]
-    fn settle_step(&mut self, key: Key, cqe: Cqe, batch: &mut Batch, threads: &Threads) -> Option<Effect> {
-        match self.review(key, cqe, batch, threads) {
+    fn settle_carefully(&mut self, key: Key, cqe: Cqe, batch: &mut Batch, threads: &Threads) {
+        let effect = match self.review(key, cqe, batch, threads) {
             None => Some(Effect::None),
             Some(cqe) => self.tell(key, cqe, threads),
+        };
+        match effect {
+            Some(effect) => batch.add(effect),
+            None => self.counters.strays += 1,
         }
     }
 

@@ -42,6 +42,9 @@ impl Batch {
     /// Wakes and settles. Nothing may be borrowed that the code of others could want.
     pub(crate) fn run(&mut self) {
         self.wakers.drain(..).for_each(|waker| quietly(|| waker.wake()));
+        if self.orphans.is_empty() {
+            return;
+        }
         self.orphans.drain(..).for_each(|(op, earlier, last)| quietly(|| op.settle(earlier, last)));
     }
 }

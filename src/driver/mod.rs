@@ -235,6 +235,9 @@ impl Driver {
         attempt: &mut u32,
         fd: Option<&Fd>,
     ) -> Option<Cqe> {
+        if fd.is_none() && self.info.kind == DriverKind::Uring {
+            return None; // On the ring, only what is done to a descriptor may be done by a call.
+        }
         let source = self.source(fd);
         self.core.borrow_mut().try_now(sqe, (twin, attempt), fd, source, self.alone.get())
     }

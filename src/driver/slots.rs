@@ -28,6 +28,12 @@ impl Key {
         Key::new(Key::OWN, n)
     }
 
+    /// Whether it may be the name of the driver's own entry.
+    #[allow(dead_code, reason = "where there is no ring, there are no such entries")]
+    pub(crate) const fn is_own(self) -> bool {
+        self.0 as u32 == Key::OWN
+    }
+
     fn index(self) -> usize {
         self.0 as u32 as usize
     }
@@ -290,6 +296,7 @@ impl Slots {
     }
 
     /// Frees the slot of `key`, of which nobody has to hear any more.
+    #[inline]
     fn free(&mut self, key: Key) {
         let slot = &mut self.all[key.index()];
         slot.sqe.user_data = Key::own(0).user_data();
@@ -400,6 +407,18 @@ impl Slots {
     pub(crate) fn add_result(&mut self, key: Key, result: Cqe) -> Option<Effect> {
         let slot = self.get(key)?;
         Some(slot.rouse(Owner::Told { result: Answer::of(result), lost: false }))
+    }
+
+    /// Settles `key` with its final completion if a future waits for it, and gives its waker.
+    #[inline]
+    pub(crate) fn answer(&mut self, key: Key, last: Cqe) -> Option<Waker> {
+        let slot = self.get(key)?;
+        if !matches!(slot.owner, Owner::Future(_)) {
+            return None;
+        }
+        let Owner::Future(waker) = mem::replace(&mut slot.owner, Owner::Done(Answer::of(last))) else { return None };
+        self.owed -= 1;
+        Some(waker)
     }
 
     /// Settles `key` with its final completion. `None` if nobody has that name.

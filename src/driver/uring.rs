@@ -360,34 +360,51 @@ impl Uring {
             Wait::For(limit) => Some(limit.clamp(Duration::from_nanos(1), LONGEST)),
         };
         counters.enters += 1;
-        let complete = u32::from(sleeps);
-        let flags = EnterFlags::GETEVENTS;
-        let entered = self.ring.enter(&Enter { submit: u32::MAX, wait: complete, flags, timeout, ..Enter::default() });
+        let (wait, flags) = (u32::from(sleeps), EnterFlags::GETEVENTS);
+        let entered = match timeout {
+            None => self.ring.enter_plainly(wait, flags).map(drop),
+            Some(_) => self.ring.enter(&Enter { submit: u32::MAX, wait, flags, timeout, ..Enter::default() }).map(drop),
+        };
         match entered.map_err(|e| (e.raw_os_error().unwrap_or(0), e)) {
             // The wait was interrupted, or the kernel is short of something for now: what was queued still is.
-            Ok(_) | Err((libc::EINTR | libc::EAGAIN | libc::EBUSY, _)) => Ok(()),
+            Ok(()) | Err((libc::EINTR | libc::EAGAIN | libc::EBUSY, _)) => Ok(()),
             Err((_, e)) => Err(e),
         }
     }
 
-    /// Sorts out the driver's own completions; the rest are somebody's. Says how many there were.
+    /// Collects completions into `done`, but for the driver's own. Says how many there were.
     fn collect(&mut self, done: &mut Vec<Cqe>, counters: &mut Counters) -> usize {
-        let mut came = 0;
-        for cqe in self.ring.completions() {
-            came += 1;
-            match Key::from_user_data(cqe.user_data) {
-                MESSAGE => counters.woken_by_message += 1,
-                TRIAL => {}
-                BELL => {
-                    counters.woken_by_counter += 1;
-                    self.bell_is_watched = false;
-                    self.bell.clear();
+        let before = done.len();
+        self.ring.take_all(done);
+        let came = done.len() - before;
+        if done[before..].iter().any(|cqe| Key::from_user_data(cqe.user_data).is_own()) {
+            let mut kept = before;
+            for n in before..done.len() {
+                let cqe = done[n];
+                if !self.hears(cqe, counters) {
+                    done[kept] = cqe;
+                    kept += 1;
                 }
-                CANCEL => self.can_cancel_all &= cqe.res != -libc::EINVAL,
-                _ => done.push(cqe),
             }
+            done.truncate(kept);
         }
         came
+    }
+
+    /// Whether a completion is the driver's own, which is then done with.
+    fn hears(&mut self, cqe: Cqe, counters: &mut Counters) -> bool {
+        match Key::from_user_data(cqe.user_data) {
+            MESSAGE => counters.woken_by_message += 1,
+            TRIAL => {}
+            BELL => {
+                counters.woken_by_counter += 1;
+                self.bell_is_watched = false;
+                self.bell.clear();
+            }
+            CANCEL => self.can_cancel_all &= cqe.res != -libc::EINVAL,
+            _ => return false,
+        }
+        true
     }
 
     /// Has the bell's counter watched, and says how long to sleep at most.

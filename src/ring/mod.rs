@@ -278,6 +278,11 @@ impl Ring {
         self.cq.completions()
     }
 
+    /// Takes all completions that are ready.
+    pub(crate) fn take_all(&mut self, into: &mut Vec<Cqe>) {
+        self.cq.take_all(into);
+    }
+
     /// Submits everything queued, if there is a reason to enter the kernel at all ([`Ring::needs_enter`]). Does not
     /// wait. Gives the number of entries taken, which is less than were queued if one failed at once and the ring lacks
     /// `SUBMIT_ALL`; the rest stays queued.
@@ -569,16 +574,21 @@ impl Ring {
     }
 
     /// Whether the ring can be used: not in a forked child, nor when the kernel broke its word.
+    #[inline]
     pub(crate) fn check_alive(&self) -> io::Result<()> {
-        self.birth.check()?;
-        let why = if self.left {
+        if self.sq.usable() && self.cq.usable() && !self.left { Ok(()) } else { Err(self.why_not_alive()) }
+    }
+
+    #[cold]
+    fn why_not_alive(&self) -> io::Error {
+        let why = if let Err(error) = self.birth.check() {
+            return error;
+        } else if self.left {
             "the ring's new queues could not be mapped: make another"
-        } else if self.poisoned() {
-            "the kernel moved a position of the ring to where it cannot be: make another"
         } else {
-            return Ok(());
+            "the kernel moved a position of the ring to where it cannot be: make another"
         };
-        Err(io::Error::other(why))
+        io::Error::other(why)
     }
 }
 

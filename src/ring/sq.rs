@@ -337,7 +337,7 @@ impl Sq {
     }
 
     #[inline]
-    fn usable(&self) -> bool {
+    pub(crate) fn usable(&self) -> bool {
         self.open.is_here()
     }
 
