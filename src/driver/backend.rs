@@ -649,7 +649,10 @@ impl Core {
             }
         }
         self.counters.cqes += next as u64;
-        self.done.drain(..next);
+        match next == self.done.len() {
+            true => self.done.clear(),
+            false => drop(self.done.drain(..next)),
+        }
     }
 
     /// Settles a completion. One that is its entry's only answer, as nearly all are, is told at one look at the slot.

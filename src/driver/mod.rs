@@ -228,6 +228,7 @@ impl Driver {
 
     /// Performs an entry at once, if it can be done on this thread without waiting, and nothing is gained by doing it
     /// together with others. `attempt` and `twin` are what to go on with otherwise.
+    #[inline]
     pub(crate) fn try_now(
         self: &Rc<Driver>,
         sqe: &Sqe,
@@ -235,9 +236,17 @@ impl Driver {
         attempt: &mut u32,
         fd: Option<&Fd>,
     ) -> Option<Cqe> {
-        if fd.is_none() && self.info.kind == DriverKind::Uring {
-            return None; // On the ring, only what is done to a descriptor may be done by a call.
-        }
+        // On the ring, only what is done to a descriptor may be done by a call.
+        if fd.is_none() && self.info.kind == DriverKind::Uring { None } else { self.try_call(sqe, twin, attempt, fd) }
+    }
+
+    fn try_call(
+        self: &Rc<Driver>,
+        sqe: &Sqe,
+        twin: &mut &'static Twin,
+        attempt: &mut u32,
+        fd: Option<&Fd>,
+    ) -> Option<Cqe> {
         let source = self.source(fd);
         self.core.borrow_mut().try_now(sqe, (twin, attempt), fd, source, self.alone.get())
     }

@@ -279,8 +279,10 @@ impl Slots {
         let slot = &mut self.all[index as usize];
         let Owner::Free(next) = slot.owner else { unreachable!("a slot of the list is free") };
         self.free = next;
-        (slot.sqe, slot.owner, slot.twin) = (*sqe, owner, twin);
+        slot.sqe = *sqe;
         slot.sqe.user_data = Key::new(index, generation).user_data();
+        slot.owner = owner;
+        slot.twin = twin;
         (slot.stage, slot.source, slot.attempt) = (Stage::Native, None, 0);
         (slot.cancelled, slot.owned, slot.lending) = (false, false, Lending::No);
         slot

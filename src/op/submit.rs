@@ -192,8 +192,8 @@ impl<T: Op> Submit<T> {
 
     /// What is told of a completion.
     fn told(&self, cqe: Cqe) -> Cqe {
-        let nothing = [-libc::ECANCELED, -libc::EINTR].contains(&cqe.res);
-        if self.ended != 0 && nothing { Cqe { res: -self.ended, ..cqe } } else { cqe }
+        let nothing = || [-libc::ECANCELED, -libc::EINTR].contains(&cqe.res);
+        if self.ended != 0 && nothing() { Cqe { res: -self.ended, ..cqe } } else { cqe }
     }
 
     fn finish(&mut self, cqe: Cqe) -> T::Output {
