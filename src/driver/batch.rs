@@ -2,7 +2,7 @@
 
 use crate::{
     driver::{
-        Few,
+        Answers,
         slots::{Effect, Orphan},
     },
     entry::Cqe,
@@ -20,7 +20,7 @@ use std::{
 #[derive(Default)]
 pub(crate) struct Batch {
     wakers: Vec<Waker>,
-    orphans: Vec<(Box<dyn Orphan>, Few<Cqe>, Cqe)>,
+    orphans: Vec<(Box<dyn Orphan>, Answers, Cqe)>,
 }
 
 impl Batch {

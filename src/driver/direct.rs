@@ -6,7 +6,6 @@ use crate::{
     sys::unix::Kind,
 };
 use std::{
-    fmt,
     os::fd::{FromRawFd, OwnedFd, RawFd},
     ptr,
     rc::{Rc, Weak},
@@ -21,14 +20,13 @@ pub(super) struct Direct {
 }
 
 impl Direct {
-    /// Whether this is a place in `driver`'s table.
-    pub(super) fn is_at(&self, driver: &Rc<Driver>) -> bool {
-        ptr::eq(self.driver.as_ptr(), Rc::as_ptr(driver))
+    pub(super) fn new(driver: Weak<Driver>, slot: u32) -> Direct {
+        Direct { driver, slot }
     }
 
-    /// The place itself.
-    pub(super) fn slot(&self) -> u32 {
-        self.slot
+    /// Whose table it is in, and where.
+    pub(super) fn into_parts(self) -> (Weak<Driver>, u32) {
+        (self.driver, self.slot)
     }
 
     /// Frees the place. At a driver that has ended there is none any more: its table went with its ring.
@@ -36,12 +34,6 @@ impl Direct {
         if let Some(driver) = self.driver.upgrade() {
             driver.core.borrow_mut().push_close_direct(self.slot, &driver.threads);
         }
-    }
-}
-
-impl fmt::Debug for Direct {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "direct {}", self.slot)
     }
 }
 

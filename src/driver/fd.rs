@@ -1,12 +1,12 @@
 //! A descriptor that outlives the operations on it.
 
 use crate::{
-    driver::{Driver, Few, cached::Cached, direct::Direct, poll::SourceId},
+    driver::{Driver, cached::Cached, direct::Direct, poll::SourceId},
     entry::{Cqe, CqeFlags},
     sys::unix::{self, Kind},
 };
 use std::{
-    cell::{Cell, RefCell},
+    cell::{Cell, OnceCell, RefCell},
     fmt, io,
     os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd},
     rc::{Rc, Weak},
@@ -29,23 +29,43 @@ use std::{
 #[derive(Clone)]
 pub struct Fd(Rc<Inner>);
 
+/// An idle connection has one, so what most descriptors need lies here, and what few need elsewhere.
 struct Inner {
     raw: RawFd,
-    /// Not closed: it is the process's own for as long as that lives.
-    lasting: bool,
-    kind: Cell<Option<Kind>>,
-    /// The last receive left nothing, as far as is known.
-    drained: Cell<bool>,
-    /// The last send found too little room.
-    crowded: Cell<bool>,
     /// How many operations are in flight that wait for room.
     writes: Cell<u32>,
+    kind: Cell<Option<Kind>>,
+    number: Number,
+    /// [`DRAINED`] and [`CROWDED`].
+    marks: Cell<u8>,
     /// Whether reads find what they want in memory.
     cached: Cell<Cached>,
-    /// There, if it is direct.
-    direct: Option<Direct>,
-    /// One for each driver that watches it: an operation may wait at each.
-    registrations: RefCell<Few<Registration>>,
+    /// The first driver that watched it, or the one in whose table it is.
+    driver: OnceCell<Weak<Driver>>,
+    /// What it is there; means nothing without a driver.
+    place: Cell<SourceId>,
+    /// All other drivers that watch it: an operation may wait at each.
+    others: OnceCell<Box<RefCell<Vec<Registration>>>>,
+}
+
+/// The last receive left nothing, as far as is known.
+const DRAINED: u8 = 1;
+/// The last send found too little room.
+const CROWDED: u8 = 1 << 1;
+
+// With the counts of its `Rc`, less than a cache line.
+#[cfg(target_pointer_width = "64")]
+static_assertions::const_assert!(size_of::<Inner>() + 2 * size_of::<usize>() <= 56);
+
+/// What the number is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Number {
+    /// Ours to close.
+    Ours,
+    /// Not closed: it is the process's own for as long as that lives.
+    Lasting,
+    /// None: it is in the table of its driver's ring, at [`Inner::place`].
+    Direct,
 }
 
 /// Where a poll driver watches the descriptor.
@@ -72,32 +92,34 @@ impl Fd {
 
     /// A place in a ring's table, which nobody else has.
     pub(super) fn direct(direct: Direct, kind: Kind) -> Fd {
+        let (driver, slot) = direct.into_parts();
         let mut inner = Inner::new(-1, Some(kind));
-        inner.direct = Some(direct);
+        (inner.number, inner.driver) = (Number::Direct, driver.into());
+        inner.place.set(SourceId::at(slot));
         Fd(Rc::new(inner))
     }
 
     /// Whether it is in a ring's table instead of having a number. `install` gives it one.
     #[must_use]
     pub fn is_direct(&self) -> bool {
-        self.0.direct.is_some()
+        self.0.number == Number::Direct
     }
 
     /// Whether `driver` can find it.
     pub(crate) fn is_known_to(&self, driver: &Rc<Driver>) -> bool {
-        self.0.direct.as_ref().is_none_or(|direct| direct.is_at(driver))
+        !self.is_direct() || self.0.is_first(driver)
     }
 
     /// Its place in the ring's table, if it is there.
     pub(super) fn slot(&self) -> Option<u32> {
-        self.0.direct.as_ref().map(Direct::slot)
+        self.is_direct().then(|| self.0.place.get().index())
     }
 
     /// A number that stays open as long as the process lives, whoever else uses it: it is never closed from here, and
     /// not given away.
     pub(crate) fn lasting(raw: RawFd) -> Fd {
         let mut inner = Inner::new(raw, None);
-        inner.lasting = true;
+        inner.number = Number::Lasting;
         Fd(Rc::new(inner))
     }
 
@@ -112,13 +134,13 @@ impl Fd {
 
     /// Whether the last receive seems to have left nothing, so that the next one will have to wait.
     pub(crate) fn is_drained(&self) -> bool {
-        self.0.drained.get()
+        self.0.is_marked(DRAINED)
     }
 
     /// Learns from the answer to a receive that had room for so many bytes.
     pub(crate) fn received(&self, cqe: Cqe, room: u32) {
         let came_short = u32::try_from(cqe.res).is_ok_and(|n| n > 0 && n < room);
-        self.0.drained.set(came_short && !cqe.flags.contains(CqeFlags::SOCK_NONEMPTY));
+        self.0.mark(DRAINED, came_short && !cqe.flags.contains(CqeFlags::SOCK_NONEMPTY));
     }
 
     /// Whether an operation that waits for room is in flight, which a send must not overtake.
@@ -138,12 +160,14 @@ impl Fd {
 
     /// Notes whether a send found too little room.
     pub(super) fn set_crowded(&self, crowded: bool) {
-        self.0.crowded.set(crowded);
+        self.0.mark(CROWDED, crowded);
     }
 
     /// Whether the last send found too little room; says so once.
     pub(super) fn take_crowded(&self) -> bool {
-        self.0.crowded.take()
+        let crowded = self.0.is_marked(CROWDED);
+        self.0.mark(CROWDED, false);
+        crowded
     }
 
     /// Whether to try if a read is answered from memory: of a place, or of the descriptor's own position.
@@ -163,14 +187,28 @@ impl Fd {
 
     /// Where `driver` watches this descriptor, if it does.
     pub(crate) fn source(&self, driver: &Rc<Driver>) -> Option<SourceId> {
-        self.0.registrations.borrow().iter().find(|r| r.is_at(driver)).map(|r| r.source)
+        if self.is_direct() {
+            return None;
+        }
+        if self.0.is_first(driver) {
+            return Some(self.0.place.get());
+        }
+        self.0.others.get()?.borrow().iter().find(|other| other.is_at(driver)).map(|other| other.source)
     }
 
     /// Notes that `driver` watches this descriptor. Other drivers that do so go on: operations may wait there.
     pub(crate) fn set_source(&self, driver: &Rc<Driver>, source: SourceId) {
-        let mut registrations = self.0.registrations.borrow_mut();
-        registrations.retain(|r| !r.is_at(driver) && r.driver.strong_count() > 0);
-        registrations.push_back(Registration { driver: Rc::downgrade(driver), source });
+        debug_assert!(!self.is_direct(), "what has no number is not watched");
+        if self.0.driver.get().is_none() {
+            // Nobody sets it meanwhile.
+            let _ = self.0.driver.set(Rc::downgrade(driver));
+        }
+        if self.0.is_first(driver) {
+            return self.0.place.set(source);
+        }
+        let mut others = self.0.others.get_or_init(Box::default).borrow_mut();
+        others.retain(|other| !other.is_at(driver) && other.driver.strong_count() > 0);
+        others.push(Registration { driver: Rc::downgrade(driver), source });
     }
 
     /// The descriptor itself, if nothing else holds it.
@@ -179,7 +217,7 @@ impl Fd {
     /// Gives the `Fd` back while operations on it are in flight, or clones of it are alive. A standard stream of the
     /// process is nobody's to take, and a direct one has no number.
     pub fn try_into_owned(self) -> Result<OwnedFd, Fd> {
-        if self.0.lasting || self.is_direct() {
+        if self.0.number != Number::Ours {
             return Err(self);
         }
         match Rc::try_unwrap(self.0) {
@@ -209,9 +247,14 @@ impl Fd {
 /// What to say to whoever wants the number of a direct descriptor.
 const NUMBERLESS: &str = "a direct descriptor has no number; annulus::op::install makes one for it";
 
+/// Whether it names this driver.
+fn names(weak: &Weak<Driver>, driver: &Rc<Driver>) -> bool {
+    std::ptr::eq(weak.as_ptr(), Rc::as_ptr(driver))
+}
+
 impl Registration {
     fn is_at(&self, driver: &Rc<Driver>) -> bool {
-        std::ptr::eq(self.driver.as_ptr(), Rc::as_ptr(driver))
+        names(&self.driver, driver)
     }
 
     fn end(self) {
@@ -225,21 +268,42 @@ impl Inner {
     fn new(raw: RawFd, kind: Option<Kind>) -> Inner {
         Inner {
             raw,
-            lasting: false,
-            kind: Cell::new(kind),
-            drained: Cell::new(false),
-            crowded: Cell::new(false),
             writes: Cell::new(0),
+            kind: Cell::new(kind),
+            number: Number::Ours,
+            marks: Cell::new(0),
             cached: Cell::default(),
-            direct: None,
-            registrations: RefCell::default(),
+            driver: OnceCell::new(),
+            place: Cell::new(SourceId::at(u32::MAX)),
+            others: OnceCell::new(),
         }
+    }
+
+    fn is_marked(&self, mark: u8) -> bool {
+        self.marks.get() & mark != 0
+    }
+
+    fn mark(&self, mark: u8, on: bool) {
+        let others = self.marks.get() & !mark;
+        self.marks.set(if on { others | mark } else { others });
+    }
+
+    /// Whether this is the first driver that it met.
+    fn is_first(&self, driver: &Rc<Driver>) -> bool {
+        self.driver.get().is_some_and(|first| names(first, driver))
+    }
+
+    /// Nobody watches it any more. For one that has a number.
+    fn end_watches(&mut self) {
+        let first = self.driver.take().map(|driver| Registration { driver, source: self.place.get() });
+        let others = self.others.take().map(|others| others.take()).unwrap_or_default();
+        first.into_iter().chain(others).for_each(Registration::end);
     }
 
     /// The descriptor, no longer watched by anybody.
     fn into_owned(self) -> OwnedFd {
-        let this = std::mem::ManuallyDrop::new(self);
-        this.registrations.take().drain().for_each(Registration::end);
+        let mut this = std::mem::ManuallyDrop::new(self);
+        this.end_watches();
         // SAFETY: Fresh descriptor: this was its last reference, and `ManuallyDrop` keeps it from being closed here.
         unsafe { OwnedFd::from_raw_fd(this.raw) }
     }
@@ -247,11 +311,15 @@ impl Inner {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        self.registrations.take().drain().for_each(Registration::end);
-        if let Some(direct) = self.direct.take() {
-            return direct.close();
+        if self.number == Number::Direct {
+            return self
+                .driver
+                .take()
+                .into_iter()
+                .for_each(|driver| Direct::new(driver, self.place.get().index()).close());
         }
-        if self.lasting {
+        self.end_watches();
+        if self.number == Number::Lasting {
             return;
         }
         let kind = || self.kind.get().unwrap_or_else(|| unix::kind(self.raw));
@@ -287,8 +355,8 @@ impl From<OwnedFd> for Fd {
 
 impl fmt::Debug for Fd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0.direct {
-            Some(direct) => f.debug_tuple("Fd").field(direct).finish(),
+        match self.slot() {
+            Some(slot) => f.debug_tuple("Fd").field(&format_args!("direct {slot}")).finish(),
             None => f.debug_tuple("Fd").field(&self.0.raw).finish(),
         }
     }

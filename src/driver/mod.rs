@@ -61,7 +61,7 @@ pub(crate) use few::Few;
 pub use histogram::Histogram;
 pub(crate) use shelf::{Pipe, keep_buffer, keep_pipe, take_buffer, take_pipe};
 pub(crate) use slots::{Key, Orphan};
-pub(crate) use stream::NO_LIMIT;
+pub(crate) use stream::{Answers, NO_LIMIT};
 #[cfg(test)]
 pub(crate) use survey::Known;
 pub use survey::{Attempt, RingInfo};

@@ -2,7 +2,8 @@
 
 use crate::{
     driver::{
-        Few, Outlook, close::close_never_began, direct, later::Ticket, lending::Lending, poll::SourceId, stream::Stream,
+        Answers, Outlook, close::close_never_began, direct, later::Ticket, lending::Lending, poll::SourceId,
+        stream::Stream,
     },
     entry::{Cqe, CqeFlags, Interest, Sqe, SqeFlags, Twin},
 };
@@ -53,7 +54,7 @@ impl Key {
 pub(crate) trait Orphan {
     /// Finishes the operation with its last completion, and drops its output. `earlier` are the completions before it
     /// that were not fetched; only a stream has any.
-    fn settle(self: Box<Self>, earlier: Few<Cqe>, last: Cqe);
+    fn settle(self: Box<Self>, earlier: Answers, last: Cqe);
 }
 
 /// What a completion says beside the name that it came for.
@@ -196,7 +197,7 @@ impl Slot {
     }
 
     /// Takes what a stream gave before its last completion.
-    fn take_queue(&mut self) -> Few<Cqe> {
+    fn take_queue(&mut self) -> Answers {
         self.stream.take().map(|stream| stream.queue).unwrap_or_default()
     }
 
@@ -233,7 +234,7 @@ pub(crate) enum Fate {
     /// It is in flight and parked in its slot: somebody should cancel it.
     InFlight,
     /// It had completed: it is to be settled now, outside the driver.
-    Done(Box<dyn Orphan>, Few<Cqe>, Cqe),
+    Done(Box<dyn Orphan>, Answers, Cqe),
     /// Its driver gave up on it: it must be leaked.
     Lost(Box<dyn Orphan>),
 }
@@ -243,7 +244,7 @@ pub(crate) enum Effect {
     /// Wake this future.
     Wake(Waker),
     /// Settle this operation.
-    Settle(Box<dyn Orphan>, Few<Cqe>, Cqe),
+    Settle(Box<dyn Orphan>, Answers, Cqe),
     /// Close this number: its CLOSE never began.
     Close(RawFd),
     /// Nothing.
@@ -495,7 +496,7 @@ mod tests {
 
     struct Count(Rc<Cell<u32>>);
     impl Orphan for Count {
-        fn settle(self: Box<Self>, _: Few<Cqe>, _: Cqe) {
+        fn settle(self: Box<Self>, _: Answers, _: Cqe) {
             self.0.set(self.0.get() + 1);
         }
     }
@@ -549,7 +550,7 @@ mod tests {
             }
         }
         impl Orphan for Bomb {
-            fn settle(self: Box<Self>, _: Few<Cqe>, _: Cqe) {}
+            fn settle(self: Box<Self>, _: Answers, _: Cqe) {}
         }
         let mut slots = Slots::new();
         let orphan = slots.insert(&Sqe::nop(), &TWIN, future()).key();

@@ -9,7 +9,7 @@ use crate::{
     driver::{Few, later::pause},
     entry::{After, Cqe, CqeFlags, Multishot},
 };
-use std::time::Duration;
+use std::{iter, time::Duration};
 
 /// How many answers wait to be fetched at most before no more are asked for. The kernel may add some until it hears.
 pub(super) const FULL: usize = 256;
@@ -17,22 +17,57 @@ pub(super) const FULL: usize = 256;
 /// The limit of a stream that may have any number of buffers.
 pub(crate) const NO_LIMIT: u32 = u32::MAX;
 
+/// Completions of one request, of which everybody knows the name: only the rest is kept.
+#[derive(Debug, Default)]
+pub(crate) struct Answers(Few<(i32, CqeFlags)>);
+
+impl Answers {
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(super) fn push_back(&mut self, cqe: Cqe) {
+        self.0.push_back((cqe.res, cqe.flags));
+    }
+
+    /// The first one, without its name.
+    pub(super) fn pop_front(&mut self) -> Option<Cqe> {
+        self.0.pop_front().map(|(res, flags)| Cqe { flags, ..Cqe::new(0, res) })
+    }
+
+    /// Takes all of it out.
+    pub(crate) fn drain(&mut self) -> impl Iterator<Item = Cqe> {
+        iter::from_fn(|| self.pop_front())
+    }
+}
+
 /// A stream of answers.
 pub(crate) struct Stream {
     pub(super) rule: &'static Multishot,
     /// Answers that were not fetched.
-    pub(super) queue: Few<Cqe>,
+    pub(super) queue: Answers,
     /// What was asked for is a multishot entry.
     pub(super) multishot: bool,
     trust: Trust,
     /// The kernel was told to stop, because nobody fetches.
     stopped: bool,
     /// Attempts since the last answer that ended for lack of something.
-    failures: u32,
+    failures: u8,
     /// How many buffers of its group it may have, and how many it has, fetched or not, that were not given back.
-    limit: u32,
-    has: u32,
+    limit: u16,
+    has: u16,
 }
+
+// Each connection with a stream has one while it waits.
+#[cfg(target_pointer_width = "64")]
+static_assertions::const_assert!(size_of::<Stream>() <= 40);
+
+/// The same as [`NO_LIMIT`], in a stream. No group has so many buffers.
+const UNLIMITED: u16 = u16::MAX;
 
 /// What is known of the flag that makes an entry a multishot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,12 +108,12 @@ impl Stream {
     pub(super) fn new(rule: &'static Multishot, limit: u32) -> Box<Stream> {
         Box::new(Stream {
             rule,
-            queue: Few::default(),
+            queue: Answers::default(),
             multishot: false,
             trust: Trust::Untried,
             stopped: false,
             failures: 0,
-            limit,
+            limit: if limit == NO_LIMIT { UNLIMITED } else { limit.min(u32::from(UNLIMITED) - 1) as u16 },
             has: 0,
         })
     }
@@ -115,7 +150,7 @@ impl Stream {
 
     /// Whether its buffers are counted.
     pub(super) fn is_limited(&self) -> bool {
-        self.limit != NO_LIMIT
+        self.limit != UNLIMITED
     }
 
     /// Whether it may have more buffers.
@@ -128,15 +163,15 @@ impl Stream {
     #[allow(dead_code, reason = "where there is no ring, each answer is one buffer")]
     pub(super) fn budget(&self, size: u32) -> u32 {
         match self.limit {
-            NO_LIMIT => 0,
-            limit => limit.saturating_sub(self.has).max(1).saturating_mul(size).min(i32::MAX as u32),
+            UNLIMITED => 0,
+            limit => u32::from(limit.saturating_sub(self.has).max(1)).saturating_mul(size).min(i32::MAX as u32),
         }
     }
 
     /// It has got buffers.
     pub(super) fn took(&mut self, buffers: u32) {
         if self.is_limited() {
-            self.has = self.has.saturating_add(buffers);
+            self.has = self.has.saturating_add(u16::try_from(buffers).unwrap_or(u16::MAX));
         }
     }
 
@@ -171,13 +206,13 @@ impl Stream {
             libc::ECANCELED if self.stopped => Some(Then::Rest),
             libc::ENOBUFS if selects => {
                 // A buffer that came back meanwhile is reason to ask at once, but not again and again.
-                let pause = if self.failures == 0 { Duration::ZERO } else { pause(self.failures) };
+                let pause = if self.failures == 0 { Duration::ZERO } else { pause(self.failures.into()) };
                 self.failures = self.failures.saturating_add(1);
                 Some(Then::Starve(pause))
             }
             libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::ENOBUFS => {
                 self.failures = self.failures.saturating_add(1);
-                Some(Then::Pause(pause(self.failures - 1)))
+                Some(Then::Pause(pause(u32::from(self.failures) - 1)))
             }
             _ => None,
         }
@@ -279,7 +314,7 @@ mod tests {
         assert_eq!(give(more(1)), Then::Stop);
         assert_eq!(give(more(1)), Then::Go, "told once");
         assert_eq!(give(last(-libc::ECANCELED)), Then::Rest);
-        stream.queue = Few::default();
+        stream.queue = Answers::default();
         stream.resume();
         assert_eq!(stream.judge(last(-libc::ECANCELED), false, false).1, Then::End, "somebody else's cancel");
         (1..FULL).for_each(|_| stream.queue.push_back(more(1)));

@@ -1,7 +1,7 @@
 //! What an operation with many answers is, and the stream that gives them.
 
 use crate::{
-    driver::{Driver, Few, Key, NO_LIMIT, Orphan},
+    driver::{Answers, Driver, Key, NO_LIMIT, Orphan},
     entry::{Cqe, Multishot},
     op::{
         Op,
@@ -48,22 +48,21 @@ pub unsafe trait MultiOp: Op<Output = Option<Self::Item>> {
 /// for.
 #[must_use = "a stream does nothing until it is asked for its next item"]
 pub struct Multi<T: MultiOp> {
-    state: State,
+    /// Whoever performs it, while it does.
+    driver: Option<Rc<Driver>>,
+    /// Its name there; without a driver, where it is. An idle connection holds one of these, so there is no tag.
+    key: Key,
     op: MaybeUninit<T>,
 }
 
-enum State {
-    /// `op` is there, and nobody has seen it.
-    Fresh,
-    /// `op` is there, and lent.
-    Flying(Rc<Driver>, Key),
-    /// `op` has been moved out.
-    Gone,
-}
+/// In the place of a name: `op` is there, and nobody has seen it.
+const FRESH: Key = Key::own(0);
+/// In the place of a name: `op` has been moved out.
+const GONE: Key = Key::own(1);
 
 /// Makes an operation a stream.
 pub fn multi<T: MultiOp>(op: T) -> Multi<T> {
-    Multi { state: State::Fresh, op: MaybeUninit::new(op) }
+    Multi { driver: None, key: FRESH, op: MaybeUninit::new(op) }
 }
 
 impl<T: MultiOp> Multi<T> {
@@ -84,13 +83,13 @@ impl<T: MultiOp> Multi<T> {
     /// # Panics
     /// The first time, outside of a runtime.
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<T::Item>> {
-        if let State::Fresh = self.state {
+        if self.is_fresh() {
             if !self.start(cx) {
                 return Poll::Ready(self.finish(ELSEWHERE));
             }
         }
-        let State::Flying(driver, key) = &self.state else { return Poll::Ready(None) };
-        match driver.poll(*key, cx.waker()) {
+        let Some(driver) = &self.driver else { return Poll::Ready(None) };
+        match driver.poll(self.key, cx.waker()) {
             None => Poll::Pending,
             Some(last) if last.is_final() => Poll::Ready(self.finish(last)),
             Some(cqe) => {
@@ -104,9 +103,19 @@ impl<T: MultiOp> Multi<T> {
     /// Asks for an early end. What was taken in by then is still given, and `None` after it. Does nothing before the
     /// first item was asked for, and after the last.
     pub fn cancel(&mut self) {
-        if let State::Flying(driver, key) = &self.state {
-            driver.cancel(*key);
+        if let Some(driver) = &self.driver {
+            driver.cancel(self.key);
         }
+    }
+
+    fn is_fresh(&self) -> bool {
+        self.driver.is_none() && self.key == FRESH
+    }
+
+    /// Takes the driver away for good, if one performs it.
+    fn part(&mut self) -> Option<(Rc<Driver>, Key)> {
+        let key = mem::replace(&mut self.key, GONE);
+        self.driver.take().map(|driver| (driver, key))
     }
 
     /// `false`: it cannot be started in this runtime.
@@ -117,12 +126,12 @@ impl<T: MultiOp> Multi<T> {
         let sqe = op.encode();
         let rule = (op.multishot(), op.pool().map_or(NO_LIMIT, RecvPool::limit));
         let key = driver.push_stream(&sqe, op.twin(), rule, op.fd(), cx.waker().clone());
-        self.state = State::Flying(driver, key);
+        (self.driver, self.key) = (Some(driver), key);
         true
     }
 
     fn finish(&mut self, last: Cqe) -> Option<T::Item> {
-        self.state = State::Gone;
+        self.part();
         // SAFETY: Settled: this is the operation's only final completion (or it never began), so `op` is there and no
         // longer lent; the state says that it is moved out now.
         let op = unsafe { self.op.assume_init_read() };
@@ -132,14 +141,13 @@ impl<T: MultiOp> Multi<T> {
 
 impl<T: MultiOp> Drop for Multi<T> {
     fn drop(&mut self) {
-        match mem::replace(&mut self.state, State::Gone) {
+        let was_fresh = self.is_fresh();
+        if let Some((driver, key)) = self.part() {
+            let op = mem::replace(&mut self.op, MaybeUninit::uninit());
+            driver.abandon(key, Box::new(Parked(op)));
+        } else if was_fresh {
             // SAFETY: Fresh: `op` is there, was never lent, and nobody else will drop it.
-            State::Fresh => unsafe { self.op.assume_init_drop() },
-            State::Flying(driver, key) => {
-                let op = mem::replace(&mut self.op, MaybeUninit::uninit());
-                driver.abandon(key, Box::new(Parked(op)));
-            }
-            State::Gone => {}
+            unsafe { self.op.assume_init_drop() }
         }
     }
 }
@@ -148,7 +156,7 @@ impl<T: MultiOp> Drop for Multi<T> {
 struct Parked<T: MultiOp>(MaybeUninit<T>);
 
 impl<T: MultiOp> Orphan for Parked<T> {
-    fn settle(self: Box<Self>, mut earlier: Few<Cqe>, last: Cqe) {
+    fn settle(self: Box<Self>, mut earlier: Answers, last: Cqe) {
         // SAFETY: Settled: a slot settles its operation once, with the final completion, so it is no longer lent.
         let mut op = unsafe { self.0.assume_init() };
         earlier.drain().for_each(|cqe| drop(op.each(cqe)));
@@ -158,10 +166,10 @@ impl<T: MultiOp> Orphan for Parked<T> {
 
 impl<T: MultiOp> fmt::Debug for Multi<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let state = match self.state {
-            State::Fresh => "not started",
-            State::Flying(..) => "running",
-            State::Gone => "ended",
+        let state = match self.driver {
+            Some(_) => "running",
+            None if self.is_fresh() => "not started",
+            None => "ended",
         };
         write!(f, "Multi({state})")
     }

@@ -2,7 +2,7 @@
 
 use crate::{
     buf::Fixed,
-    driver::{Driver, Fd, Few, Key, Orphan},
+    driver::{Answers, Driver, Fd, Key, Orphan},
     entry::{BufIndex, Cqe, CqeFlags, Interest, Place, Sqe, Twin},
     op::ending,
     pool::RecvPool,
@@ -266,7 +266,7 @@ impl<T: Op> Drop for Submit<T> {
 struct Parked<T: Op>(MaybeUninit<T>);
 
 impl<T: Op> Orphan for Parked<T> {
-    fn settle(self: Box<Self>, _: Few<Cqe>, last: Cqe) {
+    fn settle(self: Box<Self>, _: Answers, last: Cqe) {
         // SAFETY: Settled: a slot settles its operation once, with the final completion, so it is no longer lent.
         let op = unsafe { self.0.assume_init() };
         if let Some(fd) = written(&op) {

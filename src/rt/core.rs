@@ -23,7 +23,6 @@ use crate::{
     driver::{Batch, Driver, Histogram, Outlook, Wait, quietly, threads::Job},
     trace,
 };
-use slab::Slab;
 use std::{
     cell::{Cell, OnceCell, RefCell},
     io::{self, Write},
@@ -62,8 +61,8 @@ pub(crate) struct Core {
     current: Cell<Option<RawTask>>,
     budget: Budget,
     ids: Ids,
-    /// Every task whose future is not gone, each with the runtime's reference.
-    tasks: RefCell<Slab<RawTask>>,
+    /// Every task whose future is not gone, each with the runtime's reference, and at its key.
+    tasks: RefCell<Vec<RawTask>>,
     closed: Cell<bool>,
     /// Made for the first observer.
     card: OnceCell<Arc<Card>>,
@@ -202,7 +201,7 @@ impl Core {
             task.cancel();
             task.finish();
         } else {
-            task.set_key(self.tasks.borrow_mut().insert(task));
+            self.list(task);
             self.remote.pulse().meet(task.about());
             self.queue.push(task, task.about());
         }
@@ -262,6 +261,21 @@ impl Core {
         self.spawn(counted, about)
     }
 
+    /// Takes a task into the list.
+    fn list(&self, task: RawTask) {
+        let mut tasks = self.tasks.borrow_mut();
+        task.set_key(tasks.len());
+        tasks.push(task);
+    }
+
+    /// Takes a task out of the list. The last one has its place from now on.
+    fn strike(&self, task: RawTask) {
+        let mut tasks = self.tasks.borrow_mut();
+        let key = task.key();
+        tasks.swap_remove(key);
+        tasks.get(key).into_iter().for_each(|moved| moved.set_key(key));
+    }
+
     /// Runs one task that came out of the queue.
     fn run(&self, task: RawTask) {
         let pulse = self.remote.pulse();
@@ -282,7 +296,7 @@ impl Core {
                 }
             }
         }
-        self.tasks.borrow_mut().remove(task.key());
+        self.strike(task);
         pulse.forget(task.about());
         task.finish();
     }
@@ -311,7 +325,7 @@ impl Core {
     pub(super) fn observer(&self) -> Observer {
         let pulse = self.remote.pulse();
         if pulse.watch() {
-            self.tasks.borrow().iter().for_each(|(_, task)| pulse.meet(task.about()));
+            self.tasks.borrow().iter().for_each(|task| pulse.meet(task.about()));
             pulse.answer(|| self.metrics());
         }
         let card = self.card.get_or_init(|| Arc::new(Card { name: None, driver: self.driver.info().clone() }));
@@ -520,7 +534,7 @@ impl Core {
         let _enter = current::enter(self);
         self.driver.close();
         let tasks = mem::take(&mut *self.tasks.borrow_mut());
-        for (_, task) in tasks {
+        for task in tasks {
             self.cancel(task);
             task.finish();
         }

@@ -2,7 +2,7 @@
 
 use super::{
     Class, Id, JoinHandle, current,
-    task::{About, Outcome},
+    task::{About, Key, Outcome},
 };
 use std::{
     panic::Location,
@@ -106,7 +106,8 @@ impl Builder {
     }
 
     pub(super) fn about(self, core: &super::core::Core, spawned: &'static Location<'static>) -> About {
-        About { id: core.next_id(), spawned, name: self.name, class: self.class.unwrap_or(core.class()) }
+        let class = self.class.unwrap_or(core.class());
+        About { id: core.next_id(), spawned, name: self.name, class, key: Key::none() }
     }
 }
 

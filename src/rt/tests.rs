@@ -4,7 +4,7 @@ mod fairness;
 
 use super::{
     Builder, Class, JoinError, JoinHandle, Runtime, current, spawn, spawn_blocking,
-    task::{About, Ids},
+    task::{About, Ids, Key},
     yield_now,
 };
 use static_assertions::{assert_impl_all, assert_not_impl_any};
@@ -47,7 +47,8 @@ fn within(time: Duration, test: impl FnOnce() + Send + 'static) {
 
 /// What a task without a spawn is about.
 fn about() -> About {
-    About { id: Ids::new().next(), class: Class::Latency, spawned: Location::caller(), name: None }
+    let (id, class, key) = (Ids::new().next(), Class::Latency, Key::none());
+    About { id, class, key, spawned: Location::caller(), name: None }
 }
 
 fn runtime() -> Runtime {

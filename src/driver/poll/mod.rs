@@ -10,6 +10,7 @@ mod epoll;
 mod inflow;
 #[cfg(annulus_kqueue)]
 mod kqueue;
+mod numbers;
 mod patrol;
 #[cfg(test)]
 mod tests;
@@ -29,9 +30,10 @@ use epoll::Selector;
 use inflow::Inflow;
 #[cfg(annulus_kqueue)]
 use kqueue::Selector;
+use numbers::Numbers;
 use patrol::Patrol;
 use slab::Slab;
-use std::{collections::HashMap, io, mem, num::NonZeroU32, os::fd::RawFd};
+use std::{io, mem, num::NonZeroU32, os::fd::RawFd};
 use watch::{ALARM, Watch};
 
 /// The name of a watched descriptor; stale ones find nobody.
@@ -43,6 +45,15 @@ pub(crate) struct SourceId {
 }
 
 impl SourceId {
+    /// A name for the place `index` of a table where each has one owner at a time.
+    pub(super) const fn at(index: u32) -> SourceId {
+        SourceId { index, generation: NonZeroU32::MIN }
+    }
+
+    pub(super) fn index(self) -> u32 {
+        self.index
+    }
+
     fn token(self) -> u64 {
         u64::from(self.generation.get()) << 32 | u64::from(self.index)
     }
@@ -99,7 +110,7 @@ impl Source {
 pub(super) struct Poll {
     selector: Selector,
     sources: Slab<Source>,
-    by_fd: HashMap<RawFd, u32>,
+    by_fd: Numbers,
     next_generation: NonZeroU32,
     /// Queues whose first waiter was cancelled: the next one may need less than it did, and there is no new edge.
     overdue: Vec<(SourceId, Interest)>,
@@ -118,7 +129,7 @@ impl Poll {
         Ok(Poll {
             selector: Selector::new(&bell)?,
             sources: Slab::new(),
-            by_fd: HashMap::new(),
+            by_fd: Numbers::default(),
             next_generation: NonZeroU32::MIN,
             overdue: Vec::new(),
             patrol: Patrol::new(),
@@ -142,7 +153,7 @@ impl Poll {
     /// Whether somebody waits for `interest` in the descriptor already, so that a newcomer has to queue.
     pub(super) fn is_queued(&self, fd: RawFd, id: Option<SourceId>, interest: Interest) -> bool {
         let known = id.and_then(|id| self.get(id));
-        let source = known.or_else(|| self.by_fd.get(&fd).and_then(|&index| self.sources.get(index as usize)));
+        let source = known.or_else(|| self.by_fd.get(fd).and_then(|index| self.sources.get(index as usize)));
         source.is_some_and(|source| source.waiting(interest).iter().any(|waiter| waiter.in_turn))
     }
 
@@ -228,7 +239,7 @@ impl Poll {
         if !slot.owned || slot.source.is_some() {
             return;
         }
-        if let Some(&index) = self.by_fd.get(&slot.sqe.fd) {
+        if let Some(index) = self.by_fd.get(slot.sqe.fd) {
             if self.sources[index as usize].owned && self.is_gone(index) {
                 self.end(index, done);
             }
@@ -275,7 +286,7 @@ impl Poll {
     /// The source `id`, or whichever watches the number `fd`.
     fn find(&self, fd: RawFd, id: Option<SourceId>) -> Option<SourceId> {
         id.filter(|&id| self.get(id).is_some()).or_else(|| {
-            let index = *self.by_fd.get(&fd)?;
+            let index = self.by_fd.get(fd)?;
             Some(SourceId { index, generation: self.sources.get(index as usize)?.generation })
         })
     }
@@ -317,7 +328,7 @@ impl Poll {
         let source = self.sources.remove(index as usize);
         self.watches += 1;
         self.selector.delete(source.fd);
-        self.by_fd.remove(&source.fd);
+        self.by_fd.remove(source.fd);
     }
 
     /// Waits, and tries again whatever became ready. Completions go to `done`.

@@ -32,13 +32,15 @@ pub(crate) struct Header {
     pub(super) vtable: &'static Vtable,
     pub(super) remote: Arc<Remote>,
     link: AtomicPtr<Header>,
-    /// The key in the runtime's list of tasks; used on its thread only.
-    pub(super) key: std::cell::Cell<usize>,
     /// The waker of whoever awaits the handle; see `JOINER` in `state` for whose it is.
     pub(super) joiner: UnsafeCell<Option<Waker>>,
     pub(super) about: About,
     span: Span,
 }
+
+// What each task takes beside its future.
+#[cfg(all(target_pointer_width = "64", not(feature = "tracing")))]
+static_assertions::const_assert!(size_of::<Header>() <= 80);
 
 // SAFETY: Linked: the field is private and nothing here uses it.
 unsafe impl Linked for Header {
@@ -93,7 +95,6 @@ where
             },
             remote,
             link: AtomicPtr::new(ptr::null_mut()),
-            key: std::cell::Cell::new(usize::MAX),
             joiner: UnsafeCell::new(None),
             span: Span::new(about.id.get(), about.name.as_ref().map(|name| &***name), about.class, about.spawned),
             about,

@@ -20,7 +20,7 @@ pub use error::JoinError;
 pub use id::Id;
 pub use join::JoinHandle;
 
-pub(super) use about::About;
+pub(super) use about::{About, Key};
 pub(crate) use cell::Header;
 pub(super) use cell::{Outcome, drop_quietly};
 pub(super) use id::Ids;
@@ -71,11 +71,11 @@ impl RawTask {
 
     /// The key in the runtime's list.
     pub(super) fn key(self) -> usize {
-        self.get().key.get()
+        self.about().key.get()
     }
 
     pub(super) fn set_key(self, key: usize) {
-        self.get().key.set(key);
+        self.about().key.set(key);
     }
 
     /// Took it from a queue.
