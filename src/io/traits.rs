@@ -69,6 +69,19 @@ pub trait AsyncWriteRent {
     /// **Detached**: the bytes may still be written, some or all of them, after the future is gone.
     fn write<T: IoBuf>(&mut self, buf: T) -> impl Future<Output = BufResult<usize, T>>;
 
+    /// What [`write_all`](super::AsyncWriteRentExt::write_all) does, for streams that have a shorter way to it.
+    ///
+    /// # Errors
+    /// As there.
+    ///
+    /// # Cancellation
+    /// **Lossy**: as there.
+    #[doc(hidden)]
+    #[inline]
+    fn write_whole<T: IoBuf>(&mut self, buf: T) -> impl Future<Output = BufResult<usize, T>> {
+        super::ext::write_in_steps(self, buf)
+    }
+
     /// [`write`](AsyncWriteRent::write) from several parts, one after the other, as if they were one.
     ///
     /// # Errors
@@ -159,6 +172,11 @@ macro_rules! pass_on {
             #[inline]
             fn write<T: IoBuf>(&mut self, buf: T) -> impl Future<Output = BufResult<usize, T>> {
                 (**self).write(buf)
+            }
+
+            #[inline]
+            fn write_whole<T: IoBuf>(&mut self, buf: T) -> impl Future<Output = BufResult<usize, T>> {
+                (**self).write_whole(buf)
             }
 
             #[inline]

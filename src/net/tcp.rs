@@ -233,6 +233,10 @@ impl AsyncWriteRent for TcpStream {
         self.shared_write(buf)
     }
 
+    fn write_whole<T: IoBuf>(&mut self, buf: T) -> impl Future<Output = BufResult<usize, T>> {
+        op::send_all(&self.fd, buf)
+    }
+
     fn writev<T: IoVecBuf>(&mut self, buf_vec: T) -> impl Future<Output = BufResult<usize, T>> {
         self.shared_writev(buf_vec)
     }

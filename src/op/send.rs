@@ -63,7 +63,7 @@ impl Sqe {
     }
 }
 
-static TWIN: Twin = Twin::ready(Interest::Write, call);
+pub(super) static TWIN: Twin = Twin::ready(Interest::Write, call);
 
 unsafe fn call(sqe: &Sqe, _attempt: u32) -> i32 {
     let (buf, flags) = (sqe.addr as *const libc::c_void, sqe.op_flags as i32 | libc::MSG_DONTWAIT);
