@@ -1,9 +1,21 @@
-//! The allocator of the guarded program: the system's, and a count for each thread.
+//! What is counted; and the allocator of the guarded program: the system's, and a count for each thread.
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},
     cell::Cell,
+    collections::BTreeMap,
 };
+
+/// What was counted.
+#[derive(Clone, Debug, Default)]
+pub struct Counts {
+    /// Instructions of the program.
+    pub own: u64,
+    /// Instructions of the C library. Those of the vDSO, which reads the clock, are nowhere: they depend on the clock.
+    pub libc: u64,
+    /// System calls by number.
+    pub calls: BTreeMap<i64, u64>,
+}
 
 thread_local! {
     /// How often this thread has allocated, and how often something had to grow.

@@ -6,16 +6,18 @@
 mod counting;
 mod limits;
 mod profile;
+#[cfg_attr(not(all(target_arch = "x86_64", target_os = "linux")), path = "absent.rs")]
 mod steps;
 mod work;
 
 use annulus::DriverKind;
-use limits::{Row, Unit, Verdict};
+use limits::{Place, Room, Row, Unit, Verdict};
 use std::{
     collections::HashSet,
     env,
     error::Error,
     fs,
+    os::unix::process::ExitStatusExt,
     path::PathBuf,
     process::{Command, Stdio},
 };
@@ -51,6 +53,9 @@ fn run(name: &str, driver: &str, profile: bool) -> Result<(), Box<dyn Error>> {
     }
     let mut meter = work::Meter::new(steps::Stepper::new(profile)?);
     work::work(name, kind, &mut meter)?;
+    if meter.samples.is_empty() || meter.samples.iter().any(|sample| sample.counts.own == 0) {
+        return Err(format!("{name} on {driver}: no instruction was stepped, so nothing was measured").into());
+    }
     let ops = meter.samples.iter().map(|sample| sample.ops).sum::<u64>() as f64;
     if profile {
         return profile::print(&meter.stepper.take_places(), ops);
@@ -87,20 +92,35 @@ fn measure(name: &str, driver: &str) -> Result<Result<Vec<Row>, String>, Box<dyn
             Some(0) => return Ok(Ok(limits::parse(&printed)?.1)),
             Some(NO_DRIVER) => return Ok(Err(printed.trim().to_owned())),
             // A thread was made meanwhile, with all signals blocked.
-            None => {}
-            Some(_) => break,
+            None if output.status.signal() == Some(libc::SIGTRAP) => {}
+            _ => return Err(format!("{name} on {driver} ended with {}", output.status).into()),
         }
     }
-    Err(format!("{name} on {driver} does not work").into())
+    Err(format!("{name} on {driver} was ended by SIGTRAP {TRIES} times").into())
 }
 
 fn path() -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/limits"))
 }
 
-/// The compiler that this was built with; whoever builds it says so.
-fn compiler() -> &'static str {
-    option_env!("GUARD_COMPILER").unwrap_or("unknown")
+/// Where this runs, and what built it: who does says so.
+fn place() -> Place {
+    // SAFETY: the string is the library's, and stays.
+    #[cfg(target_env = "gnu")]
+    let libc = unsafe { std::ffi::CStr::from_ptr(libc::gnu_get_libc_version()) }.to_string_lossy().into_owned();
+    #[cfg(not(target_env = "gnu"))]
+    let libc = String::from("another");
+    let cpus = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = cpus.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let kernel = release.split(['.', '-', '+']).take(2).collect::<Vec<_>>().join(".");
+    let unknown = || String::from("unknown");
+    Place {
+        compiler: option_env!("GUARD_COMPILER").map_or_else(unknown, String::from),
+        libc,
+        cpu: model.map_or_else(unknown, |(_, model)| model.to_owned()),
+        kernel: kernel.trim().to_owned(),
+    }
 }
 
 /// Each work with each driver.
@@ -131,23 +151,22 @@ fn measure_against(limits: &Limits, name: &str, driver: &str) -> Result<Result<V
 /// The committed table.
 struct Limits {
     rows: Vec<Row>,
-    other_compiler: bool,
+    room: Room,
 }
 
 impl Limits {
     /// The row that a measurement belongs to, and what it says.
     fn judge(&self, now: &Row) -> Option<(&Row, Verdict)> {
         let row = self.rows.iter().find(|row| row.name == now.name && row.unit == now.unit)?;
-        Some((row, row.judge(now.measured, self.other_compiler)))
+        Some((row, row.judge(now.measured, self.room)))
     }
 }
 
 fn check(words: &str) -> Result<(), Box<dyn Error>> {
     let (known, rows) = limits::parse(&fs::read_to_string(path())?)?;
-    let limits = Limits { rows, other_compiler: known != compiler() };
-    if limits.other_compiler {
-        println!("built with {}, the limits are of {known}: instructions may be 15 % more", compiler());
-    }
+    let (differences, room) = place().beside(&known);
+    let limits = Limits { rows, room };
+    differences.iter().for_each(|difference| println!("NOTE guard: {difference}"));
     println!("{:>10} {}", "now", limits::TITLE);
     let (mut faults, mut tighten, mut absent) = (Vec::new(), Vec::new(), HashSet::new());
     let mut unknown: HashSet<&str> = limits.rows.iter().map(|row| &*row.name).collect();
@@ -207,7 +226,7 @@ fn update() -> Result<(), Box<dyn Error>> {
             rows.push(Row { measured: least, limit, ..row.clone() });
         }
     }
-    fs::write(path(), limits::table(compiler(), &rows))?;
+    fs::write(path(), limits::table(&place(), &rows))?;
     print!("{}", fs::read_to_string(path())?);
     Ok(())
 }

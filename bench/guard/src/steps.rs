@@ -5,25 +5,14 @@
 //! does meanwhile, the count is the same. It takes some microseconds for each instruction. What the kernel executes is
 //! not in it.
 
+use crate::counting::Counts;
 use std::{
     cell::UnsafeCell,
-    collections::BTreeMap,
     fs, io, mem,
     ops::Range,
     ptr,
     sync::atomic::{AtomicBool, Ordering},
 };
-
-/// What was counted.
-#[derive(Clone, Debug, Default)]
-pub struct Counts {
-    /// Instructions of the program.
-    pub own: u64,
-    /// Instructions of the C library. Those of the vDSO, which reads the clock, are nowhere: they depend on the clock.
-    pub libc: u64,
-    /// System calls by number.
-    pub calls: BTreeMap<i64, u64>,
-}
 
 /// System calls have smaller numbers.
 const NUMBERS: usize = 512;
@@ -116,8 +105,8 @@ impl Stepper {
         let tally = unsafe { &mut *TALLY.0.get() };
         let (calls, stretches) = (mem::replace(&mut tally.calls, [0; NUMBERS]), mem::take(&mut self.stretches));
         Counts {
-            own: mem::take(&mut tally.own) - stretches * self.empty.0,
-            libc: mem::take(&mut tally.libc) - stretches * self.empty.1,
+            own: mem::take(&mut tally.own).saturating_sub(stretches * self.empty.0),
+            libc: mem::take(&mut tally.libc).saturating_sub(stretches * self.empty.1),
             calls: (0..).zip(calls).filter(|&(_, count)| count > 0).collect(),
         }
     }

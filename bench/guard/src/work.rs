@@ -4,8 +4,8 @@
 //! runtime sleeps. So each count is that of the runtime's thread alone, and the same each time.
 
 use crate::{
-    counting::ALLOCATIONS,
-    steps::{Counts, Stepper},
+    counting::{ALLOCATIONS, Counts},
+    steps::Stepper,
 };
 use annulus::{
     Builder, DriverKind, Metrics,
@@ -216,10 +216,15 @@ async fn echo(connections: u32, rounds: u32, meter: &mut Meter) {
 async fn sleep(meter: &mut Meter) {
     const TASKS: u32 = 50;
     for _ in 0..=SAMPLES {
-        let moment = time::Instant::now() + Duration::from_millis(60);
+        // Steps are slow, and all have to lie down before the moment.
+        let moment = time::Instant::now() + Duration::from_millis(1500);
         let mut tasks = Vec::with_capacity(TASKS as usize);
         meter.go_on();
         tasks.extend((0..TASKS).map(|_| spawn(time::sleep_until(moment))));
+        yield_now().await;
+        meter.stop();
+        assert!(time::Instant::now() < moment, "they did not sleep: this machine is too slow for the moment");
+        meter.go_on();
         for task in tasks {
             task.await.unwrap();
         }
@@ -334,7 +339,8 @@ fn wake(kind: DriverKind, meter: &mut Meter) -> io::Result<()> {
 /// So many tasks that read the first pages of a file, each so often.
 async fn read(depth: u32, times: u32, meter: &mut Meter) {
     const PAGE: usize = 4096;
-    let path = std::env::temp_dir().join(format!("guard-{}", std::process::id()));
+    // Beside the program, which is on a disk: what is temporary may lie in memory, which reads differently.
+    let path = std::env::current_exe().unwrap().with_file_name(format!("read-{}", std::process::id()));
     fs::write(&path, vec![7; PAGE * depth as usize]).unwrap();
     let file = Rc::new(File::open(&path).await.unwrap());
     fs::remove_file(&path).unwrap();
