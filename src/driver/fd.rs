@@ -54,7 +54,6 @@ const DRAINED: u8 = 1;
 const CROWDED: u8 = 1 << 1;
 
 // With the counts of its `Rc`, less than a cache line.
-#[cfg(target_pointer_width = "64")]
 static_assertions::const_assert!(size_of::<Inner>() + 2 * size_of::<usize>() <= 56);
 
 /// What the number is.

@@ -63,7 +63,6 @@ pub(crate) struct Stream {
 }
 
 // Each connection with a stream has one while it waits.
-#[cfg(target_pointer_width = "64")]
 static_assertions::const_assert!(size_of::<Stream>() <= 40);
 
 /// The same as [`NO_LIMIT`], in a stream. No group has so many buffers.

@@ -1,8 +1,44 @@
 //! The traits, and the references and boxes that pass every call on.
 
-use std::{cell::UnsafeCell, future::Future, io};
+use std::{
+    cell::UnsafeCell,
+    future::Future,
+    io::{self, ErrorKind},
+};
 
-use crate::buf::{BufResult, IoBuf, IoBufMut, IoVecBuf, IoVecBufMut};
+use crate::buf::{BufResult, IoBuf, IoBufMut, IoVecBuf, IoVecBufMut, Slice, overclaim};
+
+/// The bytes of one step towards a whole transfer: `Ok(0)` becomes the error `end`, an interruption `Ok(0)`.
+///
+/// `most` is what the step can have transferred; a stream that reports more is wrong, and gets an error for it.
+pub(super) fn step(res: io::Result<usize>, most: usize, end: ErrorKind) -> io::Result<usize> {
+    match res {
+        Ok(0) => Err(end.into()),
+        Ok(n) if n > most => Err(overclaim(n, most)),
+        Err(e) if e.kind() == ErrorKind::Interrupted => Ok(0),
+        res => res,
+    }
+}
+
+/// Writes all of `buf`, as often as that takes.
+pub(super) async fn write_in_steps<W: AsyncWriteRent + ?Sized, T: IoBuf>(
+    stream: &mut W,
+    mut buf: T,
+) -> BufResult<usize, T> {
+    let len = buf.bytes_init();
+    let mut done = 0;
+    while done < len {
+        // SAFETY: `done < len`, and `len` is what is initialised; a slice checks that again when it is used.
+        let slice = unsafe { Slice::new_unchecked(buf, done, len) };
+        let (res, slice) = stream.write(slice).await;
+        buf = slice.into_inner();
+        match step(res, len - done, ErrorKind::WriteZero) {
+            Ok(n) => done += n,
+            Err(e) => return (Err(e), buf),
+        }
+    }
+    (Ok(done), buf)
+}
 
 /// A stream of bytes to be read, into buffers that it owns meanwhile.
 pub trait AsyncReadRent {
@@ -79,7 +115,7 @@ pub trait AsyncWriteRent {
     #[doc(hidden)]
     #[inline]
     fn write_whole<T: IoBuf>(&mut self, buf: T) -> impl Future<Output = BufResult<usize, T>> {
-        super::ext::write_in_steps(self, buf)
+        write_in_steps(self, buf)
     }
 
     /// [`write`](AsyncWriteRent::write) from several parts, one after the other, as if they were one.

@@ -83,10 +83,8 @@ impl<T: MultiOp> Multi<T> {
     /// # Panics
     /// The first time, outside of a runtime.
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<T::Item>> {
-        if self.is_fresh() {
-            if !self.start(cx) {
-                return Poll::Ready(self.finish(ELSEWHERE));
-            }
+        if self.is_fresh() && !self.start(cx) {
+            return Poll::Ready(self.finish(ELSEWHERE));
         }
         let Some(driver) = &self.driver else { return Poll::Ready(None) };
         match driver.poll(self.key, cx.waker()) {

@@ -1,4 +1,5 @@
-//! Sends until nothing is left: as many sends as it takes, in one future that holds the buffer once.
+//! `send(2)`: `IORING_OP_SEND`, since Linux 5.6. Until nothing is left: as many as it takes, in one future that holds
+//! the buffer once.
 
 use crate::{
     buf::{BufResult, IoBuf, overclaim},
@@ -42,7 +43,7 @@ impl<B: IoBuf> Rest<B> {
     }
 }
 
-// SAFETY: Lent: `B: IoBuf` keeps its bytes in place and unchanged while it is moved.
+// SAFETY: Lent: the entry names a part of the buffer's bytes, which `B: IoBuf` keeps as they are where they are.
 unsafe impl<B: IoBuf> Op for Rest<B> {
     type Output = BufResult<usize, Rest<B>>;
 

@@ -40,6 +40,7 @@ pub(crate) const ORDERINGS: &[&str] = &[
     "src/rt/stack.rs",
     "src/rt/remote.rs",
     "src/rt/task/id.rs",
+    "src/rt/task/about.rs",
     "src/rt/task/state.rs",
     "src/signal/handler.rs",
     "src/testing.rs",
