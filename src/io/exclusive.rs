@@ -44,7 +44,10 @@
 //!     let stream = TcpStream::connect(listener.local_addr()?).await?;
 //!     let (mut reader, mut writer) = Counted { sent: 0, stream }.into_split();
 //!     let (mut server, _) = listener.accept().await?;
-//!     annulus::spawn(async move { server.write_all(server.read_exact(vec![0; 4]).await.1).await });
+//!     annulus::spawn(async move {
+//!         let (_, bytes) = server.read_exact(vec![0; 4]).await;
+//!         server.write_all(bytes).await
+//!     });
 //!
 //!     let (read, written) = annulus::join!(reader.read_exact(vec![0; 4]), writer.write_all("ping"));
 //!     assert_eq!((read.1, written.0?), (b"ping".to_vec(), 4));
