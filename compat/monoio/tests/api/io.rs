@@ -6,9 +6,7 @@ use monoio::{
     fs::File,
     io::{
         AsyncReadRent, AsyncReadRentExt, AsyncWriteRentExt, CancelableAsyncReadRent, CancelableAsyncReadRentExt,
-        Canceller, OwnedReadHalf, Splitable,
-        poll_io::{AsyncReadExt, AsyncWriteExt},
-        splice::SpliceSource,
+        Canceller, OwnedReadHalf, Splitable, splice::SpliceSource,
     },
     net::{UnixStream, unix::new_pipe},
 };
@@ -24,6 +22,7 @@ pub(crate) async fn all() {
     cancelable().await;
     halves().await;
     copies().await;
+    #[cfg(feature = "poll-io")]
     polled().await;
     buffered().await;
     items().await;
@@ -184,7 +183,9 @@ async fn copies() {
     assert_eq!(a.read_exact(vec![0; 9]).await.1, b"of a file");
 }
 
+#[cfg(feature = "poll-io")]
 async fn polled() {
+    use monoio::io::poll_io::{AsyncReadExt, AsyncWriteExt};
     let (a, mut b) = UnixStream::pair().unwrap();
     let a = call!(io::IntoPollIo::try_into_poll_io)(a).map_err(|(error, _)| error).unwrap();
     let a = call!(io::IntoCompIo::into_comp_io)(a).unwrap();

@@ -2,13 +2,13 @@
 
 /// Imports each, and lists it.
 macro_rules! names {
-    ($($($name:ident)::+,)*) => {
+    ($($(#[$attr:meta])* $($name:ident)::+,)*) => {
         #[allow(unused_imports, deprecated, reason = "it is enough that they are there")]
         mod imported {
-            $(const _: () = { use monoio::$($name)::+ as _name; };)*
+            $($(#[$attr])* const _: () = { use monoio::$($name)::+ as _name; };)*
         }
 
-        const IMPORTED: &[&str] = &[$(stringify!($($name)::+)),*];
+        const IMPORTED: &[&str] = &[$($(#[$attr])* stringify!($($name)::+)),*];
     };
 }
 
@@ -87,8 +87,11 @@ names! {
     io::as_fd::SharedFdWrapper,
     io::splice::SpliceSource,
     io::splice::SpliceDestination,
+    #[cfg(feature = "poll-io")]
     io::poll_io,
+    #[cfg(feature = "poll-io")]
     io::IntoPollIo,
+    #[cfg(feature = "poll-io")]
     io::IntoCompIo,
     net::ListenerOpts,
     net::TcpConnectOpts,
@@ -104,6 +107,7 @@ names! {
     net::tcp::TcpConnectOpts,
     net::tcp::TcpOwnedReadHalf,
     net::tcp::TcpOwnedWriteHalf,
+    #[cfg(feature = "poll-io")]
     net::tcp::stream_poll::TcpStreamPoll,
     net::udp::UdpSocket,
     net::unix::UnixStream,
@@ -115,6 +119,7 @@ names! {
     net::unix::Pipe,
     net::unix::UnixOwnedReadHalf,
     net::unix::UnixOwnedWriteHalf,
+    #[cfg(feature = "poll-io")]
     net::unix::stream_poll::UnixStreamPoll,
     fs::File,
     fs::OpenOptions,
@@ -132,7 +137,9 @@ names! {
     time::error::Error,
     time::error::Elapsed,
     utils::BindError,
+    #[cfg(feature = "signal")]
     utils::CtrlC,
+    #[cfg(feature = "signal")]
     utils::CtrlCError,
 }
 

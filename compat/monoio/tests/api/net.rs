@@ -2,7 +2,7 @@
 
 use crate::call;
 use monoio::{
-    io::{AsyncReadRent, AsyncReadRentExt, AsyncWriteRentExt, Canceller, IntoPollIo, Splitable},
+    io::{AsyncReadRent, AsyncReadRentExt, AsyncWriteRentExt, Canceller, Splitable},
     net::{
         ListenerOpts, TcpConnectOpts, TcpListener, TcpStream, UnixDatagram, UnixListener, UnixStream,
         unix::{UnixSeqpacket, UnixSeqpacketListener},
@@ -84,13 +84,10 @@ async fn stream() {
     drop((reader, writer));
 
     let a = call!(net::TcpStream::connect_addr)(addr).await.unwrap();
-    let a = a.into_poll_io().unwrap();
-    call!(net::tcp::stream_poll::TcpStreamPoll::local_addr)(&a).unwrap();
-    assert_eq!(call!(net::tcp::stream_poll::TcpStreamPoll::peer_addr)(&a).unwrap(), addr);
-    call!(net::tcp::stream_poll::TcpStreamPoll::set_nodelay)(&a, true).unwrap();
-    assert!(call!(net::tcp::stream_poll::TcpStreamPoll::nodelay)(&a).unwrap());
-    call!(net::tcp::stream_poll::TcpStreamPoll::set_tcp_keepalive)(&a, second, second, None).unwrap();
-    call!(net::tcp::stream_poll::TcpStreamPoll::try_into_comp_io)(a).map_err(|(error, _)| error).unwrap();
+    #[cfg(feature = "poll-io")]
+    tcp_polled(a, addr);
+    #[cfg(not(feature = "poll-io"))]
+    drop(a);
     let opts = call!(net::TcpConnectOpts::new)();
     call!(net::TcpStream::connect_addr_with_config)(addr, &opts).await.unwrap();
     let std = std::net::TcpStream::connect(addr).unwrap();
@@ -152,11 +149,11 @@ async fn unix_stream(dir: &std::path::Path) {
     call!(net::unix::UnixStream::readable)(&b, false).await.unwrap();
     assert_eq!(b.read(vec![0; 4]).await.0.unwrap(), 1);
 
-    let polled = call!(net::unix::UnixStream::connect_addr)(addr).await.unwrap().into_poll_io().unwrap();
-    assert!(call!(net::unix::stream_poll::UnixStreamPoll::local_addr)(&polled).unwrap().is_unnamed());
-    let addr = call!(net::unix::stream_poll::UnixStreamPoll::peer_addr)(&polled).unwrap();
-    assert_eq!(addr.as_pathname(), Some(&*path));
-    call!(net::unix::stream_poll::UnixStreamPoll::try_into_comp_io)(polled).map_err(|(error, _)| error).unwrap();
+    let again = call!(net::unix::UnixStream::connect_addr)(addr).await.unwrap();
+    #[cfg(feature = "poll-io")]
+    unix_polled(again, &path);
+    #[cfg(not(feature = "poll-io"))]
+    drop(again);
     let opts = ListenerOpts::default();
     let other = call!(net::unix::UnixListener::bind_with_config)(dir.join("other"), &opts).unwrap();
     UnixStream::connect(dir.join("other")).await.unwrap();
@@ -204,4 +201,25 @@ async fn seqpacket(dir: &std::path::Path) {
     call!(net::unix::UnixSeqpacket::readable)(&b, false).await.unwrap();
     assert_eq!(call!(net::unix::UnixSeqpacket::recv)(&b, Vec::with_capacity(8)).await.1, b"one");
     call!(net::unix::UnixSeqpacket::pair)().unwrap();
+}
+
+#[cfg(feature = "poll-io")]
+fn tcp_polled(a: TcpStream, addr: std::net::SocketAddr) {
+    let second = Some(monoio::time::Duration::from_secs(1));
+    let a = monoio::io::IntoPollIo::into_poll_io(a).unwrap();
+    call!(net::tcp::stream_poll::TcpStreamPoll::local_addr)(&a).unwrap();
+    assert_eq!(call!(net::tcp::stream_poll::TcpStreamPoll::peer_addr)(&a).unwrap(), addr);
+    call!(net::tcp::stream_poll::TcpStreamPoll::set_nodelay)(&a, true).unwrap();
+    assert!(call!(net::tcp::stream_poll::TcpStreamPoll::nodelay)(&a).unwrap());
+    call!(net::tcp::stream_poll::TcpStreamPoll::set_tcp_keepalive)(&a, second, second, None).unwrap();
+    call!(net::tcp::stream_poll::TcpStreamPoll::try_into_comp_io)(a).map_err(|(error, _)| error).unwrap();
+}
+
+#[cfg(feature = "poll-io")]
+fn unix_polled(stream: UnixStream, path: &std::path::Path) {
+    let polled = monoio::io::IntoPollIo::into_poll_io(stream).unwrap();
+    assert!(call!(net::unix::stream_poll::UnixStreamPoll::local_addr)(&polled).unwrap().is_unnamed());
+    let addr = call!(net::unix::stream_poll::UnixStreamPoll::peer_addr)(&polled).unwrap();
+    assert_eq!(addr.as_pathname(), Some(path));
+    call!(net::unix::stream_poll::UnixStreamPoll::try_into_comp_io)(polled).map_err(|(error, _)| error).unwrap();
 }

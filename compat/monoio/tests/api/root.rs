@@ -154,7 +154,12 @@ async fn utils() {
     let legacy = call!(utils::is_legacy)();
     assert!(detected || legacy);
     assert!(call!(utils::bind_to_cpu_set)(Vec::new()).is_err(), "a thread has to be somewhere");
+    #[cfg(feature = "signal")]
+    interrupted().await;
+}
 
+#[cfg(feature = "signal")]
+async fn interrupted() {
     use monoio::utils::CtrlC;
     let interrupted: CtrlC = call!(utils::CtrlC::new)().unwrap();
     call!(utils::CtrlC::ctrlc)();

@@ -25,16 +25,16 @@ type Items = io::stream::Iter<std::vec::IntoIter<u8>>;
 
 /// Has the compiler check each row, and lists it.
 macro_rules! implement {
-    ($($ty:ty: $($bound:path),+;)*) => {
-        /// Does not compile without one of them.
-        const _: () = {
-            $($({
+    ($($(#[$attr:meta])* $ty:ty: $($bound:path),+;)*) => {
+        $($(#[$attr])* const _: () = {
+            $({
                 const fn check<T: ?Sized + $bound>() {}
                 check::<$ty>();
-            })+)*
-        };
+            })+
+        };)*
 
-        pub(crate) const IMPLS: &[&str] = &[$($(concat!(stringify!($ty), ": ", stringify!($bound))),+),*];
+        pub(crate) const IMPLS: &[&[&str]] =
+            &[$($(#[$attr])* &[$(concat!(stringify!($ty), ": ", stringify!($bound))),+]),*];
     };
 }
 
@@ -67,7 +67,8 @@ implement! {
         io::AsyncReadRentExt, io::AsyncWriteRentExt, io::CancelableAsyncReadRentExt, io::CancelableAsyncWriteRentExt,
         io::Split, io::Splitable<OwnedRead = net::tcp::TcpOwnedReadHalf, OwnedWrite = net::tcp::TcpOwnedWriteHalf>,
         io::as_fd::AsReadFd, io::as_fd::AsWriteFd, io::splice::SpliceSource, io::splice::SpliceDestination,
-        io::IntoPollIo, AsRawFd, IntoRawFd, Debug;
+        AsRawFd, IntoRawFd, Debug;
+    #[cfg(feature = "poll-io")]
     net::tcp::stream_poll::TcpStreamPoll: io::poll_io::AsyncRead, io::poll_io::AsyncWrite, io::IntoCompIo, AsRawFd,
         Debug;
     net::TcpListener: io::stream::Stream<Item = std::io::Result<(net::TcpStream, std::net::SocketAddr)>>, AsRawFd,
@@ -76,8 +77,13 @@ implement! {
         io::AsyncReadRentExt, io::AsyncWriteRentExt, io::CancelableAsyncReadRentExt, io::CancelableAsyncWriteRentExt,
         io::Split, io::Splitable<OwnedRead = net::unix::UnixOwnedReadHalf, OwnedWrite = net::unix::UnixOwnedWriteHalf>,
         io::as_fd::AsReadFd, io::as_fd::AsWriteFd, io::splice::SpliceSource, io::splice::SpliceDestination,
-        io::IntoPollIo, AsRawFd, IntoRawFd, Debug;
+        AsRawFd, IntoRawFd, Debug;
+    #[cfg(feature = "poll-io")]
     net::unix::stream_poll::UnixStreamPoll: io::poll_io::AsyncRead, io::poll_io::AsyncWrite, io::IntoCompIo, Debug;
+    #[cfg(feature = "poll-io")]
+    net::TcpStream: io::IntoPollIo;
+    #[cfg(feature = "poll-io")]
+    net::UnixStream: io::IntoPollIo;
     net::UnixListener: io::stream::Stream<Item = std::io::Result<(net::UnixStream, net::unix::SocketAddr)>>, AsRawFd,
         IntoRawFd, Debug;
     net::UnixDatagram: AsRawFd, Debug;
@@ -97,6 +103,8 @@ implement! {
     &'static mut net::TcpStream: io::AsyncReadRent, io::AsyncWriteRent, io::CancelableAsyncReadRent,
         io::CancelableAsyncWriteRent;
     &'static [u8]: io::AsyncReadRent;
+    std::io::Cursor<Vec<u8>>: io::AsyncReadRent;
+    Vec<u8>: io::AsyncWriteRent;
     io::BufReader<net::TcpStream>: io::AsyncReadRent, io::AsyncBufRead, io::AsyncBufReadExt, io::AsyncWriteRent;
     io::BufWriter<net::TcpStream>: io::AsyncWriteRent, io::AsyncReadRent;
     io::BufWriter<io::BufReader<net::TcpStream>>: io::AsyncBufRead;
@@ -142,6 +150,7 @@ implement! {
     blocking::BlockingStrategy: Debug, Clone, Copy, Send;
     macros::scoped_tls::ScopedKey<u8>: Sync;
     macros::support::MaybeDone<Ready<u8>>: Future<Output = ()>, Debug;
+    #[cfg(feature = "signal")]
     utils::CtrlC: Future<Output = ()>, Debug;
 }
 
