@@ -7,6 +7,8 @@ use std::{collections::HashMap, os::fd::RawFd};
 
 /// Numbers from here on are in the map.
 const FEW: usize = 1 << 20;
+/// The list is for so many at least: a program with few descriptors has it once.
+const LEAST: usize = 256;
 /// Nobody watches the number: no source has this index.
 const NOBODY: u32 = u32::MAX;
 
@@ -36,7 +38,7 @@ impl Numbers {
             return;
         };
         if place >= self.list.len() {
-            self.list.resize(place + 1, NOBODY);
+            self.list.resize((place + 1).next_power_of_two().max(LEAST), NOBODY);
         }
         self.list[place] = index;
     }
