@@ -44,7 +44,7 @@ mod wake;
 
 use crate::{
     buf::{Fixed, Given, Group},
-    entry::{BufIndex, Cqe, Multishot, Sqe, Twin},
+    entry::{BufIndex, Cqe, Interest, Multishot, Place, Sqe, Twin},
     sys::unix::Kind as FdKind,
     trace::{self, Teller},
 };
@@ -236,8 +236,10 @@ impl Driver {
         attempt: &mut u32,
         fd: Option<&Fd>,
     ) -> Option<Cqe> {
-        // On the ring, only what is done to a descriptor may be done by a call.
-        if fd.is_none() && self.info.kind == DriverKind::Uring { None } else { self.try_call(sqe, twin, attempt, fd) }
+        // On the ring, only sends are tried, and what may be answered sooner; all of these have a descriptor.
+        let may_suit = fd.is_some() && (twin.sooner.is_some() || twin.place == Place::Ready(Interest::Write));
+        let never = self.info.kind == DriverKind::Uring && !may_suit;
+        if never { None } else { self.try_call(sqe, twin, attempt, fd) }
     }
 
     fn try_call(
