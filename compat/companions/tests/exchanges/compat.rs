@@ -74,7 +74,8 @@ async fn hyper_speaks_h2() {
         }
         drop(sender);
         connection.await.unwrap();
-        serving.await.unwrap();
+        // The client may be gone before it is told goodbye.
+        let _ = serving.await;
     })
     .await;
 }

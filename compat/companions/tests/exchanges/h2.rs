@@ -12,11 +12,11 @@ use monoio_http::{
     },
 };
 
-/// Gives each request's body back, with its header `x-word`.
+/// Gives each request's body back, with its header `x-word`, until the client is gone: with TLS that is an error if it did
+/// not say so.
 pub(crate) async fn serve(io: impl AsyncReadRent + AsyncWriteRent + Unpin + 'static) {
     let mut connection = server::handshake(io).await.unwrap();
-    while let Some(asked) = connection.accept().await {
-        let (request, respond) = asked.unwrap();
+    while let Some(Ok((request, respond))) = connection.accept().await {
         monoio::spawn(answer(request, respond));
     }
 }
