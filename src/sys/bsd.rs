@@ -7,7 +7,7 @@
 
 use crate::sys::{
     Statx, by_stat,
-    unix::{is_nonblocking, no_option, ret},
+    unix::{Kept, is_nonblocking, no_option, ret},
 };
 use memmap2::MmapRaw;
 use socket2::SockRef;
