@@ -255,7 +255,7 @@ fn reunite<T: AsyncWriteRent>(reader: OwnedReadHalf<T>, writer: OwnedWriteHalf<T
 impl<T: AsyncWriteRent> Drop for OwnedWriteHalf<T> {
     fn drop(&mut self) {
         if !self.0.whole.get() {
-            // SAFETY: Marked: nobody but annulus's own streams does anything, through a shared reference.
+            // SAFETY: Marked: the stream is `Split`, and this makes a shared reference at most, whoever is at work.
             unsafe { T::hang_up_at(&self.0.stream) };
         }
     }

@@ -209,9 +209,9 @@ impl<I: AsyncWriteRent, P> AsyncWriteRent for PrefixedReadIo<I, P> {
     }
 
     unsafe fn hang_up_at(stream: &UnsafeCell<PrefixedReadIo<I, P>>) {
-        // SAFETY: Marked: as for a writer, of which there is none.
+        // SAFETY: Marked: as for a writer, whether there is one or not.
         let io = unsafe { PrefixedReadIo::parts(stream) }.io;
-        // SAFETY: Marked: nobody writes the stream inside, as nobody writes the whole.
+        // SAFETY: Marked: the same contract, and the stream inside makes a shared reference at most.
         unsafe { I::hang_up_at(io) };
     }
 }

@@ -161,7 +161,8 @@ pub trait AsyncWriteRent {
     /// What dropping the half that is written tells the other side: nothing, but for annulus's own connections.
     ///
     /// # Safety
-    /// There is no [`AsyncWriteRent::writer`].
+    /// As for [`AsyncReadRent::reader`]; and an implementor makes shared references alone, as there may be a reader,
+    /// and a writer of another half that was made of the same share.
     #[doc(hidden)]
     unsafe fn hang_up_at(_stream: &UnsafeCell<Self>)
     where
