@@ -11,7 +11,7 @@ use crate::{
         inline,
         later::{Later, pause, time},
         lending::{Lending, Step},
-        poll::{Poll, SourceId},
+        poll::{Poll, Prospect, SourceId},
         slots::{Effect, Key, Owner, Slot, Slots, Stage},
         stream::Then,
         threads::{Job, Replies},
@@ -148,13 +148,16 @@ impl Core {
         let room = self.groups.room(sqe);
         match twin.place {
             Place::Pool | Place::Timer => return None,
-            Place::Ready(interest) if poll.is_queued(sqe.fd, source, interest) => return None,
-            Place::Ready(_) if poll.is_dry(sqe, room, source) => {
-                // It is known what the call would say.
-                *attempt += 1;
-                return None;
-            }
-            Place::Ready(_) | Place::Retry => self.counters.twins_ready += 1,
+            Place::Ready(interest) => match poll.prospect(sqe, room, source, interest) {
+                Prospect::Open => self.counters.twins_ready += 1,
+                Prospect::Queued => return None,
+                Prospect::Dry => {
+                    // It is known what the call would say.
+                    *attempt += 1;
+                    return None;
+                }
+            },
+            Place::Retry => self.counters.twins_ready += 1,
             Place::Here => self.counters.twins_here += 1,
         }
         self.inline_left -= 1;
@@ -298,8 +301,8 @@ impl Core {
             }
             (Place::Ready(interest), Backend::Poll(poll))
                 if slot.attempt > 0
-                    || poll.is_queued(slot.sqe.fd, slot.source, interest)
-                    || poll.is_dry(&slot.sqe, self.groups.room(&slot.sqe), slot.source) =>
+                    || poll.prospect(&slot.sqe, self.groups.room(&slot.sqe), slot.source, interest)
+                        != Prospect::Open =>
             {
                 self.wait(key, true);
             }

@@ -182,10 +182,10 @@ mod tests {
         poll_once(&mut accept).await;
         assert_eq!(driver.outlook(), Outlook::Waits);
         let file = File::from_std(temp_file()).unwrap();
-        let mut read = Box::pin(file.read_at(vec![0; 8], 0));
-        poll_once(&mut read).await;
+        let mut write = Box::pin(file.write_at(vec![0; 8], 0));
+        poll_once(&mut write).await;
         assert_eq!(driver.outlook(), Outlook::Ends);
-        read.await.0.unwrap();
+        write.await.0.unwrap();
         assert_eq!(driver.outlook(), Outlook::Waits);
         drop(accept);
         settle().await;

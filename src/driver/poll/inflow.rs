@@ -13,6 +13,11 @@
 
 use crate::{entry::Sqe, sys};
 
+/// Whether an entry was answered as a receive that came short of its `room`.
+pub(super) fn is_short(sqe: &Sqe, room: u32, res: i32) -> bool {
+    res > 0 && (res as u32) < room && receives(sqe)
+}
+
 /// What is known of a source.
 #[derive(Debug, Default)]
 pub(super) struct Inflow {
@@ -40,11 +45,8 @@ impl Inflow {
         }
     }
 
-    /// An entry was answered. `tells` asks what a short receive means.
-    pub(super) fn answered(&mut self, sqe: &Sqe, room: u32, res: i32, tells: impl FnOnce() -> bool) {
-        let short = u32::try_from(res).is_ok_and(|n| n > 0 && n < room);
-        if short && receives(sqe) {
-            self.dry = *self.tells.get_or_insert_with(tells);
-        }
+    /// A receive came short. `tells` asks what that means.
+    pub(super) fn came_short(&mut self, tells: impl FnOnce() -> bool) {
+        self.dry = *self.tells.get_or_insert_with(tells);
     }
 }

@@ -104,6 +104,38 @@ impl Source {
     fn is_idle(&self) -> bool {
         self.readers.is_empty() && self.writers.is_empty()
     }
+
+    /// Calls the twins of those who wait, in their order, until one has to wait on. Gives how many calls it were.
+    fn serve(&mut self, interest: Interest, slots: &mut Slots, groups: &Groups, done: &mut Vec<Cqe>) -> u64 {
+        let mut calls = 0;
+        while let Some(&Waiter { key, .. }) = self.queue(interest).front() {
+            if let Some(slot) = slots.get(key) {
+                calls += 1;
+                let cqe = groups.call(slot);
+                if cqe.res == -libc::EAGAIN {
+                    break;
+                }
+                if self.owned && inflow::is_short(&slot.sqe, groups.room(&slot.sqe), cqe.res) {
+                    self.inflow.came_short(|| Selector::tells_when_empty(slot.sqe.fd));
+                }
+                slot.stage = Stage::Native;
+                done.push(cqe);
+            }
+            self.queue(interest).pop_front();
+        }
+        calls
+    }
+}
+
+/// What a call would come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Prospect {
+    /// Nobody knows.
+    Open,
+    /// It would overtake somebody.
+    Queued,
+    /// It would be answered with EAGAIN.
+    Dry,
 }
 
 /// The poll backend.
@@ -150,22 +182,27 @@ impl Poll {
         self.selector.descriptor()
     }
 
-    /// Whether somebody waits for `interest` in the descriptor already, so that a newcomer has to queue.
-    pub(super) fn is_queued(&self, fd: RawFd, id: Option<SourceId>, interest: Interest) -> bool {
+    /// Whether a newcomer's call would be in vain or too early: there is nothing to receive, or somebody waits for
+    /// `interest` in the descriptor already, behind whom it has to queue. `room` is its buffer's size.
+    pub(super) fn prospect(&self, sqe: &Sqe, room: u32, id: Option<SourceId>, interest: Interest) -> Prospect {
         let known = id.and_then(|id| self.get(id));
-        let source = known.or_else(|| self.by_fd.get(fd).and_then(|index| self.sources.get(index as usize)));
-        source.is_some_and(|source| source.waiting(interest).iter().any(|waiter| waiter.in_turn))
-    }
-
-    /// Whether an entry would be answered with EAGAIN, as it has nothing to receive. `room` is its buffer's size.
-    pub(super) fn is_dry(&self, sqe: &Sqe, room: u32, id: Option<SourceId>) -> bool {
-        id.and_then(|id| self.get(id)).is_some_and(|source| source.inflow.is_dry_for(sqe, room))
+        let Some(source) = known.or_else(|| self.sources.get(self.by_fd.get(sqe.fd)? as usize)) else {
+            return Prospect::Open;
+        };
+        let queue = source.waiting(interest);
+        if !queue.is_empty() && queue.iter().any(|waiter| waiter.in_turn) {
+            return Prospect::Queued;
+        }
+        if known.is_some() && source.inflow.is_dry_for(sqe, room) { Prospect::Dry } else { Prospect::Open }
     }
 
     /// Learns from what an entry was answered that did not wait.
     pub(super) fn answered(&mut self, sqe: &Sqe, room: u32, id: Option<SourceId>, res: i32) {
+        if !inflow::is_short(sqe, room, res) {
+            return;
+        }
         if let Some(source) = id.and_then(|id| self.get_mut(id)) {
-            source.inflow.answered(sqe, room, res, || Selector::tells_when_empty(sqe.fd));
+            source.inflow.came_short(|| Selector::tells_when_empty(sqe.fd));
         }
     }
 
@@ -187,12 +224,24 @@ impl Poll {
         (interest, in_turn): (Interest, bool),
         done: &mut Vec<Cqe>,
     ) -> io::Result<()> {
-        self.attend(slot, Some((interest, Waiter { key, in_turn })), done)?;
+        let waiter = Waiter { key, in_turn };
+        match self.watched(slot) {
+            Some(source) => source.queue(interest).push_back(waiter),
+            None => {
+                self.attend(slot, Some((interest, waiter)), done)?;
+            }
+        }
         slot.stage = Stage::Queued(interest);
         if self.patrol.expect().is_some_and(|time| !self.selector.alarm(time)) {
             self.patrol.has_no_alarm();
         }
         Ok(())
+    }
+
+    /// What watches a slot's descriptor, if that is an `Fd`'s and known to it.
+    fn watched(&mut self, slot: &Slot) -> Option<&mut Source> {
+        let id = slot.source.filter(|_| slot.owned)?;
+        self.get_mut(id).filter(|source| source.owned)
     }
 
     /// Watches the descriptor of a stream, if an `Fd` owns it, before anybody waits: so the `Fd` knows where from the
@@ -341,8 +390,10 @@ impl Poll {
     ) -> io::Result<()> {
         let wait = if self.overdue.is_empty() { wait } else { Wait::Not };
         self.selector.wait(wait)?;
-        for (id, interest) in mem::take(&mut self.overdue) {
-            self.serve(id, interest, slots, groups, done);
+        if !self.overdue.is_empty() {
+            for (id, interest) in mem::take(&mut self.overdue) {
+                self.calls += self.get_mut(id).map_or(0, |source| source.serve(interest, slots, groups, done));
+            }
         }
         for i in 0..self.selector.len() {
             let event = self.selector.event(i);
@@ -357,44 +408,23 @@ impl Poll {
             }
             let Some(generation) = NonZeroU32::new((event.token >> 32) as u32) else { continue };
             let id = SourceId { index: event.token as u32, generation };
+            let Some(source) = self.get_mut(id) else { continue };
+            let mut calls = 0;
             if event.read {
-                self.get_mut(id).into_iter().for_each(|source| source.inflow.edge(event.odd));
-                self.serve(id, Interest::Read, slots, groups, done);
+                source.inflow.edge(event.odd);
+                calls += source.serve(Interest::Read, slots, groups, done);
             }
             if event.write {
-                self.serve(id, Interest::Write, slots, groups, done);
+                calls += source.serve(Interest::Write, slots, groups, done);
             }
-            self.watch_again(id);
+            let owned = source.owned;
+            self.calls += calls;
+            if !owned {
+                self.watch_again(id);
+            }
         }
         self.go_round(wait, done);
         Ok(())
-    }
-
-    /// Calls the twins of those who wait, in their order, until one has to wait on.
-    fn serve(&mut self, id: SourceId, interest: Interest, slots: &mut Slots, groups: &Groups, done: &mut Vec<Cqe>) {
-        let live = |source: &&mut Source| source.generation == id.generation;
-        let Some(source) = self.sources.get_mut(id.index as usize).filter(live) else { return };
-        let Source { readers, writers, inflow, owned, .. } = source;
-        let queue = match interest {
-            Interest::Read => readers,
-            Interest::Write => writers,
-        };
-        while let Some(&Waiter { key, .. }) = queue.front() {
-            if let Some(slot) = slots.get(key) {
-                self.calls += 1;
-                let cqe = groups.call(slot);
-                if cqe.res == -libc::EAGAIN {
-                    return;
-                }
-                if *owned {
-                    let fd = slot.sqe.fd;
-                    inflow.answered(&slot.sqe, groups.room(&slot.sqe), cqe.res, || Selector::tells_when_empty(fd));
-                }
-                slot.stage = Stage::Native;
-                done.push(cqe);
-            }
-            queue.pop_front();
-        }
     }
 
     /// Looks from time to time whether the descriptors that somebody waits for are still what they were. A number that

@@ -52,6 +52,11 @@ fn is_in_ring(pool: &FixedPool, test: &str) -> bool {
     pool.is_registered()
 }
 
+/// Reads by an entry: what is in memory would be a call, were it the only thing to do.
+async fn by_entry<T>(reading: impl Future<Output = T>) -> T {
+    crate::join!(op::nop(), reading).1
+}
+
 /// Red when `fix` changes nothing, when `Slice`, `Rc` or `Rest` do not pass the question on, and when a plain buffer is
 /// taken for a fixed one.
 #[crate::test]
@@ -65,9 +70,9 @@ async fn reads_and_writes_go_the_fixed_way() {
     assert_eq!(file.write_at(shared.clone(), 11).await.0.unwrap(), 11);
     let (n, part) = file.write_at(Rc::try_unwrap(shared).unwrap().slice(5..), 22).await;
     assert_eq!(n.unwrap(), 6);
-    let (n, buf) = file.read_at(part.into_inner(), 6).await;
+    let (n, buf) = by_entry(file.read_at(part.into_inner(), 6)).await;
     assert_eq!((n.unwrap(), &buf[..]), (22, &b"worldhello world world"[..]));
-    let (res, part) = file.read_exact_at(buf.slice_mut(5..7), 0).await;
+    let (res, part) = by_entry(file.read_exact_at(buf.slice_mut(5..7), 0)).await;
     res.unwrap();
     assert_eq!(&part.into_inner()[..], b"worldhe", "a slice keeps what stood before it, as that of a Vec");
     let fixed = if is_in_ring(&pool, "reads_and_writes_go_the_fixed_way") { [0, 2, 0, 3] } else { sqes() };
@@ -271,7 +276,7 @@ async fn a_pool_grows_past_its_first_registration() {
     second.resize(4096, b'2');
     assert_eq!(op::write_at(&file, second, 0).await.0.unwrap(), 4096);
     for buf in [first, third] {
-        let (n, buf) = op::read_at(&file, buf, 0).await;
+        let (n, buf) = by_entry(op::read_at(&file, buf, 0)).await;
         assert_eq!((n.unwrap(), buf[4095]), (4096, b'2'));
     }
     if is_in_ring(&pool, "a_pool_grows_past_its_first_registration") {
@@ -326,7 +331,7 @@ fn in_another_runtime_it_is_plain_memory() {
             buf
         });
         home.block_on(async {
-            let (n, buf) = op::read_at(&file, buf, 1).await;
+            let (n, buf) = by_entry(op::read_at(&file, buf, 1)).await;
             assert_eq!((n.unwrap(), &buf[..]), (3, &b"way"[..]));
             assert_eq!(sqes()[1], u64::from(pool.is_registered()));
         });
