@@ -98,7 +98,7 @@ mod tests {
     use super::*;
     use crate::{
         fs::File,
-        io::{AsyncReadRentExt, AsyncWriteRent, AsyncWriteRentExt},
+        io::{AsyncReadRent, AsyncReadRentExt, AsyncWriteRent, AsyncWriteRentExt},
         net::{UnixStream, unix::new_pipe},
         sys::unix::SPLICE_F_NONBLOCK,
         testing::temp_file,
@@ -144,7 +144,14 @@ mod tests {
             reader.read_exact(vec![0; filled]).await.0
         });
         assert_eq!((read.unwrap(), moved.unwrap().unwrap()), (filled, 4));
-        assert_eq!(reader.read_exact(vec![0; 4]).await.1, b"more");
+        // A pipe that was spliced into takes no more RWF_NOWAIT: on the poll driver the write that found no room is a
+        // thread's, and may be done now, before or after.
+        let mut left = Vec::new();
+        while !left.windows(4).any(|four| four == b"more") {
+            let (n, got) = timeout(SOON, reader.read(vec![0; 4096])).await.unwrap();
+            left.extend_from_slice(&got[..n.unwrap()]);
+        }
+        assert!(left.len() == 4 || left.len() == 4100, "{}", left.len());
     }
 
     /// Red when the end of a side is no end.
