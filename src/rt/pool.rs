@@ -153,7 +153,7 @@ struct Line<F> {
 /// let (jobs, work) = mpsc::channel::<annulus::rt::BlockingJob>();
 /// let worker = thread::spawn(move || work.into_iter().for_each(|job| job.run()));
 /// let pool = annulus::rt::pool_fn(move |job| {
-///     jobs.send(job).map_err(std::io::Error::other)
+///     jobs.send(job).map_err(|_| std::io::ErrorKind::BrokenPipe.into())
 /// });
 /// let runtime = annulus::Builder::new().blocking_pool(pool).build()?;
 /// assert_eq!(runtime.block_on(async { annulus::spawn_blocking(|| 6 * 7).await })?, 42);
