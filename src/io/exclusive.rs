@@ -128,12 +128,12 @@ impl<T> Shared<T> {
         self.stream.get()
     }
 
-    fn read(&self) -> io::Result<Reading<'_, T>> {
-        if self.reads.replace(true) { Err(busy("read")) } else { Ok(Reading(self)) }
+    fn read(self: &Rc<Self>) -> io::Result<Reading<T>> {
+        if self.reads.replace(true) { Err(busy("read")) } else { Ok(Reading(self.clone())) }
     }
 
-    fn write(&self) -> io::Result<Writing<'_, T>> {
-        if self.writes.replace(true) { Err(busy("write")) } else { Ok(Writing(self)) }
+    fn write(self: &Rc<Self>) -> io::Result<Writing<T>> {
+        if self.writes.replace(true) { Err(busy("write")) } else { Ok(Writing(self.clone())) }
     }
 
     /// A future that calls the stream, polled when no other is on the stack.
@@ -166,47 +166,48 @@ impl Drop for Entered<'_> {
     }
 }
 
-/// The turn to read. There is one at a time, so its handle is the only one.
-struct Reading<'a, T>(&'a Shared<T>);
+/// The turn to read. There is one at a time, so its handle is the only one. It has a share of the stream, for there are
+/// wrappers (monoio-compat's) that drop a half before a future of its.
+struct Reading<T>(Rc<Shared<T>>);
 
-impl<T: AsyncReadRent> Reading<'_, T> {
+impl<T: AsyncReadRent> Reading<T> {
     fn stream(&mut self) -> impl AsyncReadRent {
         // SAFETY: Marked: the stream is `Split`, this is the turn to read, and the handle lives no longer.
         unsafe { T::reader(&self.0.stream) }
     }
 }
 
-impl<T: CancelableAsyncReadRent> Reading<'_, T> {
+impl<T: CancelableAsyncReadRent> Reading<T> {
     fn cancelable(&mut self) -> impl CancelableAsyncReadRent {
         // SAFETY: Marked: as in `stream`, whose handle borrows the turn as this one does.
         unsafe { T::cancelable_reader(&self.0.stream) }
     }
 }
 
-impl<T> Drop for Reading<'_, T> {
+impl<T> Drop for Reading<T> {
     fn drop(&mut self) {
         self.0.reads.set(false);
     }
 }
 
-/// The turn to write.
-struct Writing<'a, T>(&'a Shared<T>);
+/// The turn to write, likewise.
+struct Writing<T>(Rc<Shared<T>>);
 
-impl<T: AsyncWriteRent> Writing<'_, T> {
+impl<T: AsyncWriteRent> Writing<T> {
     fn stream(&mut self) -> impl AsyncWriteRent {
         // SAFETY: Marked: the stream is `Split`, this is the turn to write, and the handle lives no longer.
         unsafe { T::writer(&self.0.stream) }
     }
 }
 
-impl<T: CancelableAsyncWriteRent> Writing<'_, T> {
+impl<T: CancelableAsyncWriteRent> Writing<T> {
     fn cancelable(&mut self) -> impl CancelableAsyncWriteRent {
         // SAFETY: Marked: as in the other `stream`, whose handle borrows the turn as this one does.
         unsafe { T::cancelable_writer(&self.0.stream) }
     }
 }
 
-impl<T> Drop for Writing<'_, T> {
+impl<T> Drop for Writing<T> {
     fn drop(&mut self) {
         self.0.writes.set(false);
     }
@@ -227,7 +228,8 @@ impl<T: AsyncWriteRent> OwnedReadHalf<T> {
     /// The whole stream again.
     ///
     /// # Errors
-    /// Gives both halves back if they are not of one stream, or if there is a third share of it.
+    /// Gives both halves back if they are not of one stream, or if there is a third share of it, as a forgotten future
+    /// has one.
     pub fn reunite(self, other: OwnedWriteHalf<T>) -> Result<T, ReuniteError<T>> {
         reunite(self, other)
     }
@@ -237,7 +239,8 @@ impl<T: AsyncWriteRent> OwnedWriteHalf<T> {
     /// The whole stream again.
     ///
     /// # Errors
-    /// Gives both halves back if they are not of one stream, or if there is a third share of it.
+    /// Gives both halves back if they are not of one stream, or if there is a third share of it, as a forgotten future
+    /// has one.
     pub fn reunite(self, other: OwnedReadHalf<T>) -> Result<T, ReuniteError<T>> {
         reunite(other, self)
     }
@@ -561,7 +564,30 @@ mod tests {
         let (res, _) = timeout(SOON, reader.read(vec![0; 4])).await.expect("it waits");
         assert_eq!(res.unwrap_err().kind(), ErrorKind::ResourceBusy);
         writer.write_all("on").await.0.unwrap();
-        drop(reader.reunite(writer).unwrap());
+        assert!(reader.reunite(writer).is_err(), "the future has a share");
+    }
+
+    /// Red when a turn only refers to the stream: its end writes into what the last half has freed.
+    #[crate::test]
+    async fn a_future_outlives_its_half() {
+        let (foreign, _other) = Foreign::pair();
+        let (reader, mut writer) = foreign.into_split();
+        let shared = Rc::downgrade(&reader.0);
+        while timeout(5 * MS, writer.write(vec![0; 1 << 16])).await.is_ok() {}
+        let (reader, writer) = (Box::into_raw(Box::new(reader)), Box::into_raw(Box::new(writer)));
+        // SAFETY: Marked: the half is freed below, when the future is polled no more.
+        let mut reading = Box::pin(unsafe { &mut *reader }.read(vec![0; 4]));
+        poll_once(&mut reading).await;
+        // SAFETY: Marked: likewise.
+        let mut writing = Box::pin(unsafe { &mut *writer }.write(vec![0; 1]));
+        poll_once(&mut writing).await;
+        // SAFETY: Marked: it is a box's.
+        drop(unsafe { Box::from_raw(reader) });
+        // SAFETY: Marked: it is a box's.
+        drop(unsafe { Box::from_raw(writer) });
+        assert_eq!(shared.strong_count(), 2, "the turns keep what their ends write to");
+        drop((reading, writing));
+        assert_eq!(shared.strong_count(), 0);
     }
 
     /// Red when a half runs code of the stream while the other half's is on the stack.

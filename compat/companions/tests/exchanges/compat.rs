@@ -4,12 +4,24 @@ use crate::{bytes, exchange, pair, tls};
 use ::bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::{body::Incoming, client, rt, server, service::service_fn};
-use monoio::{io::IntoPollIo, time::Duration};
+use monoio::{
+    BufResult,
+    buf::{IoBuf, IoBufMut, IoVecBuf, IoVecBufMut},
+    io::{AsyncReadRent, AsyncWriteRent, IntoPollIo, Split, Splitable},
+    net::TcpStream,
+    time::{Duration, timeout},
+};
 use monoio_compat::{
     AsyncReadExt, AsyncWriteExt, StreamWrapper, TcpStreamCompat, UnixStreamCompat,
     hyper::{MonoioExecutor, MonoioIo, MonoioTimer},
 };
-use std::convert::Infallible;
+use std::{
+    cell::{Cell, RefCell},
+    convert::Infallible,
+    future::Future,
+    io, mem,
+    rc::Rc,
+};
 
 /// Gives a request's body back, and its header `x-word`.
 pub(crate) async fn answer(request: http::Request<Incoming>) -> Result<http::Response<Full<Bytes>>, Infallible> {
@@ -134,6 +146,93 @@ async fn streams_have_tokios_traits() {
         let mut all = Vec::new();
         b.read_to_end(&mut all).await.unwrap();
         assert_eq!(all, b"ping");
+    })
+    .await;
+}
+
+/// A connection that notes for each of its futures, when it goes, whether the connection is still there.
+struct Watched {
+    stream: TcpStream,
+    there: Rc<Cell<bool>>,
+    notes: Rc<RefCell<Vec<bool>>>,
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        self.there.set(false);
+    }
+}
+
+struct Witness(Rc<Cell<bool>>, Rc<RefCell<Vec<bool>>>);
+
+impl Drop for Witness {
+    fn drop(&mut self) {
+        self.1.borrow_mut().push(self.0.get());
+    }
+}
+
+impl Watched {
+    fn watch<F: Future>(witness: Witness, future: F) -> impl Future<Output = F::Output> {
+        async move {
+            let _witness = witness;
+            future.await
+        }
+    }
+
+    fn witness(&self) -> Witness {
+        Witness(self.there.clone(), self.notes.clone())
+    }
+}
+
+impl AsyncReadRent for Watched {
+    fn read<T: IoBufMut>(&mut self, buf: T) -> impl Future<Output = BufResult<usize, T>> {
+        Watched::watch(self.witness(), self.stream.read(buf))
+    }
+
+    fn readv<T: IoVecBufMut>(&mut self, buf: T) -> impl Future<Output = BufResult<usize, T>> {
+        self.stream.readv(buf)
+    }
+}
+
+impl AsyncWriteRent for Watched {
+    fn write<T: IoBuf>(&mut self, buf: T) -> impl Future<Output = BufResult<usize, T>> {
+        Watched::watch(self.witness(), self.stream.write(buf))
+    }
+
+    fn writev<T: IoVecBuf>(&mut self, buf_vec: T) -> impl Future<Output = BufResult<usize, T>> {
+        self.stream.writev(buf_vec)
+    }
+
+    fn flush(&mut self) -> impl Future<Output = io::Result<()>> {
+        self.stream.flush()
+    }
+
+    fn shutdown(&mut self) -> impl Future<Output = io::Result<()>> {
+        self.stream.shutdown()
+    }
+}
+
+// SAFETY: no future of the methods refers to it.
+unsafe impl Split for Watched {}
+
+/// A wrapper drops its stream before the futures that refer to it. Red when those of halves write into what is gone.
+#[monoio::test_all]
+async fn halves_go_while_they_wait() {
+    exchange(async {
+        let (client, _server) = pair().await;
+        let notes = Rc::new(RefCell::new(Vec::new()));
+        let client = Watched { stream: client, there: Rc::new(Cell::new(true)), notes: notes.clone() };
+        let (reader, writer) = client.into_split();
+        let (mut reader, mut writer) = (StreamWrapper::new(reader), StreamWrapper::new(writer));
+        let mut byte = [0];
+        let moment = Duration::from_millis(20);
+        assert!(timeout(moment, reader.read(&mut byte)).await.is_err(), "nothing was sent");
+        while let Ok(written) = timeout(moment, writer.write(&[0; 8192])).await {
+            written.unwrap();
+        }
+        notes.borrow_mut().clear();
+        drop((reader, writer));
+        assert_eq!(mem::take(&mut *notes.borrow_mut()), [true, true], "the connection went before its futures");
     })
     .await;
 }
