@@ -74,6 +74,8 @@ pub(super) struct Core {
     on_pool: usize,
     /// False once the teardown has begun.
     open: bool,
+    /// Reads of what is in memory may be calls on the ring.
+    cached_reads: bool,
     inline_left: u32,
     /// The last turn brought one completion at most.
     is_lonely: bool,
@@ -102,6 +104,7 @@ impl Core {
             inbox: Vec::new(),
             on_pool: 0,
             open: true,
+            cached_reads: config.cached_reads,
             inline_left: INLINE,
             is_lonely: true,
             counters: Counters::new(),
@@ -191,8 +194,8 @@ impl Core {
         alone: fn() -> bool,
     ) -> Option<Cqe> {
         let by_twin = !self.on_ring(sqe.opcode);
-        let suits = inline::suits_cached(sqe, fd) && (by_twin || (self.inline_left > 0 && self.is_idle(alone)));
-        if !suits || !fd.may_be_cached(sqe.off != u64::MAX) {
+        let may = by_twin || (self.cached_reads && self.inline_left > 0 && self.is_idle(alone));
+        if !may || !inline::suits_cached(sqe, fd) || !fd.may_be_cached(sqe.off != u64::MAX) {
             return None;
         }
         if self.inline_left == 0 {

@@ -3,7 +3,7 @@
 use crate::sys::unix::{self, Kept};
 use std::os::fd::RawFd;
 
-/// After so many tries the descriptor is asked again what it is: somebody may have set `O_DIRECT` meanwhile.
+/// After so many tries the descriptor is asked again: somebody may have set `O_DIRECT` meanwhile.
 const BELIEVED: u8 = 255;
 /// The most reads that are not tried after one was in vain.
 const LONGEST: u8 = 63;
@@ -11,8 +11,10 @@ const LONGEST: u8 = 63;
 /// What is known of a descriptor, and how its last reads went.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Cached {
-    kept: Kept,
-    /// For so many tries that is believed.
+    /// What it is, which does not change; asked once, as a file of another machine may have to be asked about there.
+    kept: Option<Kept>,
+    /// It goes past the page cache. For so many tries that is believed.
+    is_direct: bool,
     believed: u8,
     /// So many reads are not tried.
     resting: u8,
@@ -28,11 +30,12 @@ impl Cached {
             return false;
         }
         if self.believed == 0 {
-            self.kept = unix::kept(fd);
+            self.is_direct = unix::goes_past_the_cache(fd);
             self.believed = BELIEVED;
         }
         self.believed -= 1;
-        if place { self.kept.places } else { self.kept.position }
+        let kept = *self.kept.get_or_insert_with(|| unix::kept(fd));
+        !self.is_direct && (kept == Kept::Anywhere || (kept == Kept::Places && place))
     }
 
     /// Learns from a try. What was not in memory may not be for a while: then a try would only cost.
@@ -56,7 +59,7 @@ mod tests {
         let file = File::open("/dev/zero").unwrap();
         let mut cached = Cached::default();
         if !cached.allows(file.as_raw_fd(), true) {
-            return assert_eq!(unix::kept(file.as_raw_fd()), Kept::default());
+            return assert_eq!(unix::kept(file.as_raw_fd()), Kept::Nowhere);
         }
         for rest in [1, 3, 7, 15, 31, 63, 63] {
             cached.tried(false);

@@ -118,6 +118,8 @@ pub(crate) struct Config {
     pub(crate) pollable: bool,
     /// Places for direct descriptors, at most.
     pub(crate) direct_descriptors: u32,
+    /// The ring's driver may answer a read of what is in memory by a call.
+    pub(crate) cached_reads: bool,
 }
 
 /// The most entries that a submission queue can have.
@@ -131,6 +133,7 @@ impl Default for Config {
             max_blocking_threads: MAX_THREADS,
             pollable: false,
             direct_descriptors: 1024,
+            cached_reads: true,
         }
     }
 }

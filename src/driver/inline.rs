@@ -1,4 +1,5 @@
-//! The hybrid: a send of the ring's driver that is done by a call, at once, instead of by an entry.
+//! The hybrid: a send of the ring's driver that is done by a call, at once, instead of by an entry; and a read of what
+//! is in memory, of which [`cached`](super::cached) tells more.
 //!
 //! An entry is worth its way through the ring where the kernel is entered for several at once. A send that is the only
 //! thing to do would have an enter of its own, and its completion a turn. The call costs less, and what is asked for
@@ -16,6 +17,7 @@ use crate::{
     entry::{Interest, Place, Sqe, SqeFlags, Twin},
     sys,
 };
+use std::ptr;
 
 /// The flags by which the kernel does more than one call would: it goes on until all is sent.
 const GOES_ON: u32 = libc::MSG_WAITALL as u32;
@@ -35,9 +37,23 @@ pub(super) fn suits(sqe: &Sqe, twin: &Twin, fd: &Fd) -> bool {
     plain && by_readiness && is_bare(sqe) && !fd.is_direct() && !fd.is_written() && !fd.take_crowded()
 }
 
+/// So many bytes are copied out of the page cache sooner than the kernel, or another thread, is asked to.
+const COPIED_HERE: usize = 64 << 10;
+
 /// Whether a read is one that its twin's `sooner` does as well.
 pub(super) fn suits_cached(sqe: &Sqe, fd: &Fd) -> bool {
-    is_bare(sqe) && sqe.op_flags == 0 && !fd.is_direct()
+    let is_place = sqe.off == u64::MAX || libc::off_t::try_from(sqe.off).is_ok();
+    is_bare(sqe) && sqe.op_flags == 0 && !fd.is_direct() && is_place && room(sqe) <= COPIED_HERE
+}
+
+/// How much a read takes at most.
+fn room(sqe: &Sqe) -> usize {
+    if u32::from(sqe.opcode) != sys::IORING_OP_READV {
+        return sqe.len as usize;
+    }
+    let parts = ptr::slice_from_raw_parts(sqe.addr as *const libc::iovec, sqe.len as usize);
+    // SAFETY: Lent: whoever encoded the entry keeps its list of buffers until it is finished, and that has not begun.
+    unsafe { &*parts }.iter().fold(0, |sum, part| sum.saturating_add(part.iov_len))
 }
 
 /// Whether an entry is without what only the kernel does.

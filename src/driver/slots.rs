@@ -253,7 +253,8 @@ pub(crate) enum Effect {
 
 /// All slots of a driver.
 ///
-/// A vector whose free slots are a list: an entry is written into the slot that was free last, and stays where it is.
+/// A vector whose free slots are a list: an entry is written into the slot that was free last, and keeps its
+/// index; the slots themselves move when the vector grows.
 pub(crate) struct Slots {
     all: Vec<Slot>,
     /// The first free slot; the index that no slot has, if there is none.

@@ -485,7 +485,7 @@ fn waits_first(sqe: &Sqe) -> bool {
     u32::from(sqe.opcode) == sys::IORING_OP_RECV && sqe.ioprio == sys::IORING_RECVSEND_POLL_FIRST as u16
 }
 
-/// Sends by a call where nothing else is to be done, which is the driver's own ability, likewise.
+/// Sends, and reads of what is in memory, by a call where nothing else is to be done: the driver's own ability.
 const INLINE: &str = "INLINE";
 
 /// What a notification says of a zero-copy send, likewise.

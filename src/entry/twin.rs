@@ -20,7 +20,8 @@ pub struct Twin {
     /// The twin to go on with when this one answers `EOPNOTSUPP`: a descriptor that cannot promise not to block.
     pub otherwise: Option<&'static Twin>,
     /// The twin that may have the answer sooner than one that may block, if the descriptor is known to keep what a read
-    /// gives: it does not block, and answers `EOPNOTSUPP` when it has done nothing.
+    /// gives: it does not block, answers `EOPNOTSUPP` when it has done nothing, and has another to go on with then. The
+    /// entry's `off` is a place in the descriptor's file, or `u64::MAX`.
     pub sooner: Option<&'static Twin>,
 }
 
@@ -63,8 +64,12 @@ impl Twin {
     }
 
     /// The same, after one that may have the answer sooner.
+    ///
+    /// # Panics
+    /// If that may wait, or has none to go on with.
     #[must_use]
     pub const fn after(mut self, sooner: &'static Twin) -> Twin {
+        assert!(matches!(sooner.place, Place::Here) && sooner.otherwise.is_some());
         self.sooner = Some(sooner);
         self
     }

@@ -145,7 +145,8 @@ pub fn read<B: IoBufMut>(fd: &Fd, buf: B) -> Submit<Read<B>> {
     submit(Read { fd: fd.clone(), buf, len: 0, offset: HERE })
 }
 
-/// Reads into `buf` what a file has at `offset`, in bytes; the file's own position stays.
+/// Reads into `buf` what a file has at `offset`, in bytes; the file's own position stays. A write that was not awaited
+/// may be overtaken.
 ///
 /// # Errors
 /// Those of `pread(2)`, with the buffer: `EINVAL` for an offset that no file has. What has no places (a pipe, a socket)

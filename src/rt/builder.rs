@@ -138,6 +138,14 @@ impl Builder {
         self
     }
 
+    /// Whether the ring's driver answers a read of what is in memory at its first poll, by a call, where that would be
+    /// the only entry: it does unless it is told not to. Then each read is an entry, and pending once, for whoever
+    /// builds on that. Nothing changes on the poll driver.
+    pub fn cached_reads(mut self, yes: bool) -> Builder {
+        self.config.cached_reads = yes;
+        self
+    }
+
     /// Gives the runtime a name. [`runtimes`](crate::rt::runtimes) lists those that have one, for whoever looks at a
     /// program from inside; it stands in reports of stalls, too.
     pub fn name(mut self, name: impl Into<String>) -> Builder {

@@ -65,9 +65,14 @@ pub(crate) unsafe fn readv_nowait(fd: RawFd, iov: *const libc::iovec, count: i32
     }
 }
 
+/// Whether reads go past the page cache: nobody has to know, as none is tried.
+pub(crate) fn goes_past_the_cache(_: RawFd) -> bool {
+    true
+}
+
 /// Which reads may be tried without waiting: none, as no call promises that here.
 pub(crate) fn kept(_: RawFd) -> Kept {
-    Kept::default()
+    Kept::Nowhere
 }
 
 /// `preadv(2)` of what is in the page cache, which nobody tells here: always `-EOPNOTSUPP`.

@@ -87,51 +87,50 @@ pub(crate) unsafe fn readv_nowait(fd: RawFd, iov: *const libc::iovec, count: i32
     }
 }
 
-/// So many bytes are copied out of the page cache sooner than another thread is asked to.
-const COPIED_HERE: usize = 64 << 10;
-
 /// Which reads of a descriptor may be tried with `RWF_NOWAIT`, and again otherwise.
 ///
-/// Of files and disks those at a place, unless they go past the page cache (`O_DIRECT`): there the flag waits for the
-/// device all the same. Of other devices only `/dev/null` and `/dev/zero`, which are always the same: what another (a
-/// terminal, `/dev/net/tun`) has given is gone.
+/// Of files and disks those at a place. Of other devices only `/dev/null` and `/dev/zero`, which are always the same:
+/// what another (a terminal, `/dev/net/tun`) has given is gone.
 pub(crate) fn kept(fd: RawFd) -> Kept {
     const MEMORY: u32 = 1;
-    let Some(stat) = stat(fd) else { return Kept::default() };
-    // SAFETY: Plain call: without an argument.
-    let flags = unsafe { libc::fcntl(fd, libc::F_GETFL) };
-    let buffered = flags >= 0 && flags & libc::O_DIRECT == 0;
+    let Some(stat) = stat(fd) else { return Kept::Nowhere };
     match stat.st_mode & libc::S_IFMT {
-        libc::S_IFREG | libc::S_IFBLK => Kept { places: buffered, position: false },
-        libc::S_IFCHR if matches!(device_parts(stat.st_rdev), (MEMORY, 3 | 5)) => {
-            Kept { places: buffered, position: buffered }
-        }
-        _ => Kept::default(),
+        libc::S_IFREG | libc::S_IFBLK => Kept::Places,
+        libc::S_IFCHR if matches!(device_parts(stat.st_rdev as _), (MEMORY, 3 | 5)) => Kept::Anywhere,
+        _ => Kept::Nowhere,
     }
 }
 
-/// `preadv(2)` of what is in the page cache, as far as the file goes, and 64 KiB at most; `-EOPNOTSUPP` for everything
-/// else, without having done anything. It is for reads that are [kept]. `len` is the length of all buffers.
+/// Whether reads go past the page cache (`O_DIRECT`): with `RWF_NOWAIT` they wait for the device all the same. `true`
+/// where the descriptor cannot be asked.
+pub(crate) fn goes_past_the_cache(fd: RawFd) -> bool {
+    // SAFETY: Plain call: without an argument.
+    let flags = unsafe { libc::fcntl(fd, libc::F_GETFL) };
+    flags < 0 || flags & libc::O_DIRECT != 0
+}
+
+/// `preadv(2)` of what is in the page cache, as far as the file goes; `-EOPNOTSUPP` for everything else, when nothing
+/// was done that a read does not do again. It is for reads that are [kept]. `len` is the length of all buffers.
 ///
 /// # Safety
 /// The `count` buffers at `iov` are writable (Lent).
 pub(crate) unsafe fn preadv_cached(fd: RawFd, iov: *const libc::iovec, count: i32, len: usize, offset: u64) -> i32 {
-    let (Some(at), true) = (position(offset), len <= COPIED_HERE) else { return -libc::EOPNOTSUPP };
+    let Some(at) = position(offset) else { return -libc::EOPNOTSUPP };
     // SAFETY: Lent, by this function's contract: the array is there, and its buffers are writable.
     let n = unsafe { libc::preadv2(fd, iov, count, at, libc::RWF_NOWAIT) };
     match usize::try_from(n) {
-        // A count that is short may as well be where the page cache ends.
-        Ok(n) if n == 0 || n == len || ends_at(fd, offset.saturating_add(n as u64)) => ret(n as isize),
+        // A count that is short may as well be where the page cache ends, and on Linux 5.9 and 5.10 so may 0 be.
+        Ok(n) if n == len || ends_at(fd, offset.saturating_add(n as u64)) => ret(n as isize),
         _ => -libc::EOPNOTSUPP,
     }
 }
 
-/// Whether a file is known to end there.
+/// Whether what is [kept] is known to end there: a file by its size, and a device anywhere. A disk is not known.
 fn ends_at(fd: RawFd, offset: u64) -> bool {
-    let mut byte = 0u8;
-    let room = libc::iovec { iov_base: (&raw mut byte).cast(), iov_len: 1 };
-    // SAFETY: Kernel's word: the array and the byte that it names live through the call.
-    position(offset).is_some_and(|at| unsafe { libc::preadv2(fd, &room, 1, at, libc::RWF_NOWAIT) } == 0)
+    stat(fd).is_some_and(|stat| match stat.st_mode & libc::S_IFMT {
+        libc::S_IFREG => u64::try_from(stat.st_size).is_ok_and(|size| size <= offset),
+        format => format == libc::S_IFCHR,
+    })
 }
 
 /// A place in a file as `preadv2(2)` takes it, or -1 for the file's own position.
@@ -325,4 +324,20 @@ pub(crate) fn prefer_huge(map: &MmapRaw) -> io::Result<()> {
 pub(crate) fn wipe_on_fork(map: &MmapRaw) -> io::Result<()> {
     // SAFETY: Fresh: it is the caller's whole map, and in this process nothing about it changes.
     check(unsafe { libc::madvise(map.as_mut_ptr().cast(), map.len(), libc::MADV_WIPEONFORK) }).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{fs::File, os::fd::AsRawFd};
+
+    /// Linux 5.9 and 5.10 may say 0 in the middle of a file. Red when that is taken for its end.
+    #[test]
+    fn an_end_is_where_the_size_says() {
+        let file = File::open("Cargo.toml").unwrap();
+        let size = file.metadata().unwrap().len();
+        assert!(!ends_at(file.as_raw_fd(), size - 1) && ends_at(file.as_raw_fd(), size));
+        assert!(ends_at(File::open("/dev/null").unwrap().as_raw_fd(), 0));
+        assert!(!ends_at(std::io::pipe().unwrap().0.as_raw_fd(), 0) && !ends_at(-1, 0));
+    }
 }

@@ -2,15 +2,17 @@
 
 #[cfg(annulus_kqueue)]
 pub(crate) use crate::sys::bsd::{
-    AT_EMPTY_PATH, HUGE, SPLICE_F_NONBLOCK, WAIT_PEEK, WAIT_PIDFD, affinity, bind_device, device, ftruncate, kept,
-    map_huge, mark, pidfd_open, pidfd_signal, pin, preadv_cached, prefer_huge, readv_nowait, roomy_pipe, set_mark,
-    set_user_timeout, splice, statx, user_timeout, wait_pidfd, wait_status, wipe_on_fork, writev_nowait,
+    AT_EMPTY_PATH, HUGE, SPLICE_F_NONBLOCK, WAIT_PEEK, WAIT_PIDFD, affinity, bind_device, device, ftruncate,
+    goes_past_the_cache, kept, map_huge, mark, pidfd_open, pidfd_signal, pin, preadv_cached, prefer_huge, readv_nowait,
+    roomy_pipe, set_mark, set_user_timeout, splice, statx, user_timeout, wait_pidfd, wait_status, wipe_on_fork,
+    writev_nowait,
 };
 #[cfg(not(annulus_kqueue))]
 pub(crate) use crate::sys::linux::{
-    AT_EMPTY_PATH, HUGE, SPLICE_F_NONBLOCK, WAIT_PEEK, WAIT_PIDFD, affinity, bind_device, device, ftruncate, kept,
-    map_huge, mark, pidfd_open, pidfd_signal, pin, preadv_cached, prefer_huge, readv_nowait, roomy_pipe, set_mark,
-    set_user_timeout, splice, statx, user_timeout, wait_pidfd, wait_status, wipe_on_fork, writev_nowait,
+    AT_EMPTY_PATH, HUGE, SPLICE_F_NONBLOCK, WAIT_PEEK, WAIT_PIDFD, affinity, bind_device, device, ftruncate,
+    goes_past_the_cache, kept, map_huge, mark, pidfd_open, pidfd_signal, pin, preadv_cached, prefer_huge, readv_nowait,
+    roomy_pipe, set_mark, set_user_timeout, splice, statx, user_timeout, wait_pidfd, wait_status, wipe_on_fork,
+    writev_nowait,
 };
 
 use crate::sys::sockaddr::SockAddr;
@@ -180,12 +182,14 @@ pub(crate) fn stat(fd: RawFd) -> Option<libc::stat> {
 }
 
 /// Which reads of a descriptor may be tried without waiting, because what they give stays where it is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Kept {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kept {
+    /// None.
+    Nowhere,
     /// Those that name a place.
-    pub(crate) places: bool,
-    /// Those from its own position.
-    pub(crate) position: bool,
+    Places,
+    /// Those from its own position, too.
+    Anywhere,
 }
 
 /// A place in a file as calls take it. What is past the last one is an offset that they refuse (EINVAL), also where

@@ -2,7 +2,7 @@
 
 use super::{counters, on_ring, polled};
 use annulus::{
-    Fd,
+    Builder, DriverKind, Fd,
     buf::{IoBufMut, VecBuf},
     op, time,
 };
@@ -116,8 +116,34 @@ async fn what_is_in_memory_is_read_by_a_call() {
         assert_eq!((after.inline - before.inline, after.sqes_total() - before.sqes_total()), (6, 0));
         assert_eq!(after.twins_pool, before.twins_pool);
     }
-    let (read, calls) = read(&fd, 0, (64 << 10) + 1).await;
-    assert_eq!((read.unwrap().len(), calls), (3 * PAGE + 10, 0), "so much may be asked for elsewhere");
+    let (fetched, calls) = read(&fd, 0, (64 << 10) + 1).await;
+    assert_eq!((fetched.unwrap().len(), calls), (3 * PAGE + 10, 0), "so much may be asked for elsewhere");
+    let (n, _) = op::readv_at(&fd, VecBuf::from(vec![vec![0; 40 << 10]; 2]), 0).await;
+    assert_eq!(n.unwrap(), 3 * PAGE + 10);
+    let (fetched, calls) = read(&fd, 0, 1).await;
+    assert_eq!((fetched.unwrap().len(), calls), (1, one()), "what is not tried is not in vain");
+}
+
+/// Who builds on it that a read is pending once, can have that. Red when nobody listens.
+#[test]
+fn reads_can_be_entries() {
+    for entries in [false, true] {
+        let Ok(runtime) = Builder::new().driver(DriverKind::Uring).cached_reads(!entries).build() else {
+            return println!("SKIP reads_can_be_entries: there is no ring");
+        };
+        runtime.block_on(async {
+            let (file, path) = file(PAGE);
+            std::fs::remove_file(path).unwrap();
+            let (fd, called) = (fd(file), calls());
+            let mut reading = op::read_at(&fd, Vec::with_capacity(10), 5);
+            let at_once = polled(&mut reading).await.is_ready();
+            if !at_once {
+                assert_eq!(reading.await.1, bytes(5, 10));
+            }
+            let once = entries || !may_read();
+            assert!(at_once != once && calls() - called == u64::from(at_once), "{:?}", counters());
+        });
+    }
 }
 
 /// Red when a read from the file's own position is a call: a part of it would be gone.

@@ -38,7 +38,7 @@ impl<D> Default for RuntimeBuilder<D> {
 impl<D> RuntimeBuilder<D> {
     /// 1024 entries, and closures that block on threads of the runtime's own.
     pub fn new() -> RuntimeBuilder<D> {
-        RuntimeBuilder { annulus: annulus::Builder::new(), driver: PhantomData }
+        RuntimeBuilder { annulus: annulus::Builder::new().cached_reads(false), driver: PhantomData }
     }
 
     /// How many entries the ring's submission queue has: 256 at least.

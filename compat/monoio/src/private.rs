@@ -12,7 +12,7 @@ use std::{
 };
 
 fn builder(driver: Named, entries: u32) -> Builder {
-    let builder = Builder::new().entries(entries.max(256));
+    let builder = Builder::new().entries(entries.max(256)).cached_reads(false);
     match driver {
         Named::Uring => builder.driver(DriverKind::Uring),
         Named::Legacy => builder.driver(DriverKind::Poll),
