@@ -81,6 +81,14 @@ async fn splice(from: &Fd, to: &Fd, len: u32) -> io::Result<u32> {
     let file = from.kind() == Kind::File || to.kind() == Kind::File;
     loop {
         let moved = if file {
+            // The operation waits for a pipe as well, but on a thread, and with the pipe locked: who gives it up then
+            // loses what comes, and may be kept by a close.
+            if from.kind() != Kind::File && len > 0 {
+                op::poll(from, Interest::Read).await?;
+            }
+            if to.kind() != Kind::File && len > 0 {
+                op::poll(to, Interest::Write).await?;
+            }
             op::splice(from, None, to, None, len as usize).await
         } else {
             consume_budget().await;
@@ -154,6 +162,32 @@ mod tests {
             let (n, got) = timeout(SOON, reader.read(vec![0; 4096])).await.unwrap();
             left.extend_from_slice(&got[..n.unwrap()]);
         }
+    }
+
+    /// Red when an operation waits for the pipe: given up, it takes what comes for nobody.
+    #[crate::test]
+    async fn a_file_waits_for_no_pipe() {
+        let ((_a, mut b), (mut reader, mut writer)) = (UnixStream::pair().unwrap(), new_pipe().unwrap());
+        if !can(&mut b, &mut writer).await {
+            return;
+        }
+        let moment = Duration::from_millis(10);
+        let mut file = File::from_std(temp_file()).unwrap();
+        assert!(timeout(moment, file.splice_from_pipe(&mut reader, 64)).await.is_err(), "the pipe is empty");
+        writer.write_all("kept").await.0.unwrap();
+        sleep(moment).await;
+        assert_eq!(timeout(SOON, reader.read(vec![0; 8])).await.expect("it was taken away").1, b"kept");
+
+        file.write_all_at("of the file", 0).await.0.unwrap();
+        let mut filled = 0;
+        while let Ok((n, _)) = timeout(moment, writer.write(vec![7; 4096])).await {
+            filled += n.unwrap();
+        }
+        assert!(timeout(moment, file.splice_to_pipe(&mut writer, 64)).await.is_err(), "the pipe is full");
+        timeout(SOON, reader.read_exact(vec![0; filled])).await.unwrap().0.unwrap();
+        assert!(timeout(moment, reader.read(vec![0; 64])).await.is_err(), "it was put there after all");
+        assert_eq!(file.splice_to_pipe(&mut writer, 64).await.unwrap(), 11);
+        assert_eq!(reader.read_exact(vec![0; 11]).await.1, b"of the file");
     }
 
     /// Red when the end of a side is no end.
