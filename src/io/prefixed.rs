@@ -89,11 +89,12 @@ impl<P: Read> Prefix<P> {
         if n > room { Err(overclaim(n, room)) } else { Ok(n) }
     }
 
-    /// A read of the prefix, or the buffer again, for the stream to be read.
+    /// A read of the prefix, or the buffer again, for the stream to be read. Without room nothing is read, for a stream
+    /// might wait for what there is no room for.
     fn begin<T: IoBufMut>(&self, mut buf: T) -> Result<BufResult<usize, T>, T> {
         let (mut scratch, room) = ([0; STEP], buf.bytes_total());
         match self.take(room, &mut scratch) {
-            Ok(0) => Err(buf),
+            Ok(0) if room > 0 => Err(buf),
             Ok(n) => Ok((Ok(fill(&scratch[..n], &mut buf)), buf)),
             Err(e) => Ok((Err(e), buf)),
         }
@@ -104,7 +105,7 @@ impl<P: Read> Prefix<P> {
         let room = iovecs_mut(&mut buf).iter().map(|part| part.iov_len).fold(0, usize::saturating_add);
         let mut scratch = [0; STEP];
         match self.take(room, &mut scratch) {
-            Ok(0) => Err(buf),
+            Ok(0) if room > 0 => Err(buf),
             Ok(n) => Ok((Ok(scatter(&scratch[..n], &mut buf)), buf)),
             Err(e) => Ok((Err(e), buf)),
         }
@@ -290,9 +291,10 @@ mod tests {
     use crate::{
         buf::VecBuf,
         io::{AsyncReadRentExt, AsyncWriteRentExt, Splitable, memory::tests::block_on},
-        net::{TcpListener, TcpStream},
+        net::{TcpListener, TcpStream, UnixStream},
+        time::timeout,
     };
-    use std::io::ErrorKind;
+    use std::{io::ErrorKind, time::Duration};
 
     #[test]
     fn the_prefix_comes_first_and_whole() {
@@ -311,6 +313,21 @@ mod tests {
         assert_eq!((res.unwrap(), Vec::from(parts)), (3, vec![b"ab".to_vec(), vec![], b"c".to_vec()]));
         let (res, parts) = block_on(stream.readv(room(&[9])));
         assert_eq!((res.unwrap(), Vec::from(parts)), (4, vec![b"rest".to_vec()]));
+    }
+
+    /// Red when the stream is asked for nothing: it waits for something.
+    #[crate::test]
+    async fn without_room_nothing_is_waited_for() {
+        let (a, _b) = UnixStream::pair().unwrap();
+        let mut stream = PrefixedReadIo::new(a, &b"x"[..]);
+        for finished in [false, true] {
+            let soon = Duration::from_secs(1);
+            let (res, _) = timeout(soon, stream.read(Vec::new())).await.expect("it waits");
+            assert_eq!(res.unwrap(), 0);
+            let (res, _) = timeout(soon, stream.readv(VecBuf::from(vec![Vec::new()]))).await.expect("it waits");
+            assert_eq!((res.unwrap(), stream.prefix_finished()), (0, finished));
+            assert!(timeout(soon / 50, stream.read_exact(vec![0; 2])).await.is_err(), "there is one byte");
+        }
     }
 
     /// Looks at the room, and says more than it gave.
