@@ -30,9 +30,10 @@
 //! ```
 
 use crate::{
-    driver::Fd,
+    driver::{Driver, Fd},
     entry::Interest,
     op::{self, Multi, PollMulti},
+    rt::coop::poll_proceed,
 };
 use socket2::SockRef;
 use std::{
@@ -40,6 +41,8 @@ use std::{
     net::Shutdown,
     os::fd::{AsRawFd, RawFd},
     pin::Pin,
+    ptr,
+    rc::Rc,
     task::{Context, Poll, ready},
 };
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -95,8 +98,9 @@ const SEND: i32 = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
 
 /// A connection with tokio's traits, made by [`IntoPollIo`].
 ///
-/// It is awaited in any runtime, one after the other: what waited in one that has ended waits anew in the next. An
-/// error is told once, and the next call tries again.
+/// It is awaited in any runtime, and moves from one to another between two calls: what waited in one waits anew in the
+/// next. An error is told once, and the next call tries again. As any connection that an operation holds, it is closed
+/// when that operation has ended: dropped outside of the runtime that it waited in, when that one has its next turn.
 ///
 /// # Cancellation
 /// Nothing is in flight between two calls but a wait for readiness, so nothing is lost by not calling again.
@@ -113,31 +117,43 @@ struct Side {
     interest: Interest,
     /// `None` before the first wait, and after one that has ended.
     changes: Option<Multi<PollMulti>>,
+    /// Where it waits, to be compared.
+    driver: *const Driver,
 }
 
 impl Side {
     fn new(interest: Interest) -> Side {
-        Side { interest, changes: None }
+        Side { interest, changes: None, driver: ptr::null() }
     }
 
-    /// Makes a call again at each change, until it need not wait.
+    /// Makes a call again at each change, until it need not wait. A call that is answered takes a unit of the task's
+    /// budget.
     fn when_ready<R>(
         &mut self,
         fd: &Fd,
         cx: &mut Context<'_>,
         mut call: impl FnMut() -> io::Result<R>,
     ) -> Poll<io::Result<R>> {
+        let unit = ready!(poll_proceed(cx));
         loop {
             match call() {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => ready!(self.change(fd, cx))?,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                answer => return Poll::Ready(answer),
+                answer => {
+                    unit.made_progress();
+                    return Poll::Ready(answer);
+                }
             }
         }
     }
 
     /// The next change, or the error of a wait that has ended by it.
     fn change(&mut self, fd: &Fd, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // Another runtime of this thread does not turn while this one does.
+        let here = Driver::current().map_or(self.driver, |driver| Rc::as_ptr(&driver));
+        if self.driver != here {
+            (self.changes, self.driver) = (None, here);
+        }
         // One that its runtime has given up is followed by another; that one ends only if this runtime does.
         for _ in 0..2 {
             let changes = self.changes.get_or_insert_with(|| op::poll_multi(fd, self.interest));

@@ -91,17 +91,20 @@ impl Polled<TcpStream> {
 mod tests {
     use super::*;
     use crate::{
-        Builder, DriverKind,
+        Builder, DriverKind, Runtime,
         io::{AsyncReadRent, AsyncReadRentExt, AsyncWriteRentExt, poll::IntoCompIo},
         net::TcpListener,
         time::timeout,
     };
     use std::{
+        cell::Cell,
         future::poll_fn,
         io::{ErrorKind, IoSlice},
         mem::MaybeUninit,
         pin::Pin,
+        rc::Rc,
         task::Poll,
+        time::Instant,
     };
     use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -181,11 +184,78 @@ mod tests {
         assert_eq!(a.read(Vec::with_capacity(8)).await.1, b"io");
     }
 
+    /// Red when a connection that is always ready holds its thread, in either direction.
+    #[crate::test]
+    async fn the_others_have_their_turn() {
+        for writes in [false, true] {
+            let (a, mut b) = UnixStream::pair().unwrap();
+            let mut a = a.into_poll_io().unwrap();
+            b.write_all(vec![0; 200]).await.0.unwrap();
+            let done = Rc::new(Cell::new(false));
+            let busy = crate::spawn({
+                let done = done.clone();
+                async move {
+                    for _ in 0..200 {
+                        let mut byte = [0];
+                        let moved = poll_fn(|cx| match writes {
+                            true => Pin::new(&mut a).poll_write(cx, &[0]).map_ok(drop),
+                            false => Pin::new(&mut a).poll_read(cx, &mut ReadBuf::new(&mut byte)),
+                        });
+                        moved.await.unwrap();
+                    }
+                    done.set(true);
+                }
+            });
+            assert!(!crate::spawn(async move { done.get() }).await.unwrap(), "the other task waits for all of it");
+            timeout(SOON, busy).await.unwrap().unwrap();
+        }
+    }
+
+    /// Red when a wait in another runtime of the thread, which does not turn now, is waited for.
+    #[test]
+    fn a_connection_moves_between_two_runtimes() {
+        for kind in [DriverKind::Uring, DriverKind::Poll] {
+            let [Some(first), Some(second)] = [runtime(kind), runtime(kind)] else { continue };
+            let (a, b) = std::os::unix::net::UnixStream::pair().unwrap();
+            let mut a = UnixStream::from_std(a).unwrap().into_poll_io().unwrap();
+            for runtime in [&first, &second, &first] {
+                runtime.block_on(async {
+                    let mut room = [0; 8];
+                    let mut buf = ReadBuf::new(&mut room);
+                    let pending = poll_fn(|cx| Poll::Ready(Pin::new(&mut a).poll_read(cx, &mut buf).is_pending()));
+                    assert!(pending.await);
+                    let mut b = b.try_clone().unwrap();
+                    let writer = std::thread::spawn(move || {
+                        std::thread::sleep(Duration::from_millis(5));
+                        io::Write::write_all(&mut b, b"there").unwrap();
+                    });
+                    let before = Instant::now();
+                    assert_eq!(read(&mut a, 8).await.unwrap(), b"there");
+                    assert!(before.elapsed() < SOON / 2, "only the end of the time limit made it look again");
+                    writer.join().unwrap();
+                });
+            }
+        }
+    }
+
+    /// A runtime on that driver, or else it is said that there is none.
+    fn runtime(kind: DriverKind) -> Option<Runtime> {
+        match Builder::new().driver(kind).build() {
+            Ok(runtime) => Some(runtime),
+            Err(error) if kind == DriverKind::Uring => {
+                // Written past the test harness, which hides what a passing test prints.
+                let _ = io::Write::write_all(&mut io::stderr(), format!("SKIP polled::uring: {error}\n").as_bytes());
+                None
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+
     /// Red when a wait that has ended is asked for more: then the connection is dead for good, whole as it is.
     #[test]
     fn a_wait_that_has_ended_is_followed_by_another() {
         for kind in [DriverKind::Uring, DriverKind::Poll] {
-            let Ok(first) = Builder::new().driver(kind).build() else { continue };
+            let Some(first) = runtime(kind) else { continue };
             let (a, mut b) = std::os::unix::net::UnixStream::pair().unwrap();
             let mut a = UnixStream::from_std(a).unwrap().into_poll_io().unwrap();
             let pending = |a: &mut UnixStreamPoll| {
