@@ -123,13 +123,16 @@ impl TimeWrapable for LegacyDriver {}
 #[cfg(any(feature = "legacy", all(target_os = "linux", feature = "iouring")))]
 impl TimeWrapable for FusionDriver {}
 
-/// Whether the environment asks for the poll driver, as it does with monoio.
+/// Whether the package was built without the ring, or the environment asks for the poll driver, as it does with monoio.
 pub(crate) fn forced_legacy() -> bool {
+    if cfg!(not(all(target_os = "linux", feature = "iouring"))) {
+        return true;
+    }
     let value = env::var("MONOIO_FORCE_LEGACY_DRIVER").unwrap_or_default();
     matches!(value.to_lowercase().as_str(), "1" | "true" | "yes")
 }
 
-/// annulus's builder, with what the environment says of drivers.
+/// annulus's builder, with what the features and the environment say of drivers.
 pub(crate) fn chosen_by_environment(builder: annulus::Builder) -> annulus::Builder {
     if forced_legacy() { builder.driver(DriverKind::Poll) } else { builder }
 }

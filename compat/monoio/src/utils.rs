@@ -20,7 +20,7 @@ pub fn thread_rng_n(n: u32) -> u32 {
 }
 
 /// Whether a runtime on a [`FusionDriver`](crate::FusionDriver) would have the kernel's ring: a ring is made for a
-/// moment, and the environment is asked.
+/// moment, and the features and the environment are asked.
 #[must_use]
 pub fn detect_uring() -> bool {
     !forced_legacy() && annulus::probe().driver().is_ok_and(|driver| driver.kind() == DriverKind::Uring)

@@ -139,6 +139,11 @@ async fn unix_stream(dir: &std::path::Path) {
     assert_eq!(call!(net::unix::SocketAddr::as_abstract_namespace)(&addr), None);
     let cred = call!(net::unix::UnixStream::peer_cred)(&a).unwrap();
     assert_eq!(cred, b.peer_cred().unwrap());
+    // SAFETY: the call names no memory.
+    assert_eq!(call!(net::unix::UCred::uid)(&cred), unsafe { libc::geteuid() });
+    // SAFETY: the call names no memory.
+    assert_eq!(call!(net::unix::UCred::gid)(&cred), unsafe { libc::getegid() });
+    assert!(call!(net::unix::UCred::pid)(&cred).is_none_or(|pid| pid.unsigned_abs() == std::process::id()));
     call!(net::unix::UnixStream::writable)(&a, false).await.unwrap();
     let (reader, mut writer) = a.into_split();
     assert_eq!(call!(net::unix::UnixOwnedReadHalf::peer_addr)(&reader).unwrap().as_pathname(), Some(&*path));

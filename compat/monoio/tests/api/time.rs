@@ -43,4 +43,14 @@ pub(crate) async fn all() {
     let _ = call!(time::Timeout::get_ref)(&ready);
     *call!(time::Timeout::get_mut)(&mut ready) = std::future::ready(4);
     assert_eq!(call!(time::Timeout::into_inner)(ready).await, 4);
+
+    let errors = [
+        call!(time::error::Error::shutdown)(),
+        call!(time::error::Error::at_capacity)(),
+        call!(time::error::Error::invalid)(),
+    ];
+    assert_eq!(errors.map(|error| call!(time::error::Error::is_shutdown)(&error)), [true, false, false]);
+    assert_eq!(errors.map(|error| call!(time::error::Error::is_at_capacity)(&error)), [false, true, false]);
+    assert_eq!(errors.map(|error| call!(time::error::Error::is_invalid)(&error)), [false, false, true]);
+    assert_eq!(errors.map(|error| error.to_string().is_empty()), [false; 3]);
 }
