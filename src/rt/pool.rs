@@ -366,12 +366,15 @@ mod tests {
             let builder = Builder::new().driver(kind).blocking_pool(pool.clone()).shutdown_deadline(LONG);
             match builder.build() {
                 Ok(runtime) => test(runtime),
-                Err(error) => {
-                    // Past the harness, which hides what a passing test prints.
-                    let _ = writeln!(io::stderr(), "SKIP a pool from outside on {kind}: {error}");
-                }
+                Err(error) => skip("over", kind, &error),
             }
         }
+    }
+
+    /// Past the harness, which hides what a passing test prints.
+    fn skip(what: &str, kind: DriverKind, error: &io::Error) {
+        assert_eq!(kind, DriverKind::Uring, "{error}");
+        let _ = writeln!(io::stderr(), "SKIP rt::pool::{what}::{kind}: {error}");
     }
 
     /// The runtime has an end, and does not use up its deadline for it.
@@ -600,8 +603,9 @@ mod tests {
     /// What a runtime that may have no ring does on both drivers.
     fn with_strategy(strategy: BlockingStrategy, f: impl Fn(&Runtime)) {
         for kind in [DriverKind::Poll, DriverKind::Uring] {
-            if let Ok(runtime) = Builder::new().driver(kind).blocking_strategy(strategy).build() {
-                f(&runtime);
+            match Builder::new().driver(kind).blocking_strategy(strategy).build() {
+                Ok(runtime) => f(&runtime),
+                Err(error) => skip("with_strategy", kind, &error),
             }
         }
     }
