@@ -22,7 +22,7 @@ const MS: Duration = Duration::from_millis(1);
 const SOON: Duration = Duration::from_secs(10);
 
 /// Red when a wake from another thread is lost: then a round waits for ever.
-#[monoio::test_all]
+#[monoio::test_all(enable_timer = true)]
 async fn a_handle_is_awaited_in_another_thread() {
     for round in 0..50 {
         let (send, receive) = std::sync::mpsc::channel();
@@ -45,7 +45,7 @@ async fn a_handle_is_awaited_in_another_thread() {
 }
 
 /// Far more than a socket holds, in parts of odd lengths, so that many calls stop within a part.
-#[monoio::test_all]
+#[monoio::test_all(enable_timer = true)]
 async fn vectored_transfers_go_on_where_they_stopped() {
     const LEN: usize = 3_000_017;
     let all: Vec<u8> = (0..LEN).map(|n| (n % 251) as u8).collect();
@@ -59,7 +59,7 @@ async fn vectored_transfers_go_on_where_they_stopped() {
     assert!(Vec::from(room).concat() == all, "a part was sent twice, or lost");
 }
 
-#[monoio::test_all]
+#[monoio::test_all(enable_timer = true)]
 async fn a_cursor_comes_to_its_end() {
     let mut copied = Vec::new();
     let n = timeout(SOON, copy(&mut Cursor::new(vec![7; 100_000]), &mut copied)).await.unwrap();
@@ -78,7 +78,7 @@ impl Future for Busy {
     }
 }
 
-#[monoio::test_all]
+#[monoio::test_all(enable_timer = true)]
 async fn timers_fire_while_a_task_is_busy() {
     let done = Rc::new(Cell::new(false));
     let busy = monoio::spawn(Busy(done.clone()));
@@ -102,7 +102,7 @@ async fn descriptors_are_not_inherited() {
     }
 }
 
-#[monoio::test_all]
+#[monoio::test_all(enable_timer = true)]
 async fn a_unix_listener_keeps_nobody() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("listener");
@@ -237,7 +237,7 @@ fn a_future_is_dropped_on_its_own_thread() {
 }
 
 /// Red when a closure that waits keeps the runtime from sending what it waits for.
-#[monoio::test_all]
+#[monoio::test_all(enable_timer = true)]
 async fn a_closure_that_blocks_keeps_nobody() {
     let (send, receive) = std::sync::mpsc::channel();
     let closure = monoio::spawn_blocking(move || receive.recv_timeout(SOON).is_ok());
@@ -247,7 +247,7 @@ async fn a_closure_that_blocks_keeps_nobody() {
 }
 
 /// Nobody listens at the first.
-#[monoio::test_all]
+#[monoio::test_all(enable_timer = true)]
 async fn every_address_is_tried() {
     let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -6,7 +6,7 @@ use std::{
 };
 
 /// Red when the panic of a task ends the others, or when awaiting it gives anything else than the panic.
-#[monoio::test_all]
+#[monoio::test_all(enable_timer = true)]
 async fn awaiting_goes_on_with_the_panic() {
     let panicking = monoio::spawn(async { panic!("of a task") });
     let other = monoio::spawn(async {
@@ -24,7 +24,7 @@ async fn awaiting_goes_on_with_the_panic() {
 }
 
 /// Red when a test passes although a task of it panicked and nobody looked.
-#[monoio::test_all]
+#[monoio::test_all(enable_timer = true)]
 #[should_panic(expected = "1 tasks panicked, and nobody awaited them")]
 async fn nobody_awaits() {
     drop(monoio::spawn(async { panic!("unheard") }));
