@@ -79,7 +79,7 @@ use std::{
 /// So what the future of one refers to is nothing that the other uses.
 ///
 /// Nothing else has to be promised: no two calls of one direction are in flight at a time, and none is begun or polled
-/// while another is on the stack.
+/// while another is on the stack. A future may be dropped, though, while one is.
 pub unsafe trait Split {}
 
 /// A stream that can be split by ownership.
