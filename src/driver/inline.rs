@@ -52,6 +52,10 @@ fn room(sqe: &Sqe) -> usize {
         return sqe.len as usize;
     }
     let parts = ptr::slice_from_raw_parts(sqe.addr as *const libc::iovec, sqe.len as usize);
+    // A buffer without parts may have no list of them.
+    if parts.is_null() {
+        return 0;
+    }
     // SAFETY: Lent: whoever encoded the entry keeps its list of buffers until it is finished, and that has not begun.
     unsafe { &*parts }.iter().fold(0, |sum, part| sum.saturating_add(part.iov_len))
 }
@@ -66,4 +70,25 @@ fn is_bare(sqe: &Sqe) -> bool {
 pub(super) fn found_no_room(sqe: &Sqe, res: i32) -> bool {
     let short = |n: u32| u32::from(sqe.opcode) == sys::IORING_OP_SEND && n < sqe.len;
     u32::try_from(res).map_or(res == -libc::EAGAIN, short)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Red when parts are not added up, or overflow. That nobody looks where there is no list, nothing here can see.
+    #[test]
+    fn room_is_that_of_all_parts() {
+        let parts = [3, 0, usize::MAX].map(|iov_len| libc::iovec { iov_base: ptr::null_mut(), iov_len });
+        let readv = |parts: *const libc::iovec, len| Sqe {
+            opcode: sys::IORING_OP_READV as u8,
+            addr: parts as u64,
+            len,
+            ..Sqe::default()
+        };
+        assert_eq!(room(&readv(parts.as_ptr(), 2)), 3);
+        assert_eq!(room(&readv(parts.as_ptr(), 3)), usize::MAX);
+        assert_eq!(room(&readv(ptr::null(), 0)), 0);
+        assert_eq!(room(&Sqe { len: 7, ..Sqe::default() }), 7);
+    }
 }
