@@ -5,7 +5,10 @@ use std::{
     fs::{self, File},
     future::{Future, poll_fn},
     net::{SocketAddr, TcpStream},
-    os::{fd::OwnedFd, unix::net::UnixStream},
+    os::{
+        fd::{AsRawFd, OwnedFd},
+        unix::net::UnixStream,
+    },
     path::PathBuf,
     pin::Pin,
     process,
@@ -51,6 +54,14 @@ pub(crate) fn listener() -> (Fd, SocketAddr) {
     let addr = listener.local_addr().unwrap();
     listener.set_nonblocking(true).unwrap();
     (Fd::new(OwnedFd::from(listener)), addr)
+}
+
+/// Waits until nobody has `fd`'s other end: a child that another test makes has a copy until it runs its program.
+pub(crate) fn await_gone(fd: &impl AsRawFd) {
+    let mut asked = libc::pollfd { fd: fd.as_raw_fd(), events: 0, revents: 0 };
+    // SAFETY: Plain call: one entry, which lives through it.
+    let heard = unsafe { libc::poll(&mut asked, 1, 30_000) };
+    assert_eq!(heard, 1, "somebody keeps the other end");
 }
 
 /// Polls once, and leaves it at that.

@@ -106,7 +106,8 @@ fn a_ring_is_woken_by_messages_where_the_kernel_has_them() {
     match (hidden.as_str(), messages) {
         ("nothing", 0) => drop(writeln!(io::stderr(), "SKIP {NAME}: this kernel has no such messages")),
         ("nothing", _) => assert!(messages.abs_diff(sent) <= 1 && counter == 0, "{metrics:?}"),
-        _ => assert!(messages == 0 && counter.abs_diff(sent) <= 1, "{metrics:?}"),
+        // It may be rung again before the first ring was heard, which makes one of two.
+        _ => assert!(messages == 0 && (1..=sent).contains(&counter), "{metrics:?}"),
     }
     // The counter is watched once, and then again only after it rang.
     assert!(metrics.driver.sqes_of("POLL_ADD") <= 1 + counter, "{metrics:?}");

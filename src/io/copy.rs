@@ -70,7 +70,7 @@ mod tests {
     use super::*;
     use crate::{
         buf::{BufResult, IoBufMut, IoVecBufMut},
-        testing::socket_pair,
+        testing::{await_gone, socket_pair},
     };
     use std::io::Cursor;
 
@@ -116,6 +116,7 @@ mod tests {
         assert_eq!(take_buffer().len(), 0, "what is kept is empty");
         let (a, b) = socket_pair();
         drop(b);
+        await_gone(&a);
         let mut a = crate::net::TcpStream::from_std(std::net::TcpStream::from(a.duplicate().unwrap())).unwrap();
         let broken = copy(&mut &b"abc"[..], &mut a).await;
         assert_eq!(broken.unwrap_err().kind(), ErrorKind::BrokenPipe);

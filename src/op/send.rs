@@ -114,7 +114,10 @@ pub fn send<B: IoBuf>(fd: &Fd, buf: B) -> Submit<Send<B>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{entry::SqeFlags, testing::socket_pair};
+    use crate::{
+        entry::SqeFlags,
+        testing::{await_gone, socket_pair},
+    };
     use std::io::Read;
 
     #[crate::test]
@@ -190,6 +193,7 @@ mod tests {
     async fn a_closed_connection_is_an_error_and_no_signal() {
         let (a, b) = socket_pair();
         drop(b);
+        await_gone(&a);
         let (res, buf) = send(&a, "gone").await;
         assert_eq!((res.unwrap_err().raw_os_error(), buf), (Some(libc::EPIPE), "gone"));
     }

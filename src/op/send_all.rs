@@ -104,7 +104,10 @@ pub(crate) fn send_all<B: IoBuf>(fd: &Fd, buf: B) -> impl Future<Output = BufRes
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{op, testing::socket_pair};
+    use crate::{
+        op,
+        testing::{await_gone, socket_pair},
+    };
 
     /// Red when a send that came short is begun anew, or taken for all.
     #[crate::test]
@@ -130,6 +133,7 @@ mod tests {
     async fn an_error_brings_the_buffer_back_and_nothing_is_not_sent() {
         let (a, b) = socket_pair();
         drop(b);
+        await_gone(&a);
         let (res, empty) = send_all(&a, Vec::new()).await;
         assert_eq!((res.unwrap(), empty), (0, Vec::new()));
         let (res, buf) = send_all(&a, vec![1, 2]).await;

@@ -107,7 +107,7 @@ pub(crate) fn sendmsg_unix<B: IoBuf>(fd: &Fd, buf: B, envelope: Envelope) -> Sub
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::socket_pair;
+    use crate::testing::{await_gone, socket_pair};
     use std::{io::Read, net::UdpSocket};
 
     #[crate::test]
@@ -146,6 +146,7 @@ mod tests {
     async fn a_closed_connection_is_an_error_and_no_signal() {
         let (a, b) = socket_pair();
         drop(b);
+        await_gone(&a);
         let (res, (buf, _)) = sendmsg(&a, "gone", Envelope::new()).await;
         assert_eq!((res.unwrap_err().raw_os_error(), buf), (Some(libc::EPIPE), "gone"));
     }

@@ -179,8 +179,10 @@ mod tests {
     #[crate::test]
     async fn a_broken_pipe_is_an_error_and_no_signal() {
         let (rx, tx) = pipe().unwrap();
+        let tx = Fd::new(tx.into());
         drop(rx);
-        let (res, buf) = write(&Fd::new(tx.into()), b"x".to_vec()).await;
+        crate::testing::await_gone(&tx);
+        let (res, buf) = write(&tx, b"x".to_vec()).await;
         assert_eq!((res.unwrap_err().raw_os_error(), buf), (Some(libc::EPIPE), b"x".to_vec()));
     }
 }

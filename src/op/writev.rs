@@ -133,6 +133,7 @@ mod tests {
         b.read_exact(&mut got).unwrap();
         assert_eq!(&got, b"left right");
         drop(b);
+        testing::await_gone(&a);
         assert_eq!(writev(&a, parts(&[b"x"])).await.0.unwrap_err().raw_os_error(), Some(libc::EPIPE));
     }
 }

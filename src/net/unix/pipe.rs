@@ -236,7 +236,7 @@ mod tests {
     use super::*;
     use crate::{
         io::{AsyncReadRentExt, AsyncWriteRentExt},
-        testing::temp_path,
+        testing::{await_gone, temp_path},
         time::timeout,
     };
     use std::{ffi::CString, os::unix::ffi::OsStrExt, time::Duration};
@@ -263,6 +263,7 @@ mod tests {
         let (reader, mut writer) = new_pipe().unwrap();
         drop(reader);
         crate::testing::settle().await;
+        await_gone(&writer);
         assert_eq!(writer.write("x").await.0.unwrap_err().kind(), io::ErrorKind::BrokenPipe);
     }
 
