@@ -8,7 +8,11 @@ mod again;
 mod limits;
 
 use again::{again, passes, role};
-use annulus::{Builder, DriverKind, Metrics, Runtime, time::timeout, yield_now};
+use annulus::{
+    Builder, DriverKind, Metrics, Runtime,
+    time::{sleep, timeout},
+    yield_now,
+};
 use std::{
     future::poll_fn,
     io::{self, Write},
@@ -84,6 +88,8 @@ fn ping_pong(runtime: &Runtime, rounds: u64, prepare: impl FnOnce() + Send + 'st
         drop(go);
     });
     other.join().unwrap();
+    // Rings that came when nobody slept any more are heard here.
+    runtime.block_on(sleep(Duration::from_millis(2)));
     runtime.metrics()
 }
 
@@ -102,10 +108,10 @@ fn a_ring_is_woken_by_messages_where_the_kernel_has_them() {
     let metrics = ping_pong(&build(DriverKind::Uring).unwrap(), ROUNDS, || ());
     let (messages, counter) = (metrics.driver.woken_by_message, metrics.driver.woken_by_counter);
     let sent = metrics.remote_wakes_sent;
-    assert!(sent > ROUNDS / 10 && metrics.driver.strays == 0, "{metrics:?}");
+    assert!(sent > 0 && metrics.driver.strays == 0, "{metrics:?}");
     match (hidden.as_str(), messages) {
         ("nothing", 0) => drop(writeln!(io::stderr(), "SKIP {NAME}: this kernel has no such messages")),
-        ("nothing", _) => assert!(messages.abs_diff(sent) <= 1 && counter == 0, "{metrics:?}"),
+        ("nothing", _) => assert!(messages == sent && counter == 0, "{metrics:?}"),
         // It may be rung again before the first ring was heard, which makes one of two.
         _ => assert!(messages == 0 && (1..=sent).contains(&counter), "{metrics:?}"),
     }
@@ -127,7 +133,7 @@ fn who_may_not_send_messages_wakes_all_the_same() {
     }
     let after = ping_pong(&runtime, ROUNDS, forbid_messages).driver;
     assert_eq!((after.woken_by_message, after.strays), (before.woken_by_message, 0), "{after:?}");
-    assert!(after.woken_by_counter > ROUNDS / 10, "{after:?}");
+    assert!(after.woken_by_counter > 0, "{after:?}");
 }
 
 /// Red when a runtime that could not make what rings it sleeps as if it had.
