@@ -16,6 +16,7 @@ use annulus::{
 use std::{
     future::poll_fn,
     io::{self, Write},
+    os::fd::AsRawFd,
     pin::Pin,
     sync::{
         Arc, Barrier, Mutex,
@@ -148,19 +149,23 @@ fn without_descriptors_a_wake_comes_all_the_same() {
         }
         return;
     };
-    let runtime = build(if driver == "poll" { DriverKind::Poll } else { DriverKind::Uring }).unwrap();
-    let (tell, told) = futures_channel::oneshot::channel();
-    let teller = thread::spawn(move || {
-        thread::sleep(Duration::from_millis(50));
-        tell.send(7).unwrap();
-    });
-    let limit = limits::set_soft(libc::RLIMIT_NOFILE, 3);
-    let begun = Instant::now();
-    let heard = runtime.block_on(async { timeout(LONG, told).await });
-    limits::set_soft(libc::RLIMIT_NOFILE, limit);
-    assert_eq!(heard.expect("a wake was lost"), Ok(7));
-    assert!(begun.elapsed() < LONG / 2, "the timeout made up for a wake that was lost");
-    teller.join().unwrap();
+    // With one descriptor left, the poll driver has what it sleeps at, and nothing to be rung by.
+    for left in [0, 1] {
+        let runtime = build(if driver == "poll" { DriverKind::Poll } else { DriverKind::Uring }).unwrap();
+        let (tell, told) = futures_channel::oneshot::channel();
+        let teller = thread::spawn(move || {
+            thread::sleep(Duration::from_millis(50));
+            tell.send(7).unwrap();
+        });
+        let next = std::fs::File::open("/dev/null").unwrap().as_raw_fd() as u64;
+        let limit = limits::set_soft(libc::RLIMIT_NOFILE, next + left);
+        let begun = Instant::now();
+        let heard = runtime.block_on(async { timeout(LONG, told).await });
+        limits::set_soft(libc::RLIMIT_NOFILE, limit);
+        assert_eq!(heard.expect("a wake was lost"), Ok(7));
+        assert!(begun.elapsed() < LONG / 2, "the timeout made up for a wake that was lost");
+        teller.join().unwrap();
+    }
 }
 
 /// `io_uring_register(2)` is answered with EPERM on this thread from now on.

@@ -617,7 +617,7 @@ impl Core {
     pub(super) fn descriptor(&mut self) -> io::Result<RawFd> {
         match &mut self.backend {
             Backend::Uring(uring) => uring.descriptor(),
-            Backend::Poll(poll) => Ok(poll.descriptor()),
+            Backend::Poll(poll) => poll.descriptor(),
             Backend::Gone => Err(io::Error::other("the runtime has ended")),
         }
     }

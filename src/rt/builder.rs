@@ -202,7 +202,9 @@ impl Builder {
         self.shutdown_deadline
     }
 
-    /// Makes the runtime, on the thread that will run it.
+    /// Makes the runtime, on the thread that will run it. On Linux, the poll driver makes its descriptors when they are
+    /// first needed: where none is left then, an operation that has to wait answers `EMFILE`, and a wake from another
+    /// thread may take ten milliseconds.
     ///
     /// # Errors
     /// `InvalidInput` for a number that makes no sense, or an `ANNULUS_DRIVER` or `ANNULUS_SETUP` that names nothing;

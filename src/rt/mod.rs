@@ -158,7 +158,8 @@ impl Runtime {
     /// something else than [`Next::Now`]. It can be readable in vain. It is for watching alone.
     ///
     /// # Errors
-    /// `InvalidInput`, where the runtime was not built as [pollable](Builder::pollable).
+    /// `InvalidInput`, where the runtime was not built as [pollable](Builder::pollable); `EMFILE` where the poll driver
+    /// has none yet, and there is no descriptor left.
     pub fn pollable(&self) -> io::Result<BorrowedFd<'_>> {
         self.core.pollable()
     }

@@ -40,6 +40,7 @@ pub const WORK: &[(&str, &str)] = &[
     ("wake", "the other thread's side of it"),
     ("read-1", "4 KiB of a file read, one at a time"),
     ("read-32", "the same, 32 at a time"),
+    ("start", "a runtime made, for a future that is ready, and ended"),
 ];
 
 /// Samples of each.
@@ -47,8 +48,10 @@ const SAMPLES: usize = 2;
 
 /// Does the work of this name on this driver. Gives the samples.
 pub fn work(name: &str, kind: DriverKind, meter: &mut Meter) -> io::Result<()> {
-    if name == "wake" {
-        return wake(kind, meter);
+    match name {
+        "wake" => return wake(kind, meter),
+        "start" => return start(kind, meter),
+        _ => {}
     }
     let runtime = Builder::new().driver(kind).build()?;
     runtime.block_on(async {
@@ -372,4 +375,17 @@ async fn read(depth: u32, times: u32, meter: &mut Meter) {
         meter.stop();
         meter.sample(depth * times);
     }
+}
+
+fn start(kind: DriverKind, meter: &mut Meter) -> io::Result<()> {
+    const STARTS: u32 = 5;
+    for _ in 0..=SAMPLES {
+        meter.go_on();
+        for _ in 0..STARTS {
+            Builder::new().driver(kind).build()?.block_on(async {});
+        }
+        meter.stop();
+        meter.sample(STARTS);
+    }
+    Ok(())
 }

@@ -15,6 +15,7 @@ use crate::{
 use std::{
     io,
     os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd},
+    thread,
     time::Duration,
 };
 
@@ -26,7 +27,8 @@ const ODD: i32 = libc::EPOLLRDHUP | libc::EPOLLPRI;
 
 /// An epoll instance. A forked child has the same one, in which it would change its parent's watches; so it is refused.
 pub(super) struct Selector {
-    epoll: OwnedFd,
+    /// Made when there is first something to watch or to sleep for: a runtime that does neither needs none.
+    epoll: Option<OwnedFd>,
     bell: WakeHandle,
     bell_is_watched: bool,
     /// A timer, from when it is first set.
@@ -45,12 +47,8 @@ impl Selector {
 
     /// An instance whose waits `bell` will end, as an event of [`BELL`].
     pub(super) fn new(bell: &WakeHandle) -> io::Result<Selector> {
-        // SAFETY: Plain call: no memory is named.
-        let fd = check(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) })?;
-        // SAFETY: Fresh descriptor: the kernel just made it and nobody else has it.
-        let epoll = unsafe { OwnedFd::from_raw_fd(fd) };
         Ok(Selector {
-            epoll,
+            epoll: None,
             bell: bell.clone(),
             bell_is_watched: false,
             alarm: None,
@@ -62,14 +60,33 @@ impl Selector {
         })
     }
 
+    /// The instance's descriptor.
+    ///
+    /// # Errors
+    /// `EMFILE` when there is no descriptor left for it. It is tried again each time.
+    fn instance(&mut self) -> io::Result<RawFd> {
+        if let Some(epoll) = &self.epoll {
+            return Ok(epoll.as_raw_fd());
+        }
+        self.refuse_children()?;
+        // SAFETY: Plain call: no memory is named.
+        let fd = check(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) })?;
+        // SAFETY: Fresh descriptor: the kernel just made it and nobody else has it.
+        self.epoll = Some(unsafe { OwnedFd::from_raw_fd(fd) });
+        Ok(fd)
+    }
+
     /// How long there is nothing to do, unless the descriptor is readable.
     pub(super) fn rests(&mut self) -> Option<Wait> {
         Some(Wait::Forever.at_most(self.watch_bell()))
     }
 
     /// What is readable when there are events.
-    pub(super) fn descriptor(&self) -> RawFd {
-        self.epoll.as_raw_fd()
+    ///
+    /// # Errors
+    /// `EMFILE` when there is no descriptor left for it.
+    pub(super) fn descriptor(&mut self) -> io::Result<RawFd> {
+        self.instance()
     }
 
     /// Makes a wait find an event of [`ALARM`] after `time`, once. What it was set to before is forgotten. `false`:
@@ -135,17 +152,21 @@ impl Selector {
 
     /// Stops watching `fd`. A number that is closed already is not watched any more, which is as good.
     pub(super) fn delete(&mut self, fd: RawFd) {
+        if self.epoll.is_none() {
+            return;
+        }
         let _ = self.control(libc::EPOLL_CTL_DEL, fd, 0, Watch { read: false, write: false, once: true });
     }
 
-    fn control(&self, what: i32, fd: RawFd, token: u64, watch: Watch) -> io::Result<()> {
+    fn control(&mut self, what: i32, fd: RawFd, token: u64, watch: Watch) -> io::Result<()> {
         self.refuse_children()?;
+        let epoll = self.instance()?;
         let mut events = if watch.once { libc::EPOLLONESHOT } else { libc::EPOLLET };
         events |= if watch.read { libc::EPOLLIN | ODD } else { 0 };
         events |= if watch.write { libc::EPOLLOUT } else { 0 };
         let mut event = libc::epoll_event { events: events as u32, u64: token };
         // SAFETY: Kernel's word: `event` is read before the call returns.
-        check(unsafe { libc::epoll_ctl(self.epoll.as_raw_fd(), what, fd, &mut event) }).map(drop)
+        check(unsafe { libc::epoll_ctl(epoll, what, fd, &mut event) }).map(drop)
     }
 
     fn refuse_children(&self) -> io::Result<()> {
@@ -157,14 +178,25 @@ impl Selector {
     pub(super) fn wait(&mut self, wait: Wait) -> io::Result<()> {
         self.ready = 0;
         self.refuse_children()?;
+        if wait == Wait::Not && self.epoll.is_none() {
+            return Ok(());
+        }
+        let epoll = match self.instance() {
+            Ok(epoll) => epoll,
+            Err(e) if is_scarcity(&e) => {
+                nap(wait);
+                return Ok(());
+            }
+            Err(e) => return Err(e),
+        };
         self.events.resize(EVENTS, libc::epoll_event { events: 0, u64: 0 });
         let wait = if wait == Wait::Not { wait } else { wait.at_most(self.watch_bell()) };
         let n = match wait {
-            Wait::Not => self.wait_roughly(0),
-            Wait::Forever => self.wait_roughly(-1),
-            Wait::For(limit) if self.precise => self.wait_precisely(limit),
+            Wait::Not => self.wait_roughly(epoll, 0),
+            Wait::Forever => self.wait_roughly(epoll, -1),
+            Wait::For(limit) if self.precise => self.wait_precisely(epoll, limit),
             Wait::For(limit) => {
-                self.wait_roughly(i32::try_from(limit.as_nanos().div_ceil(1_000_000)).unwrap_or(i32::MAX))
+                self.wait_roughly(epoll, i32::try_from(limit.as_nanos().div_ceil(1_000_000)).unwrap_or(i32::MAX))
             }
         };
         match n {
@@ -180,15 +212,15 @@ impl Selector {
         Ok(())
     }
 
-    fn wait_precisely(&mut self, limit: Duration) -> i32 {
-        let (epoll, room, limit) = (self.epoll.as_raw_fd(), self.events.as_mut_ptr(), timespec(limit));
+    fn wait_precisely(&mut self, epoll: RawFd, limit: Duration) -> i32 {
+        let (room, limit) = (self.events.as_mut_ptr(), timespec(limit));
         // SAFETY: Kernel's word: `events` has room for EVENTS, and the limit lives until the call returns.
         unsafe { epoll_pwait2(epoll, room, EVENTS, &limit) }
     }
 
-    fn wait_roughly(&mut self, millis: i32) -> i32 {
+    fn wait_roughly(&mut self, epoll: RawFd, millis: i32) -> i32 {
         // SAFETY: Kernel's word: `events` has room for EVENTS.
-        unsafe { libc::epoll_wait(self.epoll.as_raw_fd(), self.events.as_mut_ptr(), EVENTS as i32, millis) }
+        unsafe { libc::epoll_wait(epoll, self.events.as_mut_ptr(), EVENTS as i32, millis) }
     }
 
     /// Whether waits last no longer than they are asked to, to the nanosecond. Known after the first that has a limit.
@@ -223,5 +255,17 @@ impl Selector {
     pub(super) fn tells_when_empty(fd: RawFd) -> bool {
         let is = |name, value| option(fd, libc::SOL_SOCKET, name).is_ok_and(|found| found == value);
         is(libc::SO_PROTOCOL, libc::IPPROTO_TCP) && is(libc::SO_TYPE, libc::SOCK_STREAM)
+    }
+}
+
+/// Whether there may be an instance later, when others have closed something.
+fn is_scarcity(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM))
+}
+
+/// Sleeps where nothing is watched and nobody can ring, so that whoever would have is found soon.
+fn nap(wait: Wait) {
+    if let Wait::For(time) = wait.no_longer_than(Wait::For(DEAF)) {
+        thread::sleep(time);
     }
 }

@@ -49,8 +49,9 @@ impl Selector {
     }
 
     /// What is readable when there are events.
-    pub(super) fn descriptor(&self) -> RawFd {
-        self.bell.queue().as_raw_fd()
+    #[expect(clippy::unnecessary_wraps, reason = "an instance of epoll may have to be made first")]
+    pub(super) fn descriptor(&self) -> io::Result<RawFd> {
+        Ok(self.bell.queue().as_raw_fd())
     }
 
     /// Makes a wait find an event of [`ALARM`] after `time`, once. What it was set to before is forgotten.

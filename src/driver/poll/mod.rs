@@ -178,7 +178,10 @@ impl Poll {
     }
 
     /// What is readable when something happens to what is watched.
-    pub(super) fn descriptor(&self) -> RawFd {
+    ///
+    /// # Errors
+    /// `EMFILE` when there is no descriptor left for it.
+    pub(super) fn descriptor(&mut self) -> io::Result<RawFd> {
         self.selector.descriptor()
     }
 

@@ -92,6 +92,15 @@ fn the_bell_ends_a_wait_and_is_silent_again() {
     bell.wake();
 }
 
+/// Red when what is made for the first sleep does not ask who has rung by then.
+#[test]
+fn who_rang_before_the_first_sleep_is_heard() {
+    let (mut selector, bell) = selector();
+    assert_eq!(wait(&mut selector, Wait::Not), []);
+    bell.wake();
+    assert_eq!(readable(&mut selector, LATER), [BELL]);
+}
+
 #[test]
 fn an_edge_is_told_once_for_each_arrival() {
     let (mut selector, _bell) = selector();

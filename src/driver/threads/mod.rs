@@ -82,6 +82,9 @@ pub(crate) struct Threads {
     next_look: Cell<Option<Instant>>,
     /// Until when a stall is not told.
     hushed: Cell<Option<Instant>>,
+    /// The process that this handle has pushed in, if it has: its threads are there. A forked child has none of them,
+    /// would wait for them in vain, and may find the lock held for good.
+    process: Cell<Option<u32>>,
 }
 
 /// A pool that has no owner whose turns look after it: several push, each by a handle for the moment.
@@ -96,8 +99,8 @@ impl Common {
 
     /// A handle on it.
     pub(crate) fn handle(&self) -> Threads {
-        let (next_look, hushed) = Default::default();
-        Threads { shared: self.0.clone(), next_look, hushed }
+        let (next_look, hushed, process) = Default::default();
+        Threads { shared: self.0.clone(), next_look, hushed, process }
     }
 }
 
@@ -131,8 +134,6 @@ struct Shared {
     pace: Pace,
     /// How many stuck twins may be excused at once.
     excused: usize,
-    /// The process that has the threads. A forked child has none of them, and would wait for them in vain.
-    process: u32,
 }
 
 impl Threads {
@@ -145,9 +146,8 @@ impl Threads {
         let share = share.max(1);
         let (work, ended) = Default::default();
         let (state, excused) = (Mutex::new(State::new(share, STACK)), share.saturating_mul(2));
-        let (next_look, hushed) = Default::default();
-        let process = process::id();
-        Threads { shared: Arc::new(Shared { state, work, ended, pace, excused, process }), next_look, hushed }
+        let (next_look, hushed, process) = Default::default();
+        Threads { shared: Arc::new(Shared { state, work, ended, pace, excused }), next_look, hushed, process }
     }
 
     /// Queues a job.
@@ -157,6 +157,9 @@ impl Threads {
     /// not answered.
     pub(crate) fn push(&self, job: Job) -> io::Result<()> {
         let (kind, now) = (Kind::of(&job), Instant::now());
+        if self.process.get().is_none() {
+            self.process.set(Some(process::id()));
+        }
         let mut state = self.shared.lock();
         if state.closed {
             drop(state);
@@ -224,16 +227,18 @@ impl Threads {
     /// Queued twins are answered by ECANCELED, queued closures are dropped here. In a forked child nothing is done: the
     /// threads are its parent's, and one of them may have had the lock.
     pub(crate) fn shutdown(&self, deadline: Duration) -> usize {
-        if process::id() != self.shared.process {
+        if self.process.get().is_some_and(|process| process != process::id()) {
+            return 0;
+        }
+        let mut state = self.shared.lock();
+        state.closed = true;
+        if state.threads == 0 {
+            // Nothing runs, and what was queued got a thread.
             return 0;
         }
         let until = Instant::now().checked_add(deadline);
-        let mut state = self.shared.lock();
-        state.closed = true;
         let queued = state.clear();
-        if state.threads > 0 {
-            self.shared.work.notify_all();
-        }
+        self.shared.work.notify_all();
         drop(state);
         queued.for_each(Job::refuse);
         let mut state = self.shared.lock();
