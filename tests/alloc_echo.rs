@@ -131,6 +131,24 @@ async fn ask(shared: &Shared, thread: &thread::Thread) {
     .await;
 }
 
+/// Who is to be woken sleeps by then, unless the machine is very slow. Red when a driver makes room for completions
+/// only when the first one comes: whatever else was to allocate nothing would do so now and then.
+#[annulus::test]
+async fn the_first_wake_from_afar_allocates_nothing() {
+    let shared = Arc::new(Shared::default());
+    let there = shared.clone();
+    let other = thread::spawn(move || {
+        thread::sleep(Duration::from_millis(50));
+        answer(&there, 1)
+    });
+    // The poll driver has its room for events from the first wait on.
+    annulus::time::sleep(Duration::from_millis(1)).await;
+    let before = ALLOCATIONS.get();
+    ask(&shared, other.thread()).await;
+    assert_eq!(ALLOCATIONS.get() - before, 0, "allocations of who is woken");
+    other.join().unwrap();
+}
+
 #[annulus::test]
 async fn a_wake_from_afar_allocates_nothing() {
     const QUESTIONS: u32 = 2000;

@@ -34,12 +34,18 @@ use std::{
 /// other. Whoever has more to do waits for the next turn, so that timers and other tasks get theirs.
 const INLINE: u32 = 128;
 
+/// So many completions of a turn have room from the start.
+const DONE: usize = 64;
+
 /// Flags that an entry may not have above the ring: a twin could not honour them.
 const REFUSED: SqeFlags = SqeFlags::FIXED_FILE
     .union(SqeFlags::IO_DRAIN)
     .union(SqeFlags::IO_LINK)
     .union(SqeFlags::IO_HARDLINK)
     .union(SqeFlags::CQE_SKIP_SUCCESS);
+
+/// Flags that make an entry more than what goes to the kernel as it is.
+const REMARKABLE: SqeFlags = REFUSED.union(SqeFlags::BUFFER_SELECT);
 
 /// Who performs entries.
 pub(super) enum Backend {
@@ -97,7 +103,8 @@ impl Core {
             slots: Slots::new(),
             groups: Groups::default(),
             later: Later::default(),
-            done: Vec::new(),
+            // Room for a turn's from the start, so that no later one has to make it.
+            done: Vec::with_capacity(DONE),
             parts: Vec::new(),
             fed: Vec::new(),
             replies: Replies::new(move || bell.wake()),
@@ -178,6 +185,11 @@ impl Core {
         None
     }
 
+    /// Whether the last turn brought one completion at most.
+    pub(super) fn is_lonely(&self) -> bool {
+        self.is_lonely
+    }
+
     /// Whether a call costs the ring less than an entry: that would be the only one.
     fn is_idle(&mut self, alone: fn() -> bool) -> bool {
         let Backend::Uring(uring) = &mut self.backend else { return false };
@@ -233,6 +245,7 @@ impl Core {
 
     /// Takes in an entry and starts it; if its descriptor is a `direct` one, at that place. `describe` says what else
     /// its slot is to hold.
+    #[inline]
     pub(super) fn push(
         &mut self,
         sqe: &Sqe,
@@ -247,12 +260,29 @@ impl Core {
         if direct.is_some() {
             (slot.sqe, slot.twin) = (direct::aimed(slot.sqe, direct), direct::ring_only(twin));
         }
-        if sqe.flags.intersects(REFUSED) {
+        match &mut self.backend {
+            // What nearly all are: the kernel's, as they are.
+            Backend::Uring(uring)
+                if self.open
+                    && !sqe.flags.intersects(REMARKABLE)
+                    && slot.is_plain()
+                    && uring.knows(slot.sqe.opcode) =>
+            {
+                uring.push_plain(&mut slot.sqe, &mut self.counters);
+            }
+            _ => self.push_carefully(key, sqe.flags.intersects(REFUSED), threads),
+        }
+        key
+    }
+
+    /// Starts the entry in `key`'s slot for the first time, unless it is `refused`.
+    #[inline(never)]
+    fn push_carefully(&mut self, key: Key, refused: bool, threads: &Threads) {
+        if refused {
             self.done.push(Cqe::new(key.user_data(), -libc::EINVAL));
         } else {
             self.start(key, threads);
         }
-        key
     }
 
     /// Where the poll driver watches the descriptor of `key`.
@@ -486,15 +516,6 @@ impl Core {
             }
         }
         self.fed = fed;
-    }
-
-    /// The next completion of `key`, if it is there. A stream that rests goes on when there is none.
-    pub(super) fn fetch(&mut self, key: Key, threads: &Threads) -> Option<Cqe> {
-        let cqe = self.slots.take(key);
-        if cqe.is_none() {
-            self.resume(key, threads);
-        }
-        cqe
     }
 
     /// Asks for an early end of `key`, wherever it is.
@@ -828,7 +849,7 @@ impl Core {
     }
 
     /// Goes on with a stream that rests, when all it gave was fetched.
-    fn resume(&mut self, key: Key, threads: &Threads) {
+    pub(super) fn resume(&mut self, key: Key, threads: &Threads) {
         if !self.slots.rests(key) {
             return;
         }

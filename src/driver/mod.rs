@@ -145,6 +145,8 @@ pub(crate) struct Driver {
     shelf: Shelf,
     /// Whether nobody else is about to do something, which is for the runtime to say.
     alone: Cell<fn() -> bool>,
+    /// The last turn brought one completion at most.
+    lonely: Cell<bool>,
 }
 
 // A plain pointer, because that needs no destructor: a runtime in a thread-local of the user's may end after those of
@@ -181,6 +183,7 @@ impl Driver {
             teller: Teller::new(),
             shelf: Shelf::default(),
             alone: Cell::new(|| false),
+            lonely: Cell::new(true),
         }))
     }
 
@@ -237,9 +240,24 @@ impl Driver {
         fd: Option<&Fd>,
     ) -> Option<Cqe> {
         // On the ring, only sends are tried, and what may be answered sooner; all of these have a descriptor.
-        let may_suit = fd.is_some() && (twin.sooner.is_some() || twin.place == Place::Ready(Interest::Write));
-        let never = self.info.kind == DriverKind::Uring && !may_suit;
-        if never { None } else { self.try_call(sqe, twin, attempt, fd) }
+        let may_suit = |fd| match twin.place {
+            _ if twin.sooner.is_some() => true,
+            Place::Ready(Interest::Write) => self.may_send(fd),
+            _ => false,
+        };
+        let tries = self.info.kind == DriverKind::Poll || fd.is_some_and(may_suit);
+        if tries { self.try_call(sqe, twin, attempt, fd) } else { None }
+    }
+
+    /// Whether the ring's driver may send by a call on `fd`, as far as the last turn tells. If not, it is the one send
+    /// that is an entry because the one before found too little room.
+    #[inline]
+    fn may_send(&self, fd: &Fd) -> bool {
+        let lonely = self.lonely.get();
+        if !lonely {
+            fd.set_crowded(false);
+        }
+        lonely
     }
 
     fn try_call(
@@ -313,11 +331,19 @@ impl Driver {
 
     /// The next completion of `key`, if it is there. Otherwise `waker` is to be woken for it.
     pub(crate) fn poll(&self, key: Key, waker: &Waker) -> Option<Cqe> {
+        let next = self.core.borrow_mut().slots.take(key);
+        if next.is_none() {
+            self.wait(key, waker);
+        }
+        next
+    }
+
+    /// Has `waker` woken for the next completion of `key`, which is not there.
+    #[inline(never)]
+    fn wait(&self, key: Key, waker: &Waker) {
         let wants = {
             let mut core = self.core.borrow_mut();
-            if let Some(cqe) = core.fetch(key, &self.threads) {
-                return Some(cqe);
-            }
+            core.resume(key, &self.threads);
             core.slots.wants(key, waker)
         };
         if wants {
@@ -326,7 +352,6 @@ impl Driver {
             let unused = self.core.borrow_mut().slots.set_waker(key, waker);
             drop(unused);
         }
-        None
     }
 
     /// Takes the operation of a future that is gone, and cancels it. It is finished all the same; only its output is
@@ -438,7 +463,9 @@ impl Driver {
         let wait = wait.at_most(self.threads.tend());
         let (turned, met) = {
             let mut core = self.core.borrow_mut();
-            (core.turn(wait, batch, &self.threads), core.met())
+            let turned = core.turn(wait, batch, &self.threads);
+            self.lonely.set(core.is_lonely());
+            (turned, core.met())
         };
         self.teller.tell(met);
         turned

@@ -188,7 +188,7 @@ impl Slot {
             && self.is_plain()
             && !self.selects()
             && cqe.is_final()
-            && ![-libc::EAGAIN, -libc::EINVAL].contains(&cqe.res)
+            && !(cqe.res < 0 && [-libc::EAGAIN, -libc::EINVAL].contains(&cqe.res))
     }
 
     /// Who counts the buffers that it takes: itself, if it is a stream that may only have so many.
@@ -272,6 +272,7 @@ impl Slots {
     }
 
     /// Takes in an entry, and writes its name into it.
+    #[inline]
     pub(crate) fn insert(&mut self, sqe: &Sqe, twin: &'static Twin, owner: Owner) -> &mut Slot {
         let index = if self.free == Key::OWN { self.grow() } else { self.free };
         let generation = self.next_generation;
@@ -300,7 +301,7 @@ impl Slots {
     }
 
     /// Frees the slot of `key`, of which nobody has to hear any more.
-    #[inline]
+    #[inline(always)] // so that it is known what there is to drop: mostly nothing
     fn free(&mut self, key: Key) {
         let slot = &mut self.all[key.index()];
         slot.sqe.user_data = Key::own(0).user_data();
@@ -331,7 +332,21 @@ impl Slots {
     }
 
     /// The next completion of `key`, if one is there; with the last one, the slot is free.
+    #[inline]
     pub(crate) fn take(&mut self, key: Key) -> Option<Cqe> {
+        let slot = self.get(key)?;
+        match slot.owner {
+            Owner::Done(last) if slot.stream.is_none() => {
+                self.free(key);
+                Some(last.to(key))
+            }
+            _ => self.take_one(key),
+        }
+    }
+
+    /// The next completion of `key`, which may be one of several.
+    #[inline(never)]
+    fn take_one(&mut self, key: Key) -> Option<Cqe> {
         let slot = self.get(key)?;
         if let Some(cqe) = slot.stream.as_mut().and_then(|stream| stream.queue.pop_front()) {
             return Some(cqe);

@@ -257,7 +257,15 @@ impl Uring {
         self.backlog.push_back(*sqe);
     }
 
+    #[inline]
     fn push_backlog(&mut self) {
+        if !self.backlog.is_empty() {
+            self.push_some_backlog();
+        }
+    }
+
+    #[cold]
+    fn push_some_backlog(&mut self) {
         while let Some(sqe) = self.backlog.front() {
             // SAFETY: Lent: as in `push`; its future may be gone by now, and then it lies in its slot.
             if unsafe { self.ring.push(sqe) }.is_err() {
@@ -305,13 +313,11 @@ impl Uring {
 
     /// Submits, waits, and collects completions into `done`.
     pub(super) fn turn(&mut self, wait: Wait, done: &mut Vec<Cqe>, counters: &mut Counters) -> io::Result<()> {
-        // A ring that takes no entries would keep its driver from both sleeping and failing.
-        self.ring.check_alive()?;
         counters.overflows += u64::from(self.ring.cq_overflow());
         self.push_backlog();
         let wait = if wait == Wait::Not { wait } else { wait.at_most(self.watch_bell(counters)) };
         // Nobody sleeps on what is ready, nor on what has not reached the ring: the bell may be among it.
-        let wait = if self.backlog.is_empty() && self.ring.ready() == 0 { wait } else { Wait::Not };
+        let wait = if self.backlog.is_empty() && !self.ring.has_come() { wait } else { Wait::Not };
         let mut result = self.enter(wait, counters);
         let mut came = self.collect(done, counters);
         for _ in 0..ENTERS {
@@ -355,7 +361,8 @@ impl Uring {
     fn enter(&mut self, wait: Wait, counters: &mut Counters) -> io::Result<()> {
         let sleeps = !matches!(wait, Wait::Not | Wait::For(Duration::ZERO));
         let timeout = match wait {
-            _ if !sleeps && !self.ring.needs_enter() => return Ok(()),
+            // A ring that takes no entries would keep its driver from both sleeping and failing; an enter asks as well.
+            _ if !sleeps && !self.ring.needs_enter() => return self.ring.check_alive(),
             Wait::Not | Wait::Forever | Wait::For(Duration::ZERO) => None,
             Wait::For(limit) => Some(limit.clamp(Duration::from_nanos(1), LONGEST)),
         };

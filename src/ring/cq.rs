@@ -88,6 +88,12 @@ impl Cq {
         if self.look() { self.tail.since(self.head) } else { 0 }
     }
 
+    /// Whether something seems to be there to read: a look at a position that is not checked, for whoever reads next.
+    #[inline]
+    pub(crate) fn has_come(&self) -> bool {
+        self.usable() && self.tail_word.peek() != self.head.0
+    }
+
     /// Whether no kernel loses completions when it gives the queue another size; as for the other queue.
     pub(crate) fn survives(&mut self, plain: bool) -> bool {
         self.ready() == 0 || (plain && self.head.0 < self.tail.0)
@@ -116,14 +122,20 @@ impl Cq {
         }
         let mut ready = self.ready();
         if into.capacity() - into.len() < ready as usize {
-            into.reserve(ready as usize);
-            ready = self.ready().min(ready);
+            ready = self.make_room(into, ready);
         }
         if ready > 0 {
             let slots = self.slots;
             into.extend((0..ready).map(|_| self.take(slots)));
             self.head_word.publish(self.head.0);
         }
+    }
+
+    /// Makes room for so many completions, and gives how many of them are ready then.
+    #[cold]
+    fn make_room(&mut self, into: &mut Vec<Cqe>, ready: u32) -> u32 {
+        into.reserve(ready as usize);
+        self.ready().min(ready)
     }
 
     /// How many completions the kernel lost for good.

@@ -190,6 +190,7 @@ impl Ring {
     }
 
     /// The system call, through the registered index where there is one. Gives how many entries the kernel took.
+    #[inline]
     fn syscall(&mut self, n: u32, wait: u32, flags: EnterFlags, argument: &Argument) -> io::Result<u32> {
         let (fd, by) = self.name.for_enter()?;
         let (ext, arg, size) = match argument {

@@ -278,7 +278,14 @@ impl Ring {
         self.cq.completions()
     }
 
+    /// Whether completions seem to be ready.
+    #[inline]
+    pub(crate) fn has_come(&self) -> bool {
+        self.cq.has_come()
+    }
+
     /// Takes all completions that are ready.
+    #[inline]
     pub(crate) fn take_all(&mut self, into: &mut Vec<Cqe>) {
         self.cq.take_all(into);
     }

@@ -29,6 +29,7 @@ pub(super) use store::{KEPT, Store};
 
 use super::{current, remote::Remote};
 use crate::driver::quietly;
+use state::Gone;
 use std::{
     ptr::NonNull,
     sync::Arc,
@@ -127,6 +128,32 @@ impl RawTask {
         }
     }
 
+    /// A wake of a waker that is used up. On the runtime's own thread it is one step: nobody frees the task meanwhile.
+    /// On another one, the reference is needed until the task is handed over and its owner roused.
+    fn wake(self) {
+        let here = current::with(|core| {
+            let here = Arc::ptr_eq(core.remote(), &self.get().remote);
+            if here {
+                match self.get().state.notify_and_release() {
+                    Gone::Push => core.push(self),
+                    Gone::Last => self.free(),
+                    Gone::Nothing => {}
+                }
+            }
+            here
+        });
+        if here != Some(true) {
+            self.notify();
+            self.release();
+        }
+    }
+
+    /// Frees the task, after its last reference: its stage is empty by then.
+    fn free(self) {
+        // SAFETY: Typed: the table is the header's own. There is no reference left.
+        unsafe { (self.get().vtable.free)(self.0) };
+    }
+
     /// Puts a task, just marked as notified, into its runtime's queue: the local one, if its runtime runs here.
     fn schedule(self) {
         let remote = &self.get().remote;
@@ -150,8 +177,7 @@ impl RawTask {
     /// Gives a reference back and frees the task with the last one: its stage is empty by then.
     pub(super) fn release(self) {
         if self.get().state.release() {
-            // SAFETY: Typed: the table is the header's own. That was the last reference.
-            unsafe { (self.get().vtable.free)(self.0) };
+            self.free();
         }
     }
 }
@@ -162,10 +188,7 @@ static WAKER: RawWakerVTable = RawWakerVTable::new(
         task(data).get().state.retain();
         RawWaker::new(data, &WAKER)
     },
-    |data| {
-        task(data).notify();
-        task(data).release();
-    },
+    |data| task(data).wake(),
     |data| task(data).notify(),
     |data| task(data).release(),
 );

@@ -37,6 +37,17 @@ pub(in crate::rt) enum Begin {
     Spent,
 }
 
+/// What is left to do for a waker that went with its wake.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Gone {
+    /// Put the task into a queue.
+    Push,
+    /// Free the task: the reference was the last.
+    Last,
+    /// Nothing.
+    Nothing,
+}
+
 /// What is left to do for whoever finished a task.
 #[derive(Debug)]
 pub(super) struct Finish {
@@ -72,6 +83,24 @@ impl State {
         self.0.fetch_or(NOTIFIED, Ordering::Release) & (NOTIFIED | DONE) == 0
     }
 
+    /// `notify` and `release` in one step, for a waker that goes with its wake.
+    ///
+    /// Once this says that the task is to be queued, the caller has no reference of its own: the runtime's is the
+    /// queue's, and keeps the task until it was taken from there.
+    pub(super) fn notify_and_release(&self) -> Gone {
+        let mut now = self.0.load(Ordering::Relaxed);
+        loop {
+            let next = (now | NOTIFIED) - REF;
+            // Release: as in `notify`, and as in `release`. Acquire: as in `release`, for the last one.
+            match self.0.compare_exchange_weak(now, next, Ordering::AcqRel, Ordering::Relaxed) {
+                Ok(_) if next / REF == 0 => return Gone::Last,
+                Ok(_) if now & (NOTIFIED | DONE) == 0 => return Gone::Push,
+                Ok(_) => return Gone::Nothing,
+                Err(seen) => now = seen,
+            }
+        }
+    }
+
     /// Asks for the end of the task; true if the caller has to put it into a queue.
     pub(super) fn abort(&self) -> bool {
         // Release: as in `notify`.
@@ -80,8 +109,10 @@ impl State {
 
     /// The task left its queue.
     pub(super) fn begin(&self) -> Begin {
-        // Acquire: pairs with `notify` and `abort`.
-        let was = self.0.fetch_and(!NOTIFIED, Ordering::Acquire);
+        // Acquire: pairs with `notify` and `abort`. The flag is set, as the task was queued, so taking it away is a
+        // subtraction: one step, where a mask would be a loop of two.
+        let was = self.0.fetch_sub(NOTIFIED, Ordering::Acquire);
+        debug_assert!(was & NOTIFIED != 0, "it was in no queue");
         match was {
             _ if was & DONE != 0 => Begin::Spent,
             _ if was & ABORTED != 0 => Begin::Abort,
@@ -184,6 +215,20 @@ mod tests {
         assert!(!state.notify());
         assert!(!state.abort(), "the push of the wake carries the abort");
         assert_eq!(state.begin(), Begin::Abort);
+    }
+
+    /// Red when a wake is lost, comes twice or keeps its reference, and when the last one is not told.
+    #[test]
+    fn a_waker_goes_with_its_wake() {
+        let state = State::new();
+        state.begin();
+        (0..3).for_each(|_| state.retain());
+        assert_eq!([(); 3].map(|()| state.notify_and_release()), [Gone::Push, Gone::Nothing, Gone::Nothing]);
+        assert_eq!(state.begin(), Begin::Poll);
+        state.retain();
+        state.finish();
+        assert!(!state.release(), "the handle's");
+        assert_eq!(state.notify_and_release(), Gone::Last);
     }
 
     #[test]
