@@ -17,7 +17,7 @@ use crate::{
         threads::{Job, Replies},
         uring::{REPORT_USAGE, Uring},
     },
-    entry::{Cqe, FixedFile, Place, Sqe, SqeFlags, Twin},
+    entry::{Cqe, CqeFlags, FixedFile, Place, Sqe, SqeFlags, Twin},
     sys::unix::Kind as FdKind,
 };
 use std::{
@@ -258,7 +258,7 @@ impl Core {
         let key = slot.key();
         describe(slot);
         if direct.is_some() {
-            (slot.sqe, slot.twin) = (direct::aimed(slot.sqe, direct), direct::ring_only(twin));
+            direct::aim(slot, direct);
         }
         match &mut self.backend {
             // What nearly all are: the kernel's, as they are.
@@ -670,7 +670,8 @@ impl Core {
                 break;
             }
             while next < end {
-                let cqe = self.done[next];
+                let Cqe { user_data, res, flags } = self.done[next];
+                let cqe = Cqe { user_data, res, flags };
                 next += 1;
                 self.settle(cqe, batch, threads);
             }
@@ -689,13 +690,14 @@ impl Core {
         let plainly = slot.is_some_and(|slot| slot.is_answered_by(cqe) && !self.backend.learns_from(&slot.sqe));
         match plainly.then(|| self.slots.answer(key, cqe)).flatten() {
             Some(waker) => batch.wakers().push(waker),
-            None => self.settle_carefully(key, cqe, batch, threads),
+            None => self.settle_carefully(key, (cqe.res, cqe.flags), batch, threads),
         }
     }
 
     /// Settles a completion that may be one of many, or only a step, or that no future waits for.
     #[inline(never)]
-    fn settle_carefully(&mut self, key: Key, cqe: Cqe, batch: &mut Batch, threads: &Threads) {
+    fn settle_carefully(&mut self, key: Key, answer: (i32, CqeFlags), batch: &mut Batch, threads: &Threads) {
+        let cqe = Cqe { user_data: key.user_data(), res: answer.0, flags: answer.1 };
         let effect = match self.review(key, cqe, batch, threads) {
             None => Some(Effect::None),
             Some(cqe) => self.tell(key, cqe, threads),

@@ -1,7 +1,7 @@
 //! Direct descriptors: open files without a number, in the ring's own table.
 
 use crate::{
-    driver::{Driver, Fd},
+    driver::{Driver, Fd, slots::Slot},
     entry::{Place, Sqe, SqeFlags, Twin},
     sys::unix::Kind,
 };
@@ -50,6 +50,12 @@ pub(super) fn ends(twin: &'static Twin) -> bool {
 /// What stands for this twin where the descriptor is a direct one.
 pub(super) fn ring_only(twin: &'static Twin) -> &'static Twin {
     if ends(twin) { &RING_ONLY } else { &RING_WAITS }
+}
+
+/// Aims the entry in a slot at the descriptor at that place of the ring's table.
+#[cold]
+pub(super) fn aim(slot: &mut Slot, place: Option<u32>) {
+    (slot.sqe, slot.twin) = (aimed(slot.sqe, place), ring_only(slot.twin));
 }
 
 /// The entry, aimed at the descriptor at `slot` of the ring's table if there is one.

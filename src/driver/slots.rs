@@ -122,7 +122,8 @@ pub(crate) enum Stage {
     Resting,
 }
 
-/// One entry in flight.
+/// One entry in flight. In two lines of the cache, of which each look at it takes both.
+#[repr(align(64))]
 pub(crate) struct Slot {
     /// Its `user_data` is the slot's name; that of a free one names nobody.
     pub(crate) sqe: Sqe,
@@ -272,7 +273,7 @@ impl Slots {
     }
 
     /// Takes in an entry, and writes its name into it.
-    #[inline]
+    #[inline(always)] // so that the slot is written once, with what its owner has to say of it
     pub(crate) fn insert(&mut self, sqe: &Sqe, twin: &'static Twin, owner: Owner) -> &mut Slot {
         let index = if self.free == Key::OWN { self.grow() } else { self.free };
         let generation = self.next_generation;

@@ -98,6 +98,7 @@ impl Uring {
     }
 
     /// Queues an entry that is answered once. Of a kernel without receives that wait first, none is asked to.
+    #[inline]
     pub(super) fn push_plain(&mut self, sqe: &mut Sqe, counters: &mut Counters) {
         if waits_first(sqe) {
             match self.known.lacks(RECVSEND_POLL_FIRST) {
@@ -228,10 +229,11 @@ impl Uring {
 
     /// Whether a call may take the place of an entry: nothing is queued, and nothing has come.
     pub(super) fn is_idle(&mut self) -> bool {
-        self.backlog.is_empty() && self.ring.queued() == 0 && self.ring.ready() == 0 && !self.known.lacks(INLINE)
+        self.backlog.is_empty() && !self.ring.has_queued() && !self.ring.has_come() && !self.known.lacks(INLINE)
     }
 
     /// Queues an entry. A full queue is emptied into the kernel first; what the kernel will not take waits here.
+    #[inline]
     pub(super) fn push(&mut self, sqe: &Sqe, counters: &mut Counters) {
         counters.sqes[usize::from(sqe.opcode)] += 1;
         // SAFETY: Lent: the operation stays in its slot or its future until the final completion of this entry.
@@ -333,7 +335,7 @@ impl Uring {
 
     /// Whether this turn has to enter again, after an enter by which so many completions `came`.
     fn has_left(&mut self, came: usize) -> bool {
-        let were_all = (1..MANY).contains(&came) && self.ring.queued() == 0 && !self.ring.cq_overflow();
+        let were_all = (1..MANY).contains(&came) && !self.ring.has_queued() && !self.ring.cq_overflow();
         !were_all && self.ring.needs_enter()
     }
 
@@ -385,17 +387,23 @@ impl Uring {
         self.ring.take_all(done);
         let came = done.len() - before;
         if done[before..].iter().any(|cqe| Key::from_user_data(cqe.user_data).is_own()) {
-            let mut kept = before;
-            for n in before..done.len() {
-                let cqe = done[n];
-                if !self.hears(cqe, counters) {
-                    done[kept] = cqe;
-                    kept += 1;
-                }
-            }
-            done.truncate(kept);
+            self.hear(done, before, counters);
         }
         came
+    }
+
+    /// Takes the driver's own out of what came after so many others.
+    #[cold]
+    fn hear(&mut self, done: &mut Vec<Cqe>, before: usize, counters: &mut Counters) {
+        let mut kept = before;
+        for n in before..done.len() {
+            let cqe = done[n];
+            if !self.hears(cqe, counters) {
+                done[kept] = cqe;
+                kept += 1;
+            }
+        }
+        done.truncate(kept);
     }
 
     /// Whether a completion is the driver's own, which is then done with.

@@ -249,7 +249,18 @@ impl<T: Op> Future for Submit<T> {
 }
 
 impl<T: Op> Drop for Submit<T> {
+    #[inline]
     fn drop(&mut self) {
+        if !matches!(self.state, State::Gone) {
+            self.give_up();
+        }
+    }
+}
+
+impl<T: Op> Submit<T> {
+    /// The end of an operation that has not given its output.
+    #[cold]
+    fn give_up(&mut self) {
         match mem::replace(&mut self.state, State::Gone) {
             // SAFETY: Fresh: `op` is there, was never lent, and nobody else will drop it.
             State::Fresh => unsafe { self.op.assume_init_drop() },

@@ -177,6 +177,7 @@ impl Ring {
 
     /// Submits everything and waits for so many completions. What most enters are, without a look at what else there
     /// might be to say: that costs as much as some entries do.
+    #[inline]
     pub(crate) fn enter_plainly(&mut self, wait: u32, flags: EnterFlags) -> io::Result<u32> {
         self.check_alive()?;
         let submit = self.sq.queued();

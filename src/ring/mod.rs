@@ -278,6 +278,12 @@ impl Ring {
         self.cq.completions()
     }
 
+    /// Whether entries seem to be queued that the kernel has not taken.
+    #[inline]
+    pub(crate) fn has_queued(&self) -> bool {
+        self.sq.has_queued()
+    }
+
     /// Whether completions seem to be ready.
     #[inline]
     pub(crate) fn has_come(&self) -> bool {

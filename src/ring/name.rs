@@ -17,6 +17,7 @@ pub(crate) struct Name {
 
 impl Name {
     /// The number for an enter, and the flag that says which kind it is: the index where there is one.
+    #[inline(always)] // for each enter
     pub(crate) fn for_enter(&self) -> io::Result<(RawFd, EnterFlags)> {
         match (self.registered.as_ref().and_then(Registered::index), &self.fd) {
             (Some(index), _) => Ok((index as RawFd, EnterFlags::REGISTERED_RING)),

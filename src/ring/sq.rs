@@ -287,6 +287,12 @@ impl Sq {
         if self.look() { self.tail.since(self.head) } else { 0 }
     }
 
+    /// Whether there seem to be any: a look at a position that is not checked.
+    #[inline]
+    pub(crate) fn has_queued(&self) -> bool {
+        self.usable() && self.head_word.peek() != self.tail.0
+    }
+
     /// How many slots the kernel is to take so that it gets `n` of those that are queued, and no entry by half: it
     /// would take the other half for an entry.
     pub(crate) fn whole(&mut self, n: u32) -> u32 {

@@ -93,8 +93,8 @@ impl State {
             let next = (now | NOTIFIED) - REF;
             // Release: as in `notify`, and as in `release`. Acquire: as in `release`, for the last one.
             match self.0.compare_exchange_weak(now, next, Ordering::AcqRel, Ordering::Relaxed) {
-                Ok(_) if next / REF == 0 => return Gone::Last,
                 Ok(_) if now & (NOTIFIED | DONE) == 0 => return Gone::Push,
+                Ok(_) if next / REF == 0 => return Gone::Last,
                 Ok(_) => return Gone::Nothing,
                 Err(seen) => now = seen,
             }
