@@ -11,7 +11,7 @@ use crate::{
         inline,
         later::{Later, pause, time},
         lending::{Lending, Step},
-        poll::{Poll, Prospect, SourceId},
+        poll::{Desk, Poll, Prospect, SourceId},
         slots::{Effect, Key, Owner, Slot, Slots, Stage},
         stream::Then,
         threads::{Job, Replies},
@@ -135,7 +135,6 @@ impl Core {
         sqe: &Sqe,
         (twin, attempt): (&mut &'static Twin, &mut u32),
         fd: Option<&Fd>,
-        source: Option<SourceId>,
         alone: fn() -> bool,
     ) -> Option<Cqe> {
         if !self.open || sqe.flags.intersects(REFUSED) {
@@ -147,32 +146,56 @@ impl Core {
         if self.inline_left == 0 {
             return None;
         }
-        let poll = match &mut self.backend {
-            Backend::Poll(poll) => poll,
+        match &self.backend {
+            Backend::Poll(_) => {}
             Backend::Uring(_) => {
                 let fd = fd.filter(|fd| inline::suits(sqe, twin, fd))?;
                 return if self.is_idle(alone) { self.send_now(sqe, twin, attempt, fd) } else { None };
             }
             Backend::Gone => return None,
-        };
-        let room = self.groups.room(sqe);
+        }
         match twin.place {
-            Place::Pool | Place::Timer => return None,
-            Place::Ready(interest) => match poll.prospect(sqe, room, source, interest) {
-                Prospect::Open => self.counters.twins_ready += 1,
-                Prospect::Queued => return None,
-                Prospect::Dry => {
-                    // It is known what the call would say.
-                    *attempt += 1;
-                    return None;
-                }
-            },
+            Place::Pool | Place::Timer | Place::Ready(_) => return None,
             Place::Retry => self.counters.twins_ready += 1,
             Place::Here => self.counters.twins_here += 1,
         }
         self.inline_left -= 1;
-        let cqe = self.groups.call_twin(twin, sqe, *attempt, None);
+        let cqe = self.groups.call_twin(twin, sqe, *attempt);
+        self.tried(cqe, twin, attempt)
+    }
+
+    /// The same on the poll driver, of what waits for readiness: most of what a server does.
+    #[inline]
+    pub(super) fn try_ready(
+        &mut self,
+        sqe: &Sqe,
+        (twin, attempt): (&mut &'static Twin, &mut u32),
+        source: Option<SourceId>,
+    ) -> Option<Cqe> {
+        let (Place::Ready(interest), Backend::Poll(poll)) = (twin.place, &mut self.backend) else { return None };
+        if !self.open || self.inline_left == 0 || sqe.flags.intersects(REFUSED) {
+            return None;
+        }
+        let room = self.groups.room(sqe);
+        match poll.prospect(sqe, room, source, interest) {
+            Prospect::Open => {}
+            Prospect::Queued => return None,
+            Prospect::Dry => {
+                // It is known what the call would say.
+                *attempt += 1;
+                return None;
+            }
+        }
+        self.counters.twins_ready += 1;
+        self.inline_left -= 1;
+        let cqe = self.groups.call_twin(twin, sqe, *attempt);
         poll.answered(sqe, room, source, cqe.res);
+        self.tried(cqe, twin, attempt)
+    }
+
+    /// Goes by what a twin that was tried has answered: that is the completion, or tells what to go on with.
+    #[inline]
+    fn tried(&mut self, cqe: Cqe, twin: &mut &'static Twin, attempt: &mut u32) -> Option<Cqe> {
         match (cqe.res, twin.otherwise) {
             (again, _) if again == -libc::EAGAIN && twin.place != Place::Here => *attempt += 1,
             (no, Some(otherwise)) if no == -libc::EOPNOTSUPP => *twin = otherwise,
@@ -215,7 +238,7 @@ impl Core {
             *twin = sooner;
             return None;
         }
-        let cqe = self.groups.call_twin(sooner, sqe, 0, None);
+        let cqe = self.groups.call_twin(sooner, sqe, 0);
         let found = cqe.res != -libc::EOPNOTSUPP;
         fd.set_cached(found);
         self.inline_left -= 1;
@@ -232,7 +255,7 @@ impl Core {
     fn send_now(&mut self, sqe: &Sqe, twin: &'static Twin, attempt: &mut u32, fd: &Fd) -> Option<Cqe> {
         self.inline_left -= 1;
         self.counters.twins_ready += 1;
-        let cqe = self.groups.call_twin(twin, sqe, *attempt, None);
+        let cqe = self.groups.call_twin(twin, sqe, *attempt);
         fd.set_crowded(inline::found_no_room(sqe, cqe.res));
         if cqe.res == -libc::EAGAIN {
             *attempt += 1;
@@ -269,6 +292,12 @@ impl Core {
                     && uring.knows(slot.sqe.opcode) =>
             {
                 uring.push_plain(&mut slot.sqe, &mut self.counters);
+            }
+            Backend::Poll(poll) => {
+                // What was tried in vain, as nearly all were: its descriptor is watched already.
+                if !self.open || sqe.flags.intersects(REFUSED) || !poll.line_up(slot, key) {
+                    self.push_carefully(key, sqe.flags.intersects(REFUSED), threads);
+                }
             }
             _ => self.push_carefully(key, sqe.flags.intersects(REFUSED), threads),
         }
@@ -602,7 +631,8 @@ impl Core {
             Backend::Uring(uring) => uring.turn(wait, &mut self.done, &mut self.counters),
             Backend::Poll(poll) => {
                 self.counters.enters += 1;
-                poll.turn(wait, &mut self.slots, &self.groups, &mut self.done)
+                let (slots, groups, done) = (&mut self.slots, &self.groups, &mut self.done);
+                poll.turn(wait, &mut Desk { slots, groups, done, wakers: batch.wakers(), counters: &mut self.counters })
             }
             Backend::Gone => Ok(()),
         };

@@ -29,13 +29,20 @@ impl<T> Few<T> {
         self.first.as_ref()
     }
 
+    #[inline]
     pub(crate) fn push_back(&mut self, item: T) {
         match self.first {
             None => self.first = Some(item),
-            Some(_) => self.rest.get_or_insert_default().push_back(item),
+            Some(_) => self.push_behind(item),
         }
     }
 
+    #[inline(never)]
+    fn push_behind(&mut self, item: T) {
+        self.rest.get_or_insert_default().push_back(item);
+    }
+
+    #[inline]
     pub(crate) fn pop_front(&mut self) -> Option<T> {
         let next = self.rest.as_mut().and_then(|rest| rest.pop_front());
         std::mem::replace(&mut self.first, next)

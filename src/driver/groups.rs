@@ -87,6 +87,7 @@ impl Groups {
     }
 
     /// How many bytes an entry has room for.
+    #[inline]
     pub(super) fn room(&self, sqe: &Sqe) -> u32 {
         if sqe.flags.contains(SqeFlags::BUFFER_SELECT) {
             return self.of(sqe).map_or(0, |known| known.room(sqe));
@@ -162,9 +163,20 @@ impl Groups {
     }
 
     /// Calls a slot's twin, once more.
+    #[inline]
     pub(super) fn call(&self, slot: &mut Slot) -> Cqe {
-        let holder = slot.counts_as();
-        let cqe = self.call_twin(slot.twin, &slot.sqe, slot.attempt, holder);
+        if slot.selects() {
+            return self.call_for_slot(slot);
+        }
+        let res = slots::call(slot.twin, &slot.sqe, slot.attempt);
+        slot.attempt = slot.attempt.saturating_add(1);
+        Cqe::new(slot.sqe.user_data, res)
+    }
+
+    /// The same where it takes a buffer.
+    #[inline(never)]
+    fn call_for_slot(&self, slot: &mut Slot) -> Cqe {
+        let cqe = self.call_with_buffer(slot.twin, &slot.sqe, slot.attempt, slot.counts_as());
         slot.attempt = slot.attempt.saturating_add(1);
         if let (Some(stream), Some(_)) = (&mut slot.stream, cqe.buffer()) {
             stream.took(1);
@@ -172,12 +184,19 @@ impl Groups {
         cqe
     }
 
-    /// Calls a twin, with the first buffer on offer if the entry wants one, for `holder` to count.
-    pub(super) fn call_twin(&self, twin: &Twin, sqe: &Sqe, attempt: u32, holder: Option<u64>) -> Cqe {
-        let answer = |res| Cqe::new(sqe.user_data, res);
-        if !sqe.flags.contains(SqeFlags::BUFFER_SELECT) {
-            return answer(slots::call(twin, sqe, attempt));
+    /// Calls the twin of an entry that has no slot.
+    #[inline]
+    pub(super) fn call_twin(&self, twin: &Twin, sqe: &Sqe, attempt: u32) -> Cqe {
+        if sqe.flags.contains(SqeFlags::BUFFER_SELECT) {
+            return self.call_with_buffer(twin, sqe, attempt, None);
         }
+        Cqe::new(sqe.user_data, slots::call(twin, sqe, attempt))
+    }
+
+    /// Calls a twin with the first buffer on offer, for `holder` to count.
+    #[inline(never)]
+    fn call_with_buffer(&self, twin: &Twin, sqe: &Sqe, attempt: u32, holder: Option<u64>) -> Cqe {
+        let answer = |res| Cqe::new(sqe.user_data, res);
         let Some(known) = self.of(sqe) else { return answer(-libc::ENOBUFS) };
         if known.in_kernel {
             return answer(-libc::EINVAL);
@@ -272,7 +291,7 @@ mod tests {
     fn a_twin_gets_a_buffer_and_uses_it_up_only_when_it_fills_it() {
         let (mut groups, group) = (Groups::default(), Rc::new(Group::new(2, 8).unwrap()));
         groups.insert(group.clone(), false);
-        let call = |sqe, attempt| groups.call_twin(&FILLS, &sqe, attempt, None);
+        let call = |sqe, attempt| groups.call_twin(&FILLS, &sqe, attempt);
         assert_eq!(call(select(0), 0).res, -libc::EAGAIN);
         assert_eq!(group.offered(), 2);
         let cqe = call(select(0), 1);

@@ -239,6 +239,9 @@ impl Driver {
         attempt: &mut u32,
         fd: Option<&Fd>,
     ) -> Option<Cqe> {
+        if self.info.kind == DriverKind::Poll && twin.sooner.is_none() && matches!(twin.place, Place::Ready(_)) {
+            return self.try_ready(sqe, twin, attempt, fd);
+        }
         // On the ring, only sends are tried, and what may be answered sooner; all of these have a descriptor.
         let may_suit = |fd| match twin.place {
             _ if twin.sooner.is_some() => true,
@@ -267,8 +270,19 @@ impl Driver {
         attempt: &mut u32,
         fd: Option<&Fd>,
     ) -> Option<Cqe> {
+        self.core.borrow_mut().try_now(sqe, (twin, attempt), fd, self.alone.get())
+    }
+
+    #[inline(never)]
+    fn try_ready(
+        self: &Rc<Driver>,
+        sqe: &Sqe,
+        twin: &mut &'static Twin,
+        attempt: &mut u32,
+        fd: Option<&Fd>,
+    ) -> Option<Cqe> {
         let source = self.source(fd);
-        self.core.borrow_mut().try_now(sqe, (twin, attempt), fd, source, self.alone.get())
+        self.core.borrow_mut().try_ready(sqe, (twin, attempt), source)
     }
 
     /// Takes in an entry whose twin was called as often as `attempt` says. `waker` is woken when its completion can be

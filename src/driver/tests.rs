@@ -8,11 +8,13 @@ use crate::{
     testing,
 };
 use std::{
+    cell::RefCell,
     io::{self, Read, Write},
     os::{
         fd::{AsRawFd, FromRawFd, OwnedFd, RawFd},
-        unix::net::UnixStream,
+        unix::net::{UnixDatagram, UnixStream},
     },
+    rc::Rc,
     time::Duration,
 };
 
@@ -282,4 +284,29 @@ async fn an_overrun_queue_is_noted_and_costs_nobody_an_answer() {
     assert_eq!(counters.lost, 0);
     let by_ring = counters.sqes_of("NOP") > 0;
     assert_eq!(counters.overflows > 0, by_ring, "{counters:?}");
+}
+
+/// Red when a plain answer overtakes that of a stream which was served before it. The ring promises no such order.
+#[crate::test(driver = "poll")]
+async fn who_is_served_first_is_told_first() {
+    let (a, b) = UnixDatagram::pair().unwrap();
+    let (fd, pool) = (Fd::new(a.into()), crate::pool::RecvPool::new(2, 8).unwrap());
+    let told = Rc::new(RefCell::new(Vec::new()));
+    let (streaming, order) = (fd.clone(), told.clone());
+    let first = crate::spawn(async move {
+        let got = crate::op::recv_multi(&streaming, &pool).next().await.unwrap().unwrap().to_vec();
+        order.borrow_mut().push(got);
+    });
+    crate::yield_now().await;
+    let order = told.clone();
+    let second = crate::spawn(async move {
+        let got = crate::op::recv(&fd, Vec::with_capacity(8)).await.1;
+        order.borrow_mut().push(got);
+    });
+    crate::yield_now().await;
+    b.send(b"one").unwrap();
+    b.send(b"two").unwrap();
+    first.await.unwrap();
+    second.await.unwrap();
+    assert_eq!(*told.borrow(), [b"one", b"two"]);
 }

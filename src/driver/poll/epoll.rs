@@ -33,7 +33,7 @@ pub(super) struct Selector {
     bell_is_watched: bool,
     /// A timer, from when it is first set.
     alarm: Option<OwnedFd>,
-    /// Room for EVENTS, from the first wait on.
+    /// Room for EVENTS, from when there is an instance.
     events: Vec<libc::epoll_event>,
     ready: usize,
     /// `epoll_pwait2` is there (Linux 5.11); without it, waits are rounded up to a millisecond.
@@ -64,15 +64,22 @@ impl Selector {
     ///
     /// # Errors
     /// `EMFILE` when there is no descriptor left for it. It is tried again each time.
+    #[inline]
     fn instance(&mut self) -> io::Result<RawFd> {
-        if let Some(epoll) = &self.epoll {
-            return Ok(epoll.as_raw_fd());
+        match &self.epoll {
+            Some(epoll) => Ok(epoll.as_raw_fd()),
+            None => self.make(),
         }
+    }
+
+    #[cold]
+    fn make(&mut self) -> io::Result<RawFd> {
         self.refuse_children()?;
         // SAFETY: Plain call: no memory is named.
         let fd = check(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) })?;
         // SAFETY: Fresh descriptor: the kernel just made it and nobody else has it.
         self.epoll = Some(unsafe { OwnedFd::from_raw_fd(fd) });
+        self.events = vec![libc::epoll_event { events: 0, u64: 0 }; EVENTS];
         Ok(fd)
     }
 
@@ -189,7 +196,6 @@ impl Selector {
             }
             Err(e) => return Err(e),
         };
-        self.events.resize(EVENTS, libc::epoll_event { events: 0, u64: 0 });
         let wait = if wait == Wait::Not { wait } else { wait.at_most(self.watch_bell()) };
         let n = match wait {
             Wait::Not => self.wait_roughly(epoll, 0),
@@ -236,7 +242,7 @@ impl Selector {
 
     /// Event number `i` of the last wait.
     pub(super) fn event(&self, i: usize) -> Event {
-        let event = self.events[..self.ready][i];
+        let event = self.events[i];
         let (bits, either) = (event.events as i32, libc::EPOLLERR | libc::EPOLLHUP);
         let odd = bits & (ODD | either) != 0;
         Event {

@@ -14,6 +14,7 @@
 use crate::{entry::Sqe, sys};
 
 /// Whether an entry was answered as a receive that came short of its `room`.
+#[inline]
 pub(super) fn is_short(sqe: &Sqe, room: u32, res: i32) -> bool {
     res > 0 && (res as u32) < room && receives(sqe)
 }
@@ -28,7 +29,7 @@ pub(super) struct Inflow {
 
 /// Whether an entry receives what comes next, and nothing else.
 fn receives(sqe: &Sqe) -> bool {
-    [sys::IORING_OP_RECV, sys::IORING_OP_READ].contains(&u32::from(sqe.opcode)) && sqe.op_flags == 0
+    matches!(u32::from(sqe.opcode), sys::IORING_OP_RECV | sys::IORING_OP_READ) && sqe.op_flags == 0
 }
 
 impl Inflow {

@@ -23,7 +23,7 @@ use crate::{
         slots::{Key, Slot, Slots, Stage},
         wake::{BELL, WakeHandle},
     },
-    entry::{Cqe, Interest, Sqe},
+    entry::{Cqe, Interest, Place, Sqe},
 };
 #[cfg(not(annulus_kqueue))]
 use epoll::Selector;
@@ -33,7 +33,7 @@ use kqueue::Selector;
 use numbers::Numbers;
 use patrol::Patrol;
 use slab::Slab;
-use std::{io, mem, num::NonZeroU32, os::fd::RawFd};
+use std::{io, mem, num::NonZeroU32, os::fd::RawFd, task::Waker, time::Duration};
 use watch::{ALARM, Watch};
 
 /// The name of a watched descriptor; stale ones find nobody.
@@ -105,25 +105,71 @@ impl Source {
         self.readers.is_empty() && self.writers.is_empty()
     }
 
-    /// Calls the twins of those who wait, in their order, until one has to wait on. Gives how many calls it were.
-    fn serve(&mut self, interest: Interest, slots: &mut Slots, groups: &Groups, done: &mut Vec<Cqe>) -> u64 {
-        let mut calls = 0;
-        while let Some(&Waiter { key, .. }) = self.queue(interest).front() {
-            if let Some(slot) = slots.get(key) {
-                calls += 1;
-                let cqe = groups.call(slot);
+    /// What a call for `interest` would come to.
+    #[inline]
+    fn prospect(&self, sqe: &Sqe, room: u32, interest: Interest) -> Prospect {
+        match self.waiting(interest) {
+            queue if !queue.is_empty() && is_queue(queue) => Prospect::Queued,
+            _ if interest == Interest::Read && self.inflow.is_dry_for(sqe, room) => Prospect::Dry,
+            _ => Prospect::Open,
+        }
+    }
+
+    /// Calls the twins of those who wait, in their order, until one has to wait on.
+    fn serve(&mut self, interest: Interest, desk: &mut Desk<'_>) {
+        let queue = match interest {
+            Interest::Read => &mut self.readers,
+            Interest::Write => &mut self.writers,
+        };
+        while let Some(&Waiter { key, .. }) = queue.front() {
+            if let Some(slot) = desk.slots.get(key) {
+                desk.counters.twins_ready += 1;
+                let cqe = desk.groups.call(slot);
                 if cqe.res == -libc::EAGAIN {
                     break;
                 }
-                if self.owned && inflow::is_short(&slot.sqe, groups.room(&slot.sqe), cqe.res) {
+                if self.owned && inflow::is_short(&slot.sqe, desk.groups.room(&slot.sqe), cqe.res) {
                     self.inflow.came_short(|| Selector::tells_when_empty(slot.sqe.fd));
                 }
                 slot.stage = Stage::Native;
-                done.push(cqe);
+                let is_plain = slot.is_plain();
+                desk.answer(key, cqe, is_plain);
             }
-            self.queue(interest).pop_front();
+            queue.pop_front();
         }
-        calls
+    }
+}
+
+/// Whether somebody in it waits for a turn.
+#[inline(never)]
+fn is_queue(waiting: &Few<Waiter>) -> bool {
+    waiting.iter().any(|waiter| waiter.in_turn)
+}
+
+/// What a turn works on, beside the sources.
+pub(super) struct Desk<'a> {
+    pub(super) slots: &'a mut Slots,
+    pub(super) groups: &'a Groups,
+    /// Answers that somebody has to look at.
+    pub(super) done: &'a mut Vec<Cqe>,
+    /// Who has an answer.
+    pub(super) wakers: &'a mut Vec<Waker>,
+    pub(super) counters: &'a mut Counters,
+}
+
+impl Desk<'_> {
+    /// Tells an answer. A plain one, which is all that its future waits for, is told here, as long as none is before it
+    /// that is not.
+    #[inline]
+    fn answer(&mut self, key: Key, cqe: Cqe, is_plain: bool) {
+        let plainly = is_plain && self.done.is_empty();
+        match plainly.then(|| self.slots.answer(key, cqe)).flatten() {
+            Some(waker) => {
+                self.counters.cqes += 1;
+                self.wakers.push(waker);
+            }
+            None => self.done.push(cqe),
+        }
     }
 }
 
@@ -150,8 +196,6 @@ pub(super) struct Poll {
     bell: WakeHandle,
     /// Calls of the selector that changed what it watches, or asked.
     watches: u64,
-    /// Calls of twins after a wait.
-    calls: u64,
     /// Rings of the bell that ended a sleep.
     rings: u64,
 }
@@ -167,7 +211,6 @@ impl Poll {
             patrol: Patrol::new(),
             bell,
             watches: 0,
-            calls: 0,
             rings: 0,
         })
     }
@@ -187,32 +230,55 @@ impl Poll {
 
     /// Whether a newcomer's call would be in vain or too early: there is nothing to receive, or somebody waits for
     /// `interest` in the descriptor already, behind whom it has to queue. `room` is its buffer's size.
+    #[inline]
     pub(super) fn prospect(&self, sqe: &Sqe, room: u32, id: Option<SourceId>, interest: Interest) -> Prospect {
-        let known = id.and_then(|id| self.get(id));
-        let Some(source) = known.or_else(|| self.sources.get(self.by_fd.get(sqe.fd)? as usize)) else {
-            return Prospect::Open;
-        };
-        let queue = source.waiting(interest);
-        if !queue.is_empty() && queue.iter().any(|waiter| waiter.in_turn) {
-            return Prospect::Queued;
+        match id.and_then(|id| self.get(id)) {
+            Some(source) => source.prospect(sqe, room, interest),
+            None => self.prospect_of_number(sqe.fd, interest),
         }
-        if known.is_some() && source.inflow.is_dry_for(sqe, room) { Prospect::Dry } else { Prospect::Open }
+    }
+
+    /// The same for who does not know its source. What is known of that may be of another owner's file.
+    #[inline(never)]
+    fn prospect_of_number(&self, fd: RawFd, interest: Interest) -> Prospect {
+        let source = self.by_fd.get(fd).and_then(|index| self.sources.get(index as usize));
+        let queued = source.is_some_and(|source| is_queue(source.waiting(interest)));
+        if queued { Prospect::Queued } else { Prospect::Open }
     }
 
     /// Learns from what an entry was answered that did not wait.
+    #[inline]
     pub(super) fn answered(&mut self, sqe: &Sqe, room: u32, id: Option<SourceId>, res: i32) {
-        if !inflow::is_short(sqe, room, res) {
-            return;
+        if inflow::is_short(sqe, room, res) {
+            self.came_short(sqe.fd, id);
         }
+    }
+
+    #[inline(never)]
+    fn came_short(&mut self, fd: RawFd, id: Option<SourceId>) {
         if let Some(source) = id.and_then(|id| self.get_mut(id)) {
-            source.inflow.came_short(|| Selector::tells_when_empty(sqe.fd));
+            source.inflow.came_short(|| Selector::tells_when_empty(fd));
         }
     }
 
     /// Adds what was counted here.
     pub(super) fn counted(&self, counters: Counters) -> Counters {
-        let twins_ready = counters.twins_ready + self.calls;
-        Counters { watches: self.watches, twins_ready, woken_by_counter: self.rings, ..counters }
+        Counters { watches: self.watches, woken_by_counter: self.rings, ..counters }
+    }
+
+    /// Queues an entry that was tried in vain at the source that watches its descriptor. `false`: it has not been
+    /// tried, or there is no such source yet, and nothing was done.
+    #[inline]
+    pub(super) fn line_up(&mut self, slot: &mut Slot, key: Key) -> bool {
+        let Place::Ready(interest) = slot.twin.place else { return false };
+        if slot.attempt == 0 {
+            return false;
+        }
+        let Some(source) = self.watched(slot) else { return false };
+        source.queue(interest).push_back(Waiter { key, in_turn: true });
+        slot.stage = Stage::Queued(interest);
+        self.expect();
+        true
     }
 
     /// Queues `key` until there is `interest` in its slot's descriptor; not `in_turn`, until that changes. Who waits in
@@ -235,13 +301,27 @@ impl Poll {
             }
         }
         slot.stage = Stage::Queued(interest);
-        if self.patrol.expect().is_some_and(|time| !self.selector.alarm(time)) {
-            self.patrol.has_no_alarm();
-        }
+        self.expect();
         Ok(())
     }
 
+    /// Somebody begins to wait, and has to be looked after.
+    #[inline]
+    fn expect(&mut self) {
+        if let Some(time) = self.patrol.expect() {
+            self.set_alarm(time);
+        }
+    }
+
+    #[inline(never)]
+    fn set_alarm(&mut self, time: Duration) {
+        if !self.selector.alarm(time) {
+            self.patrol.has_no_alarm();
+        }
+    }
+
     /// What watches a slot's descriptor, if that is an `Fd`'s and known to it.
+    #[inline]
     fn watched(&mut self, slot: &Slot) -> Option<&mut Source> {
         let id = slot.source.filter(|_| slot.owned)?;
         self.get_mut(id).filter(|source| source.owned)
@@ -326,11 +406,13 @@ impl Poll {
     }
 
     /// The source `id`, unless it is gone.
+    #[inline]
     fn get(&self, id: SourceId) -> Option<&Source> {
         self.sources.get(id.index as usize).filter(|source| source.generation == id.generation)
     }
 
     /// The same, to change it.
+    #[inline]
     fn get_mut(&mut self, id: SourceId) -> Option<&mut Source> {
         self.sources.get_mut(id.index as usize).filter(|source| source.generation == id.generation)
     }
@@ -383,51 +465,49 @@ impl Poll {
         self.by_fd.remove(source.fd);
     }
 
-    /// Waits, and tries again whatever became ready. Completions go to `done`.
-    pub(super) fn turn(
-        &mut self,
-        wait: Wait,
-        slots: &mut Slots,
-        groups: &Groups,
-        done: &mut Vec<Cqe>,
-    ) -> io::Result<()> {
+    /// Waits, and tries again whatever became ready.
+    pub(super) fn turn(&mut self, wait: Wait, desk: &mut Desk<'_>) -> io::Result<()> {
         let wait = if self.overdue.is_empty() { wait } else { Wait::Not };
         self.selector.wait(wait)?;
         if !self.overdue.is_empty() {
             for (id, interest) in mem::take(&mut self.overdue) {
-                self.calls += self.get_mut(id).map_or(0, |source| source.serve(interest, slots, groups, done));
+                self.get_mut(id).into_iter().for_each(|source| source.serve(interest, desk));
             }
         }
         for i in 0..self.selector.len() {
             let event = self.selector.event(i);
-            if event.token == BELL {
-                self.rings += 1;
-                self.bell.clear();
+            let source = self.sources.get_mut(event.token as u32 as usize);
+            let Some(source) = source.filter(|source| source.generation.get() == (event.token >> 32) as u32) else {
+                self.hear(event.token);
                 continue;
-            }
-            if event.token == ALARM {
-                self.patrol.ring();
-                continue;
-            }
-            let Some(generation) = NonZeroU32::new((event.token >> 32) as u32) else { continue };
-            let id = SourceId { index: event.token as u32, generation };
-            let Some(source) = self.get_mut(id) else { continue };
-            let mut calls = 0;
+            };
             if event.read {
                 source.inflow.edge(event.odd);
-                calls += source.serve(Interest::Read, slots, groups, done);
+                source.serve(Interest::Read, desk);
             }
-            if event.write {
-                calls += source.serve(Interest::Write, slots, groups, done);
+            if event.write && !source.writers.is_empty() {
+                source.serve(Interest::Write, desk);
             }
-            let owned = source.owned;
-            self.calls += calls;
-            if !owned {
+            if !source.owned {
+                let id = SourceId { index: event.token as u32, generation: source.generation };
                 self.watch_again(id);
             }
         }
-        self.go_round(wait, done);
+        self.go_round(wait, desk.done);
         Ok(())
+    }
+
+    /// An event that is no source's: the driver's own, or a late one.
+    #[inline(never)]
+    fn hear(&mut self, token: u64) {
+        match token {
+            BELL => {
+                self.rings += 1;
+                self.bell.clear();
+            }
+            ALARM => self.patrol.ring(),
+            _ => {}
+        }
     }
 
     /// Looks from time to time whether the descriptors that somebody waits for are still what they were. A number that

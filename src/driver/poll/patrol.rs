@@ -4,7 +4,7 @@
 //! would have to set and to stop a timer for each, which costs a busy server a twelfth of its time.
 
 use crate::driver::Wait;
-use std::time::Duration;
+use std::{mem, time::Duration};
 
 /// How many descriptors are looked at in one go.
 pub(super) const ROUND: usize = 256;
@@ -31,8 +31,12 @@ impl Patrol {
     }
 
     /// Somebody begins to wait. Gives what the alarm has to be set to, if it is not soon enough.
+    #[inline]
     pub(super) fn expect(&mut self) -> Option<Duration> {
-        self.expected = true;
+        // Whoever was the first since the last look has seen to the alarm.
+        if mem::replace(&mut self.expected, true) {
+            return None;
+        }
         let late = self.pause > FIRST;
         self.pause = self.pause.min(FIRST);
         late.then_some(FIRST)
@@ -40,7 +44,7 @@ impl Patrol {
 
     /// The alarm could not be set. Whoever begins to wait next asks for it again.
     pub(super) fn has_no_alarm(&mut self) {
-        self.pause = Duration::MAX;
+        (self.pause, self.expected) = (Duration::MAX, false);
     }
 
     /// The alarm rang.
@@ -59,7 +63,7 @@ impl Patrol {
         self.due = false;
         self.from = last.map_or(0, |last| last + 1);
         if last.is_none() {
-            let expected = std::mem::take(&mut self.expected);
+            let expected = mem::take(&mut self.expected);
             self.pause = if expected { FIRST } else { (self.pause * 2).min(LAST) };
         }
         self.pause
