@@ -60,8 +60,8 @@ async fn an_echo_from_a_pool_allocates_nothing() {
 
 /// The bytes on the heap that a connection may have while it waits: its descriptor's count, its task with the stream
 /// and all, its slot in the driver; and on the poll driver its place among what is watched.
-const PER_CONNECTION: usize = 504;
-const PER_WATCHED: usize = 600;
+const PER_CONNECTION: usize = 472;
+const PER_WATCHED: usize = 568;
 
 /// Counts what is on the heap more with a thousand connections, each of which has received something and waits, than
 /// without them, room that the driver's tables keep in reserve included; not the kernel's part, and not the pool's, of

@@ -59,7 +59,7 @@ async fn a_task_takes_few_bytes() {
     println!(
         "bytes of a task: {empty} for `async {{}}`, {waiting} for one of {MANY} that wait, with all that knows of it"
     );
-    assert!(empty <= 120, "{empty} bytes for `async {{}}`");
-    assert!(waiting <= 136, "{waiting} bytes for each of {MANY} tasks that wait");
+    assert!(empty <= 104, "{empty} bytes for `async {{}}`");
+    assert!(waiting <= 120, "{waiting} bytes for each of {MANY} tasks that wait");
     handles.iter().for_each(annulus::JoinHandle::abort);
 }

@@ -17,6 +17,7 @@ mod cancel;
 mod close;
 mod connect;
 pub(crate) mod ending;
+mod flight;
 mod fsync;
 mod ftruncate;
 mod install;

@@ -1,10 +1,11 @@
 //! What an operation with many answers is, and the stream that gives them.
 
 use crate::{
-    driver::{Answers, Driver, Key, NO_LIMIT, Orphan},
+    driver::{Answers, NO_LIMIT, Orphan},
     entry::{Cqe, Multishot},
     op::{
         Op,
+        flight::Flight,
         submit::{ELSEWHERE, driver_of},
     },
     pool::RecvPool,
@@ -13,7 +14,6 @@ use std::{
     fmt,
     future::{Future, poll_fn},
     mem::{self, MaybeUninit},
-    rc::Rc,
     task::{Context, Poll},
 };
 
@@ -48,21 +48,13 @@ pub unsafe trait MultiOp: Op<Output = Option<Self::Item>> {
 /// for.
 #[must_use = "a stream does nothing until it is asked for its next item"]
 pub struct Multi<T: MultiOp> {
-    /// Whoever performs it, while it does.
-    driver: Option<Rc<Driver>>,
-    /// Its name there; without a driver, where it is. An idle connection holds one of these, so there is no tag.
-    key: Key,
+    flight: Flight,
     op: MaybeUninit<T>,
 }
 
-/// In the place of a name: `op` is there, and nobody has seen it.
-const FRESH: Key = Key::own(0);
-/// In the place of a name: `op` has been moved out.
-const GONE: Key = Key::own(1);
-
 /// Makes an operation a stream.
 pub fn multi<T: MultiOp>(op: T) -> Multi<T> {
-    Multi { driver: None, key: FRESH, op: MaybeUninit::new(op) }
+    Multi { flight: Flight::new(), op: MaybeUninit::new(op) }
 }
 
 impl<T: MultiOp> Multi<T> {
@@ -83,11 +75,11 @@ impl<T: MultiOp> Multi<T> {
     /// # Panics
     /// The first time, outside of a runtime.
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<T::Item>> {
-        if self.is_fresh() && !self.start(cx) {
+        if self.flight.is_fresh() && !self.start(cx) {
             return Poll::Ready(self.finish(ELSEWHERE));
         }
-        let Some(driver) = &self.driver else { return Poll::Ready(None) };
-        match driver.poll(self.key, cx.waker()) {
+        let Some((driver, key)) = self.flight.flying() else { return Poll::Ready(None) };
+        match driver.poll(key, cx.waker()) {
             None => Poll::Pending,
             Some(last) if last.is_final() => Poll::Ready(self.finish(last)),
             Some(cqe) => {
@@ -101,19 +93,9 @@ impl<T: MultiOp> Multi<T> {
     /// Asks for an early end. What was taken in by then is still given, and `None` after it. Does nothing before the
     /// first item was asked for, and after the last.
     pub fn cancel(&mut self) {
-        if let Some(driver) = &self.driver {
-            driver.cancel(self.key);
+        if let Some((driver, key)) = self.flight.flying() {
+            driver.cancel(key);
         }
-    }
-
-    fn is_fresh(&self) -> bool {
-        self.driver.is_none() && self.key == FRESH
-    }
-
-    /// Takes the driver away for good, if one performs it.
-    fn part(&mut self) -> Option<(Rc<Driver>, Key)> {
-        let key = mem::replace(&mut self.key, GONE);
-        self.driver.take().map(|driver| (driver, key))
     }
 
     /// `false`: it cannot be started in this runtime.
@@ -124,12 +106,12 @@ impl<T: MultiOp> Multi<T> {
         let sqe = op.encode();
         let rule = (op.multishot(), op.pool().map_or(NO_LIMIT, RecvPool::limit));
         let key = driver.push_stream(&sqe, op.twin(), rule, op.fd(), cx.waker().clone());
-        (self.driver, self.key) = (Some(driver), key);
+        self.flight.begin(driver, key);
         true
     }
 
     fn finish(&mut self, last: Cqe) -> Option<T::Item> {
-        self.part();
+        self.flight.part();
         // SAFETY: Settled: this is the operation's only final completion (or it never began), so `op` is there and no
         // longer lent; the state says that it is moved out now.
         let op = unsafe { self.op.assume_init_read() };
@@ -139,13 +121,12 @@ impl<T: MultiOp> Multi<T> {
 
 impl<T: MultiOp> Drop for Multi<T> {
     fn drop(&mut self) {
-        let was_fresh = self.is_fresh();
-        if let Some((driver, key)) = self.part() {
-            let op = mem::replace(&mut self.op, MaybeUninit::uninit());
-            driver.abandon(key, Box::new(Parked(op)));
-        } else if was_fresh {
+        if self.flight.is_fresh() {
             // SAFETY: Fresh: `op` is there, was never lent, and nobody else will drop it.
             unsafe { self.op.assume_init_drop() }
+        } else if let Some((driver, key)) = self.flight.part() {
+            let op = mem::replace(&mut self.op, MaybeUninit::uninit());
+            driver.abandon(key, Box::new(Parked(op)));
         }
     }
 }
@@ -164,12 +145,7 @@ impl<T: MultiOp> Orphan for Parked<T> {
 
 impl<T: MultiOp> fmt::Debug for Multi<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let state = match self.driver {
-            Some(_) => "running",
-            None if self.is_fresh() => "not started",
-            None => "ended",
-        };
-        write!(f, "Multi({state})")
+        write!(f, "Multi({})", self.flight.state())
     }
 }
 

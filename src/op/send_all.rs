@@ -67,25 +67,20 @@ unsafe impl<B: IoBuf> Op for Rest<B> {
     }
 }
 
-/// The future of [`send_all`].
-enum SendAll<B: IoBuf> {
-    Sends(Submit<Rest<B>>),
-    /// There is nothing to send.
-    Empty(Option<B>),
-}
+/// The future of [`send_all`]. While it waits it is no more than its operation: many connections hold one.
+struct SendAll<B: IoBuf>(Submit<Rest<B>>);
 
 impl<B: IoBuf + Unpin> Future for SendAll<B> {
     type Output = BufResult<usize, B>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if let Some(rest) = self.0.take_unless_begun(|rest| rest.left() == 0) {
+            return Poll::Ready((Ok(rest.done), rest.buf));
+        }
         loop {
-            let send = match &mut *self {
-                SendAll::Sends(send) => send,
-                SendAll::Empty(buf) => return Poll::Ready((Ok(0), buf.take().expect("it is polled once"))),
-            };
-            let (res, mut rest) = ready!(Pin::new(&mut *send).poll(cx));
+            let (res, mut rest) = ready!(Pin::new(&mut self.0).poll(cx));
             match rest.sent(res) {
-                Ok(()) if rest.left() > 0 => *send = submit(rest),
+                Ok(()) if rest.left() > 0 => self.0 = submit(rest),
                 Ok(()) => return Poll::Ready((Ok(rest.done), rest.buf)),
                 Err(e) => return Poll::Ready((Err(e), rest.buf)),
             }
@@ -95,10 +90,7 @@ impl<B: IoBuf + Unpin> Future for SendAll<B> {
 
 /// Sends all of `buf`. An interrupted send is repeated, and an empty buffer is not sent at all.
 pub(crate) fn send_all<B: IoBuf>(fd: &Fd, buf: B) -> impl Future<Output = BufResult<usize, B>> {
-    match buf.bytes_init() {
-        0 => SendAll::Empty(Some(buf)),
-        _ => SendAll::Sends(submit(Rest { fd: fd.clone(), buf, done: 0 })),
-    }
+    SendAll(submit(Rest { fd: fd.clone(), buf, done: 0 }))
 }
 
 #[cfg(test)]

@@ -2,9 +2,9 @@
 
 use crate::{
     buf::Fixed,
-    driver::{Answers, Driver, Fd, Key, Orphan},
+    driver::{Answers, Driver, Fd, Orphan},
     entry::{BufIndex, Cqe, CqeFlags, Interest, Place, Sqe, Twin},
-    op::ending,
+    op::{ending, flight::Flight},
     pool::RecvPool,
 };
 use std::{
@@ -78,25 +78,16 @@ pub unsafe trait Op: Unpin + 'static {
 /// Its first poll panics outside of a runtime, and any poll after it was ready.
 #[must_use = "an operation does nothing until it is awaited"]
 pub struct Submit<T: Op> {
-    state: State,
+    flight: Flight,
     op: MaybeUninit<T>,
     /// Why it was asked for an early end by the place that it is polled in: the number that it answers with instead.
     /// 0: it was not.
     ended: i32,
 }
 
-enum State {
-    /// `op` is there, and nobody has seen it.
-    Fresh,
-    /// `op` is there, and lent.
-    Flying(Rc<Driver>, Key),
-    /// `op` has been moved out.
-    Gone,
-}
-
 /// Makes an operation a future.
 pub fn submit<T: Op>(op: T) -> Submit<T> {
-    Submit { state: State::Fresh, op: MaybeUninit::new(op), ended: 0 }
+    Submit { flight: Flight::new(), op: MaybeUninit::new(op), ended: 0 }
 }
 
 /// An answer to an operation that may be answered twice.
@@ -128,8 +119,8 @@ impl<T: Op> Submit<T> {
     /// `ECANCELED` if nothing had; a call that was running already may say `EINTR`. Does nothing before the first poll
     /// and after the last.
     pub fn cancel(&mut self) {
-        if let State::Flying(driver, key) = &self.state {
-            driver.cancel(*key);
+        if let Some((driver, key)) = self.flight.flying() {
+            driver.cancel(key);
         }
     }
 
@@ -137,7 +128,7 @@ impl<T: Op> Submit<T> {
     /// For operations of which the twin waits for readiness, and that have not begun. On a direct descriptor nothing is
     /// done by hand: `EOPNOTSUPP`.
     pub(crate) fn now(mut self) -> T::Output {
-        debug_assert!(matches!(self.state, State::Fresh), "it has begun");
+        debug_assert!(self.flight.is_fresh(), "it has begun");
         // SAFETY: Fresh: `op` was put there by `submit`, and the operation has not begun.
         let op = unsafe { self.op.assume_init_mut() };
         if op.fd().is_some_and(Fd::is_direct) {
@@ -146,7 +137,21 @@ impl<T: Op> Submit<T> {
         let (sqe, twin) = (op.encode(), op.twin());
         // SAFETY: Lent: until the call returns, which finishes the operation.
         let res = unsafe { (twin.call)(&sqe, 0) };
-        self.finish(Cqe { user_data: 0, res, flags: CqeFlags::empty() })
+        self.finish_unbegun(Cqe { user_data: 0, res, flags: CqeFlags::empty() })
+    }
+
+    /// The operation itself, if it has not begun and is `idle`: there is nothing to be done.
+    pub(super) fn take_unless_begun(&mut self, idle: impl FnOnce(&T) -> bool) -> Option<T> {
+        if !self.flight.is_fresh() {
+            return None;
+        }
+        // SAFETY: Fresh: `op` was put there by `submit` and has not been moved out.
+        if !idle(unsafe { self.op.assume_init_ref() }) {
+            return None;
+        }
+        self.flight.leave();
+        // SAFETY: Fresh: the same; the flight says that it is moved out now.
+        Some(unsafe { self.op.assume_init_read() })
     }
 
     /// Lets it go on by itself: nobody cancels it or hears what came of it. Where it cannot begin, it does not.
@@ -154,7 +159,7 @@ impl<T: Op> Submit<T> {
         if Driver::current().is_none() || self.start(&mut Context::from_waker(Waker::noop())).is_ready() {
             return;
         }
-        if let State::Flying(driver, key) = mem::replace(&mut self.state, State::Gone) {
+        if let Some((driver, key)) = self.flight.part() {
             let op = mem::replace(&mut self.op, MaybeUninit::uninit());
             driver.park(key, Box::new(Parked(op)), false);
         }
@@ -163,31 +168,38 @@ impl<T: Op> Submit<T> {
     fn start(&mut self, cx: &mut Context<'_>) -> Poll<T::Output> {
         // SAFETY: Fresh: `op` was put there by `submit` and has not been moved out.
         let op = unsafe { self.op.assume_init_mut() };
-        let Some(driver) = driver_of(op) else { return Poll::Ready(self.finish(ELSEWHERE)) };
+        let Some(driver) = driver_of(op) else { return Poll::Ready(self.finish_unbegun(ELSEWHERE)) };
         let sqe = op.encode();
         let sqe = op.fixed().map_or(sqe, |fixed| driver.fixed(sqe, fixed, T::fix));
         let (mut twin, mut attempt) = (op.twin(), 0);
         if let Some(cqe) = driver.try_now(&sqe, &mut twin, &mut attempt, op.fd()) {
-            return Poll::Ready(self.finish(cqe));
+            return Poll::Ready(self.finish_unbegun(cqe));
         }
         if let Some(fd) = written(op) {
             fd.begin_write();
         }
         let waker = cx.waker().clone();
         let key = driver.push(&sqe, (twin, attempt), T::LENDS, op.fd(), waker);
-        self.state = State::Flying(driver, key);
+        self.flight.begin(driver, key);
         Poll::Pending
     }
 
-    /// An answer without any effect is one of an error.
+    /// The answer of an operation that has not begun, and has no effect.
     fn failed(&mut self, errno: i32) -> T::Output {
-        self.finish(Cqe { user_data: 0, res: -errno, flags: CqeFlags::empty() })
+        self.finish_unbegun(Cqe { user_data: 0, res: -errno, flags: CqeFlags::empty() })
     }
 
     /// The output, with the reason for an early end if nothing had been done.
     fn done(&mut self, cqe: Cqe) -> T::Output {
         let cqe = self.told(cqe);
-        self.finish(cqe)
+        self.flight.part();
+        // SAFETY: Settled: this is the operation's only final completion, so `op` is there and no longer lent; the
+        // flight says that it is moved out now.
+        let op = unsafe { self.op.assume_init_read() };
+        if let Some(fd) = written(&op) {
+            fd.end_write();
+        }
+        op.finish(cqe)
     }
 
     /// What is told of a completion.
@@ -196,16 +208,11 @@ impl<T: Op> Submit<T> {
         if self.ended != 0 && nothing() { Cqe { res: -self.ended, ..cqe } } else { cqe }
     }
 
-    fn finish(&mut self, cqe: Cqe) -> T::Output {
-        let was_flying = matches!(mem::replace(&mut self.state, State::Gone), State::Flying(..));
-        // SAFETY: Settled: this is the operation's only final completion, so `op` is there and no longer lent; the
-        // state says that it is moved out now.
+    /// The output of an operation that was never given to a driver.
+    fn finish_unbegun(&mut self, cqe: Cqe) -> T::Output {
+        self.flight.leave();
+        // SAFETY: Fresh: `op` was put there by `submit`; the flight says that it is moved out now.
         let op = unsafe { self.op.assume_init_read() };
-        if was_flying {
-            if let Some(fd) = written(&op) {
-                fd.end_write();
-            }
-        }
         op.finish(cqe)
     }
 }
@@ -213,23 +220,23 @@ impl<T: Op> Submit<T> {
 impl<T: Op> Submit<T> {
     /// The next answer.
     pub(super) fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Answer<T::Output>> {
-        match &self.state {
-            State::Fresh if ending::meant::<T>() != 0 => Poll::Ready(Answer::Last(self.failed(ending::meant::<T>()))),
-            State::Fresh => self.start(cx).map(Answer::Last),
-            State::Flying(driver, key) => {
-                let mut answer = driver.poll(*key, cx.waker());
-                if answer.is_none() && self.ended == 0 && ending::meant::<T>() != 0 {
-                    self.ended = ending::meant::<T>();
-                    driver.cancel(*key);
-                    answer = driver.poll(*key, cx.waker());
-                }
-                match answer {
-                    None => Poll::Pending,
-                    Some(cqe) if cqe.is_final() => Poll::Ready(Answer::Last(self.done(cqe))),
-                    Some(cqe) => Poll::Ready(Answer::First(self.told(cqe))),
-                }
-            }
-            State::Gone => panic!("an annulus operation was polled after it had given its output"),
+        let Some((driver, key)) = self.flight.flying() else {
+            assert!(self.flight.is_fresh(), "an annulus operation was polled after it had given its output");
+            return match ending::meant::<T>() {
+                0 => self.start(cx).map(Answer::Last),
+                errno => Poll::Ready(Answer::Last(self.failed(errno))),
+            };
+        };
+        let mut answer = driver.poll(key, cx.waker());
+        if answer.is_none() && self.ended == 0 && ending::meant::<T>() != 0 {
+            self.ended = ending::meant::<T>();
+            driver.cancel(key);
+            answer = driver.poll(key, cx.waker());
+        }
+        match answer {
+            None => Poll::Pending,
+            Some(cqe) if cqe.is_final() => Poll::Ready(Answer::Last(self.done(cqe))),
+            Some(cqe) => Poll::Ready(Answer::First(self.told(cqe))),
         }
     }
 }
@@ -251,7 +258,7 @@ impl<T: Op> Future for Submit<T> {
 impl<T: Op> Drop for Submit<T> {
     #[inline]
     fn drop(&mut self) {
-        if !matches!(self.state, State::Gone) {
+        if !self.flight.is_gone() {
             self.give_up();
         }
     }
@@ -261,14 +268,12 @@ impl<T: Op> Submit<T> {
     /// The end of an operation that has not given its output.
     #[cold]
     fn give_up(&mut self) {
-        match mem::replace(&mut self.state, State::Gone) {
+        if self.flight.is_fresh() {
             // SAFETY: Fresh: `op` is there, was never lent, and nobody else will drop it.
-            State::Fresh => unsafe { self.op.assume_init_drop() },
-            State::Flying(driver, key) => {
-                let op = mem::replace(&mut self.op, MaybeUninit::uninit());
-                driver.abandon(key, Box::new(Parked(op)));
-            }
-            State::Gone => {}
+            unsafe { self.op.assume_init_drop() }
+        } else if let Some((driver, key)) = self.flight.part() {
+            let op = mem::replace(&mut self.op, MaybeUninit::uninit());
+            driver.abandon(key, Box::new(Parked(op)));
         }
     }
 }
@@ -290,11 +295,6 @@ impl<T: Op> Orphan for Parked<T> {
 
 impl<T: Op> fmt::Debug for Submit<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let state = match self.state {
-            State::Fresh => "not started",
-            State::Flying(..) => "in flight",
-            State::Gone => "done",
-        };
-        write!(f, "Submit({state})")
+        write!(f, "Submit({})", self.flight.state())
     }
 }

@@ -8,6 +8,7 @@ use super::{
     clock::Clock,
     coop::Budget,
     current::{self, Running},
+    hold::Holds,
     metrics::{Metrics, PollTimes},
     next::Next,
     observer::{self, Card, Observer},
@@ -54,6 +55,7 @@ pub(crate) struct Core {
     timers: Rc<RefCell<Timers>>,
     clock: Clock,
     remote: Arc<Remote>,
+    holds: Holds,
     store: Store,
     /// Tasks to run.
     queue: Queue,
@@ -92,6 +94,7 @@ impl Core {
             driver,
             timers: Rc::new(RefCell::new(Timers::new(clock.now()))),
             clock,
+            holds: Holds::new(remote.clone()),
             remote,
             store: Store::new(KEPT),
             queue: Queue::new(background_share),
@@ -126,6 +129,11 @@ impl Core {
 
     pub(super) fn remote(&self) -> &Arc<Remote> {
         &self.remote
+    }
+
+    /// The count of tasks that hold the shared half.
+    pub(super) fn holds(&self) -> &Holds {
+        &self.holds
     }
 
     /// Memory for tasks.
@@ -195,7 +203,7 @@ impl Core {
         T: 'static,
     {
         count(&self.spawned);
-        let (task, handle) = task::new(future, about, self.remote.clone(), &self.store);
+        let (task, handle) = task::new(future, about, self.holds.make(), &self.store);
         if self.closed.get() {
             task.begin();
             task.cancel();
@@ -284,7 +292,7 @@ impl Core {
             Begin::Abort => self.cancel(task),
             Begin::Poll => {
                 pulse.poll(task.about());
-                if task.about().class == Class::Background {
+                if task.about().class() == Class::Background {
                     count(&self.background_polls);
                 }
                 self.budget.renew();

@@ -5,7 +5,7 @@
 
 use super::{core::Core, remote::Remote, task::RawTask};
 use crate::driver;
-use std::{cell::Cell, marker::PhantomData, panic::Location, ptr, rc::Rc, sync::Arc};
+use std::{cell::Cell, marker::PhantomData, panic::Location, ptr, rc::Rc};
 
 thread_local! {
     static CORE: Cell<*const Core> = const { Cell::new(ptr::null()) };
@@ -54,20 +54,25 @@ impl Drop for Running {
 
 /// Gives the thread's current core to `f`, if there is one.
 pub(super) fn with<R>(f: impl FnOnce(&Core) -> R) -> Option<R> {
+    with_or(|core| core.map(f))
+}
+
+/// Gives the thread's current core to `f`, or none if there is none.
+pub(super) fn with_or<R>(f: impl FnOnce(Option<&Core>) -> R) -> R {
     let core = CORE.get();
     // SAFETY: Scoped: the guard that set the pointer is further up this stack.
-    unsafe { core.as_ref() }.map(f)
+    f(unsafe { core.as_ref() })
 }
 
 /// Whether the runtime that `remote` belongs to runs on this thread.
-pub(super) fn is(remote: &Arc<Remote>) -> bool {
-    with(|core| Arc::ptr_eq(core.remote(), remote)).unwrap_or(false)
+pub(super) fn is(remote: &Remote) -> bool {
+    with(|core| ptr::eq(&**core.remote(), remote)).unwrap_or(false)
 }
 
 /// Puts a notified task into the local queue, if its runtime runs on this thread.
-pub(super) fn push(remote: &Arc<Remote>, task: RawTask) -> bool {
+pub(super) fn push(remote: &Remote, task: RawTask) -> bool {
     with(|core| {
-        let here = Arc::ptr_eq(core.remote(), remote);
+        let here = ptr::eq(&**core.remote(), remote);
         if here {
             core.push(task);
         }

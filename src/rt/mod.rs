@@ -22,6 +22,7 @@ pub(crate) mod coop;
 mod core;
 mod current;
 mod handoff;
+mod hold;
 mod join_set;
 mod local;
 mod metrics;

@@ -141,7 +141,7 @@ impl Pulse {
 
     /// What happens from now on is a task's doing: its future is polled or dropped.
     pub(super) fn turn_to(&self, task: &About) {
-        self.is_at(task.id.get(), task.spawned);
+        self.is_at(task.id().get(), task.spawned());
     }
 
     fn is_at(&self, task: u64, place: &'static Location<'static>) {
@@ -197,15 +197,15 @@ impl Pulse {
 
     /// Notes the name of a new task, if it has one.
     pub(super) fn meet(&self, task: &About) {
-        if let Some(name) = task.name.as_ref().filter(|_| self.is_watched()) {
-            self.lock().names.insert(task.id.get(), (**name).clone());
+        if let Some(name) = task.name().filter(|_| self.is_watched()) {
+            self.lock().names.insert(task.id().get(), name.into());
         }
     }
 
     /// Forgets the name of a task that has ended.
     pub(super) fn forget(&self, task: &About) {
-        if task.name.is_some() && self.is_watched() {
-            self.lock().names.remove(&task.id.get());
+        if task.name().is_some() && self.is_watched() {
+            self.lock().names.remove(&task.id().get());
         }
     }
 

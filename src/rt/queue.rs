@@ -35,7 +35,7 @@ impl Queue {
     }
 
     pub(super) fn push(&self, task: RawTask, about: &About) {
-        let queue = match about.class {
+        let queue = match about.class() {
             Class::Latency => &self.latency,
             Class::Background => &self.background,
         };

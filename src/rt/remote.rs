@@ -1,11 +1,12 @@
 //! The shared half of a runtime: what other threads may touch.
 //!
-//! Every task and every waker of the main future hold a count on it, so it outlives the runtime as long as anybody
+//! Every task (see `hold`) and every waker of the main future hold it, so it outlives the runtime as long as anybody
 //! can wake. After the runtime's end the stack is closed and the sleep flag is never set again, so a late wake ends
 //! here: it reaches no driver.
 
 use super::{
     handoff::{Chain, Sleep, Stack},
+    hold::Elsewhere,
     pulse::Pulse,
     task::{Header, JoinError, RawTask},
 };
@@ -32,6 +33,7 @@ pub(crate) struct Remote {
     elided: AtomicU64,
     unawaited: AtomicU64,
     pulse: Pulse,
+    elsewhere: Elsewhere,
 }
 
 impl Remote {
@@ -45,6 +47,7 @@ impl Remote {
             elided: AtomicU64::new(0),
             unawaited: AtomicU64::new(0),
             pulse: Pulse::new(),
+            elsewhere: Elsewhere::new(),
         }
     }
 
@@ -78,6 +81,11 @@ impl Remote {
     /// What the runtime shows of itself while it runs.
     pub(super) fn pulse(&self) -> &Pulse {
         &self.pulse
+    }
+
+    /// The atomic half of the count of tasks that hold it.
+    pub(super) fn elsewhere(&self) -> &Elsewhere {
+        &self.elsewhere
     }
 
     /// Announces sleep; false (and no sleep) if there is something to do.

@@ -2,7 +2,7 @@
 
 use super::{
     Class, Id, JoinHandle, current,
-    task::{About, Key, Outcome},
+    task::{About, Outcome},
 };
 use std::{
     panic::Location,
@@ -41,7 +41,7 @@ where
 #[derive(Clone, Debug, Default)]
 #[must_use = "a builder does nothing until `spawn`"]
 pub struct Builder {
-    name: Option<Box<Box<str>>>,
+    name: Option<Box<str>>,
     class: Option<Class>,
 }
 
@@ -54,7 +54,7 @@ impl Builder {
     /// Gives it a name, for whoever looks inside: it stands in reports of panics and of stalls. It need not be the only
     /// one of its name. Costs an allocation.
     pub fn name(mut self, name: impl Into<Box<str>>) -> Builder {
-        self.name = Some(Box::new(name.into()));
+        self.name = Some(name.into());
         self
     }
 
@@ -105,9 +105,10 @@ impl Builder {
             .expect("annulus: spawn_blocking was called in a runtime without a pool that was told to refuse closures")
     }
 
+    #[inline]
     pub(super) fn about(self, core: &super::core::Core, spawned: &'static Location<'static>) -> About {
         let class = self.class.unwrap_or(core.class());
-        About { id: core.next_id(), spawned, name: self.name, class, key: Key::none() }
+        About::new(core.next_id(), class, spawned, self.name)
     }
 }
 
@@ -149,12 +150,11 @@ pub fn id() -> Id {
 /// The number of the task that is being polled, if there is one.
 #[must_use]
 pub fn try_id() -> Option<Id> {
-    current::with(|core| core.current().map(|task| task.about().id)).flatten()
+    current::with(|core| core.current().map(|task| task.about().id())).flatten()
 }
 
 /// The name of the task that is being polled, if it has one.
 #[must_use]
 pub fn name() -> Option<String> {
-    current::with(|core| core.current().and_then(|task| task.about().name.as_ref().map(|name| name.to_string())))
-        .flatten()
+    current::with(|core| core.current().and_then(|task| task.about().name().map(String::from))).flatten()
 }

@@ -4,7 +4,7 @@ mod fairness;
 
 use super::{
     Builder, Class, JoinError, JoinHandle, Runtime, current, spawn, spawn_blocking,
-    task::{About, Ids, Key},
+    task::{About, Ids},
     yield_now,
 };
 use static_assertions::{assert_impl_all, assert_not_impl_any};
@@ -47,8 +47,7 @@ fn within(time: Duration, test: impl FnOnce() + Send + 'static) {
 
 /// What a task without a spawn is about.
 fn about() -> About {
-    let (id, class, key) = (Ids::new().next(), Class::Latency, Key::none());
-    About { id, class, key, spawned: Location::caller(), name: None }
+    About::new(Ids::new().next(), Class::Latency, Location::caller(), None)
 }
 
 fn runtime() -> Runtime {
@@ -404,8 +403,12 @@ fn wakes_race_with_the_end_of_the_runtime() {
 fn a_push_that_comes_after_the_end_frees_the_task() {
     let runtime = runtime();
     let remote = runtime.core.remote().clone();
-    let (task, handle) =
-        super::task::new(pending::<Result<(), JoinError>>(), about(), remote.clone(), runtime.core.store());
+    let (task, handle) = super::task::new(
+        pending::<Result<(), JoinError>>(),
+        about(),
+        runtime.core.holds().make(),
+        runtime.core.store(),
+    );
     // The waker on the other thread has set the flag and not pushed yet; meanwhile the runtime ends.
     task.cancel();
     task.finish();
@@ -413,6 +416,31 @@ fn a_push_that_comes_after_the_end_frees_the_task() {
     remote.push(task);
     drop(handle);
     assert_eq!(Arc::strong_count(&remote), 1, "nothing but this test holds the shared half");
+}
+
+/// Red when the shared half is freed before the last task that outlives the runtime, or never.
+#[test]
+fn the_last_task_frees_the_shared_half_wherever_it_goes() {
+    within(Duration::from_secs(20), || {
+        for (early, late) in [(0, 0), (1, 0), (0, 1), (3, 2), (0, 7)] {
+            let runtime = runtime();
+            let remote = runtime.core.remote().clone();
+            let mut kept: Vec<_> = (0..early + late).map(|_| spawn_in(&runtime, async { 7 })).collect();
+            runtime.block_on(async {
+                spawn(yield_now()).await.unwrap();
+                yield_now().await;
+            });
+            let late = kept.split_off(early);
+            // Elsewhere, while the runtime is there; and when it has gone.
+            thread::spawn(move || drop(kept)).join().unwrap();
+            drop(runtime);
+            let left = late.len();
+            assert_eq!(Arc::strong_count(&remote), 1 + usize::from(left > 0), "{left} tasks are left");
+            let threads: Vec<_> = late.into_iter().map(|handle| thread::spawn(move || drop(handle))).collect();
+            threads.into_iter().for_each(|thread| thread.join().unwrap());
+            assert_eq!(Arc::strong_count(&remote), 1, "nobody is left");
+        }
+    });
 }
 
 #[test]

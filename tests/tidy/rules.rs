@@ -36,6 +36,7 @@ pub(crate) const ORDERINGS: &[&str] = &[
     "src/ring/number.rs",
     "src/driver/batch.rs",
     "src/rt/handoff.rs",
+    "src/rt/hold.rs",
     "src/rt/pulse.rs",
     "src/rt/stack.rs",
     "src/rt/remote.rs",
@@ -47,7 +48,8 @@ pub(crate) const ORDERINGS: &[&str] = &[
 ];
 
 /// Files of `src/op` that are not an operation.
-pub(crate) const NOT_OPERATIONS: &[&str] = &["mod.rs", "submit.rs", "multi.rs", "ending.rs", "zero_copy.rs"];
+pub(crate) const NOT_OPERATIONS: &[&str] =
+    &["mod.rs", "submit.rs", "multi.rs", "flight.rs", "ending.rs", "zero_copy.rs"];
 
 /// Where an opcode may be matched on: the drivers' own words are interpreted there.
 pub(crate) const INTERPRETERS: &[&str] = &["src/sys", "src/driver"];

@@ -5,8 +5,9 @@
 //! leads back to the type (*Typed*: a header only ever lies at the start of the cell whose table it names).
 
 use super::{
-    super::remote::Remote,
+    super::{core::Core, current, hold::Hold},
     About, JoinError, WAKER,
+    about::Key,
     state::State,
     store::{self, Store},
 };
@@ -18,7 +19,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     ptr::{self, NonNull},
-    sync::{Arc, atomic::AtomicPtr},
+    sync::atomic::AtomicPtr,
     task::{Context, Poll, RawWaker, Waker},
 };
 
@@ -29,8 +30,9 @@ pub(in crate::rt) type Outcome<T> = Result<T, JoinError>;
 #[derive(Debug)]
 pub(crate) struct Header {
     pub(super) state: State,
+    pub(super) key: Key,
     pub(super) vtable: &'static Vtable,
-    pub(super) remote: Arc<Remote>,
+    pub(super) remote: Hold,
     link: AtomicPtr<Header>,
     /// The waker of whoever awaits the handle; see `JOINER` in `state` for whose it is.
     pub(super) joiner: UnsafeCell<Option<Waker>>,
@@ -39,7 +41,7 @@ pub(crate) struct Header {
 }
 
 // What each task takes beside its future.
-static_assertions::const_assert!(size_of::<Header>() <= 80 + size_of::<Span>());
+static_assertions::const_assert!(size_of::<Header>() <= 64 + size_of::<Span>());
 
 // SAFETY: Linked: the field is private and nothing here uses it.
 unsafe impl Linked for Header {
@@ -76,13 +78,14 @@ struct Cell<F, T> {
 }
 
 /// Makes the cell of a new task.
-pub(super) fn allocate<F, T>(future: F, about: About, remote: Arc<Remote>, store: &Store) -> NonNull<Header>
+pub(super) fn allocate<F, T>(future: F, about: About, remote: Hold, store: &Store) -> NonNull<Header>
 where
     F: Future<Output = Outcome<T>>,
 {
     let cell = Cell::<F, T> {
         header: Header {
             state: State::new(),
+            key: Key::none(),
             vtable: const {
                 &Vtable {
                     poll: poll::<F, T>,
@@ -95,7 +98,7 @@ where
             remote,
             link: AtomicPtr::new(ptr::null_mut()),
             joiner: UnsafeCell::new(None),
-            span: Span::new(about.id.get(), about.name.as_ref().map(|name| &***name), about.class, about.spawned),
+            span: Span::new(about.id().get(), about.name(), about.class(), about.spawned()),
             about,
         },
         stage: UnsafeCell::new(Stage { future: ManuallyDrop::new(future) }),
@@ -188,11 +191,17 @@ unsafe fn discard<F, T>(header: NonNull<Header>) {
 
 unsafe fn free<F, T>(header: NonNull<Header>) {
     let cell = header.cast::<Cell<F, T>>();
+    // SAFETY: Typed: the header lives for so long.
+    let hold = unsafe { header.as_ref() }.remote;
     // SAFETY: Owner: the last reference is gone, so nobody else looks; Typed: this is the cell that `allocate` made.
     // Its stage is empty.
     unsafe { cell.drop_in_place() };
-    // SAFETY: Typed: `allocate` took the memory of a cell of this type. It is nobody's now.
-    unsafe { store::give_back(cell.cast(), Layout::new::<Cell<F, T>>()) };
+    current::with_or(|core| {
+        // SAFETY: Typed: `allocate` took the memory of a cell of this type. It is nobody's now.
+        unsafe { store::give_back(cell.cast(), Layout::new::<Cell<F, T>>(), core.map(Core::store)) };
+        // SAFETY: Counted: it was made for this task, which is no more.
+        unsafe { hold.give_back(core.map(Core::holds)) };
+    });
 }
 
 /// Drops `value` where a panic has nobody to go to.

@@ -38,7 +38,7 @@ impl<T> Unpin for JoinHandle<T> {}
 
 impl<T> JoinHandle<T> {
     pub(super) fn new(task: RawTask) -> JoinHandle<T> {
-        JoinHandle { task: Some(task), id: task.about().id, output: PhantomData }
+        JoinHandle { task: Some(task), id: task.about().id(), output: PhantomData }
     }
 
     /// Ends the task: its future is dropped, on its own thread, the next time its turn comes, and awaiting the handle

@@ -20,19 +20,18 @@ pub use error::JoinError;
 pub use id::Id;
 pub use join::JoinHandle;
 
-pub(super) use about::{About, Key};
+pub(super) use about::About;
 pub(crate) use cell::Header;
 pub(super) use cell::{Outcome, drop_quietly};
 pub(super) use id::Ids;
 pub(super) use state::Begin;
 pub(super) use store::{KEPT, Store};
 
-use super::{current, remote::Remote};
+use super::{current, hold::Hold};
 use crate::driver::quietly;
 use state::Gone;
 use std::{
-    ptr::NonNull,
-    sync::Arc,
+    ptr::{self, NonNull},
     task::{RawWaker, RawWakerVTable, Waker},
 };
 
@@ -41,7 +40,7 @@ use std::{
 pub(crate) struct RawTask(NonNull<Header>);
 
 /// Makes a task that counts as queued: whoever made it has to queue it.
-pub(super) fn new<F, T>(future: F, about: About, remote: Arc<Remote>, store: &Store) -> (RawTask, JoinHandle<T>)
+pub(super) fn new<F, T>(future: F, about: About, remote: Hold, store: &Store) -> (RawTask, JoinHandle<T>)
 where
     F: Future<Output = Outcome<T>> + 'static,
     T: 'static,
@@ -72,11 +71,11 @@ impl RawTask {
 
     /// The key in the runtime's list.
     pub(super) fn key(self) -> usize {
-        self.about().key.get()
+        self.get().key.get()
     }
 
     pub(super) fn set_key(self, key: usize) {
-        self.about().key.set(key);
+        self.get().key.set(key);
     }
 
     /// Took it from a queue.
@@ -132,7 +131,7 @@ impl RawTask {
     /// On another one, the reference is needed until the task is handed over and its owner roused.
     fn wake(self) {
         let here = current::with(|core| {
-            let here = Arc::ptr_eq(core.remote(), &self.get().remote);
+            let here = ptr::eq(&**core.remote(), &*self.get().remote);
             if here {
                 match self.get().state.notify_and_release() {
                     Gone::Push => core.push(self),

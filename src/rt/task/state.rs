@@ -13,18 +13,18 @@
 //! is what keeps a `!Send` future from being freed by a waker elsewhere). A task that finishes while `NOTIFIED` leaves
 //! the runtime's reference to the queue it is in, so being queued costs no count of its own.
 
-use crate::rt::sync::{AtomicUsize, Ordering};
+use crate::rt::sync::{AtomicU32, Ordering};
 use std::process;
 
-const NOTIFIED: usize = 1;
-const DONE: usize = 1 << 1;
-const HANDLE: usize = 1 << 2;
-const JOINER: usize = 1 << 3;
-const ABORTED: usize = 1 << 4;
-const REF: usize = 1 << 5;
+const NOTIFIED: u32 = 1;
+const DONE: u32 = 1 << 1;
+const HANDLE: u32 = 1 << 2;
+const JOINER: u32 = 1 << 3;
+const ABORTED: u32 = 1 << 4;
+const REF: u32 = 1 << 5;
 
 #[derive(Debug)]
-pub(super) struct State(AtomicUsize);
+pub(super) struct State(AtomicU32);
 
 /// What the owner's thread does with a task it took from a queue.
 #[derive(Debug, PartialEq, Eq)]
@@ -73,7 +73,7 @@ pub(super) enum Detach {
 impl State {
     /// Queued, with a handle: two references.
     pub(super) fn new() -> State {
-        State(AtomicUsize::new((2 * REF) | HANDLE | NOTIFIED))
+        State(AtomicU32::new((2 * REF) | HANDLE | NOTIFIED))
     }
 
     /// Marks the task for a run; true if the caller has to put it into a queue.
@@ -158,9 +158,9 @@ impl State {
         self.0.load(Ordering::Relaxed) & JOINER != 0
     }
 
-    fn unless_done(&self, change: impl Fn(usize) -> usize) -> bool {
+    fn unless_done(&self, change: impl Fn(u32) -> u32) -> bool {
         // Release: pairs with `finish`, which takes the waker. Acquire: pairs with `finish` too, for the output.
-        let change = |now: usize| (now & DONE == 0).then(|| change(now));
+        let change = |now: u32| (now & DONE == 0).then(|| change(now));
         self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, change).is_ok()
     }
 
@@ -179,7 +179,7 @@ impl State {
     /// One more reference. So many that the count could reach the flags' end are a leak in a loop: the process ends.
     pub(super) fn retain(&self) {
         // Relaxed: whoever makes a reference has one.
-        if self.0.fetch_add(REF, Ordering::Relaxed) > isize::MAX as usize {
+        if self.0.fetch_add(REF, Ordering::Relaxed) > i32::MAX as u32 {
             process::abort();
         }
     }
@@ -270,11 +270,11 @@ mod tests {
     #[test]
     fn references_that_would_overflow_end_the_process() {
         const ROLE: &str = "ANNULUS_TEST_OVERFLOW";
-        let highest = isize::MAX as usize;
+        let highest = i32::MAX as u32;
         if std::env::var_os(ROLE).is_some() {
-            State(AtomicUsize::new(highest - REF)).retain();
+            State(AtomicU32::new(highest - REF)).retain();
             println!("so many are allowed");
-            State(AtomicUsize::new(highest + 1)).retain();
+            State(AtomicU32::new(highest + 1)).retain();
             return;
         }
         let mut child = process::Command::new(std::env::current_exe().unwrap());

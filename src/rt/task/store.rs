@@ -4,7 +4,6 @@
 //! runtime keeps some of the memory of its finished tasks, by size, for the next ones. Memory is kept by the runtime
 //! that runs on the thread where a task is freed, whose ever it was; where none runs, or there is enough, it goes back.
 
-use super::super::current;
 use std::{
     alloc::{self, Layout},
     cell::Cell,
@@ -107,14 +106,13 @@ impl Drop for Store {
     }
 }
 
-/// Gives memory back that a store gave out for this layout.
+/// Gives memory back that a store gave out for this layout: to `store`, which is the one of whoever runs here.
 ///
 /// # Safety
 /// It was taken from a store, for this layout, and nobody uses it any more.
-pub(super) unsafe fn give_back(memory: NonNull<u8>, layout: Layout) {
+pub(super) unsafe fn give_back(memory: NonNull<u8>, layout: Layout, store: Option<&Store>) {
     let shelf = shelf_of(layout);
-    let kept = shelf
-        .is_some_and(|(number, _)| current::with(|core| core.store().keep(number, memory.cast())).unwrap_or(false));
+    let kept = shelf.is_some_and(|(number, _)| store.is_some_and(|store| store.keep(number, memory.cast())));
     if !kept {
         let whole = shelf.map_or(layout, |(_, whole)| whole);
         // SAFETY: Shelved: `take` allocated it with the layout that follows from this one in the same way.
@@ -190,7 +188,7 @@ mod tests {
             let memory = store.take(layout);
             assert!(memory.addr().get() % layout.align() == 0);
             // SAFETY: it was just taken for this layout, and nobody uses it.
-            unsafe { give_back(memory, layout) };
+            unsafe { give_back(memory, layout, None) };
         }
     }
 }

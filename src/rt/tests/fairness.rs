@@ -80,7 +80,7 @@ fn a_future_that_is_dropped_knows_whose_it_was() {
 
 /// The class of the task that is being polled.
 fn class() -> Class {
-    current::with(|core| core.current().unwrap().about().class).unwrap()
+    current::with(|core| core.current().unwrap().about().class()).unwrap()
 }
 
 /// Red when the background is run before what is urgent.

@@ -4,7 +4,7 @@ pub(crate) mod sync {
     //! Loom's atomics and locks.
     pub(crate) use loom::sync::{
         Arc, Mutex, MutexGuard,
-        atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering, fence},
+        atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering, fence},
     };
 }
 
