@@ -79,6 +79,10 @@ impl Uring {
         match self.0 {}
     }
 
+    pub(super) fn may_call_first(&mut self) -> bool {
+        match self.0 {}
+    }
+
     pub(super) fn push(&mut self, _sqe: &Sqe, _counters: &mut Counters) {
         match self.0 {}
     }

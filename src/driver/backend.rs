@@ -37,6 +37,19 @@ const INLINE: u32 = 128;
 /// So many completions of a turn have room from the start.
 const DONE: usize = 64;
 
+/// How many bytes a turn's reads copy out of the page cache at most: half a millisecond's work, more or less.
+const COPIED: usize = 4 << 20;
+
+/// What came of the attempt to do an entry at once.
+pub(crate) enum Tried {
+    /// Nothing: it is to be pushed.
+    Not,
+    /// The answer.
+    Done(Cqe),
+    /// It is done, but its answer has to come with the turn: the result.
+    Later(i32),
+}
+
 /// Flags that an entry may not have above the ring: a twin could not honour them.
 const REFUSED: SqeFlags = SqeFlags::FIXED_FILE
     .union(SqeFlags::IO_DRAIN)
@@ -83,8 +96,14 @@ pub(super) struct Core {
     /// Reads of what is in memory may be calls on the ring.
     cached_reads: bool,
     inline_left: u32,
-    /// The last turn brought one completion at most.
-    is_lonely: bool,
+    /// Bytes that reads of what is in memory may still copy in this turn.
+    copied_left: usize,
+    /// Where, among what is done, the answer is of whoever had the last of what a turn may complete inline.
+    overdrawn: Option<usize>,
+    /// How many completions the last turn brought.
+    brought: u64,
+    /// The ring carries out reads of all kinds.
+    knows_reads: bool,
     counters: Counters,
 }
 
@@ -97,6 +116,8 @@ impl Core {
             Some(ring) => Backend::Uring(Box::new(ring)),
             None => Backend::Poll(Box::new(Poll::new(bell.clone())?)),
         };
+        let knows_reads =
+            matches!(&backend, Backend::Uring(uring) if inline::READS.iter().all(|&op| uring.knows(op as u8)));
         let bell = bell.clone();
         let core = Core {
             backend,
@@ -113,7 +134,10 @@ impl Core {
             open: true,
             cached_reads: config.cached_reads,
             inline_left: INLINE,
-            is_lonely: true,
+            copied_left: COPIED,
+            overdrawn: None,
+            brought: 0,
+            knows_reads,
             counters: Counters::new(),
         };
         Ok((core, info))
@@ -136,13 +160,25 @@ impl Core {
         (twin, attempt): (&mut &'static Twin, &mut u32),
         fd: Option<&Fd>,
         alone: fn() -> bool,
-    ) -> Option<Cqe> {
+    ) -> Tried {
         if !self.open || sqe.flags.intersects(REFUSED) {
-            return None;
+            return Tried::Not;
         }
-        if let Some(sooner) = twin.sooner {
-            return self.read_now(sqe, twin, sooner, fd?, alone);
+        match (twin.sooner, fd) {
+            (Some(sooner), Some(fd)) => self.read_now(sqe, sooner, fd),
+            (Some(_), None) => Tried::Not,
+            (None, _) => self.call_now(sqe, (twin, attempt), fd, alone).map_or(Tried::Not, Tried::Done),
         }
+    }
+
+    /// Calls an entry's own twin, if that may be done now.
+    fn call_now(
+        &mut self,
+        sqe: &Sqe,
+        (twin, attempt): (&mut &'static Twin, &mut u32),
+        fd: Option<&Fd>,
+        alone: fn() -> bool,
+    ) -> Option<Cqe> {
         if self.inline_left == 0 {
             return None;
         }
@@ -210,45 +246,49 @@ impl Core {
 
     /// Whether the last turn brought one completion at most.
     pub(super) fn is_lonely(&self) -> bool {
-        self.is_lonely
+        self.brought <= 1
+    }
+
+    /// Whether no read is worth a call until the next turn: the ring is entered for many at once.
+    pub(super) fn is_crowded(&self) -> bool {
+        self.knows_reads && self.brought > inline::FEW
     }
 
     /// Whether a call costs the ring less than an entry: that would be the only one.
     fn is_idle(&mut self, alone: fn() -> bool) -> bool {
         let Backend::Uring(uring) = &mut self.backend else { return false };
-        self.is_lonely && self.done.is_empty() && uring.is_idle() && alone()
+        self.brought <= 1 && self.done.is_empty() && uring.is_idle() && alone()
     }
 
     /// Reads what is in memory by a call instead of an entry, or instead of one on another thread.
-    fn read_now(
-        &mut self,
-        sqe: &Sqe,
-        twin: &mut &'static Twin,
-        sooner: &'static Twin,
-        fd: &Fd,
-        alone: fn() -> bool,
-    ) -> Option<Cqe> {
-        let by_twin = !self.on_ring(sqe.opcode);
-        let may = by_twin || (self.cached_reads && self.inline_left > 0 && self.is_idle(alone));
-        if !may || !inline::suits_cached(sqe, fd) || !fd.may_be_cached(sqe.off != u64::MAX) {
-            return None;
-        }
-        if self.inline_left == 0 {
-            // It costs no thread all the same, and the answer comes with the turn.
-            *twin = sooner;
-            return None;
+    fn read_now(&mut self, sqe: &Sqe, sooner: &'static Twin, fd: &Fd) -> Tried {
+        let few = self.brought <= inline::FEW;
+        let may = match &mut self.backend {
+            // What is queued was asked for before.
+            Backend::Uring(uring) if uring.knows(sqe.opcode) => self.cached_reads && few && uring.may_call_first(),
+            _ => true,
+        };
+        let Some(room) = inline::room_if_cached(sqe, fd).filter(|&room| may && room <= self.copied_left) else {
+            return Tried::Not;
+        };
+        if !fd.may_be_cached(sqe.off != u64::MAX) {
+            return Tried::Not;
         }
         let cqe = self.groups.call_twin(sooner, sqe, 0);
         let found = cqe.res != -libc::EOPNOTSUPP;
         fd.set_cached(found);
-        self.inline_left -= 1;
+        self.copied_left -= room;
         if !found {
-            return None;
+            return Tried::Not;
         }
         self.counters.twins_here += 1;
+        if self.inline_left == 0 {
+            return Tried::Later(cqe.res);
+        }
+        self.inline_left -= 1;
         self.counters.inline += 1;
         self.counters.cqes += 1;
-        Some(cqe)
+        Tried::Done(cqe)
     }
 
     /// Sends by a call instead of an entry.
@@ -312,6 +352,17 @@ impl Core {
         } else {
             self.start(key, threads);
         }
+    }
+
+    /// Takes in an entry that is done: the next turn brings the answer `res`.
+    pub(super) fn push_done(&mut self, sqe: &Sqe, twin: &'static Twin, owner: Owner, res: i32) -> Key {
+        let slot = self.slots.insert(sqe, twin, owner);
+        slot.owned = true;
+        let key = slot.key();
+        // The first to get no answer at once has had what there was: it is the last to go on.
+        self.overdrawn.get_or_insert(self.done.len());
+        self.done.push(Cqe::new(key.user_data(), res));
+        key
     }
 
     /// Where the poll driver watches the descriptor of `key`.
@@ -621,7 +672,10 @@ impl Core {
     pub(super) fn turn(&mut self, wait: Wait, batch: &mut Batch, threads: &Threads) -> io::Result<()> {
         self.counters.turns += 1;
         let before = self.counters.cqes;
-        self.inline_left = INLINE;
+        (self.inline_left, self.copied_left) = (INLINE, COPIED);
+        if let Some(first) = self.overdrawn.take() {
+            self.done[first..].rotate_left(1);
+        }
         self.go_on_fed(threads);
         let must_not_sleep = !self.done.is_empty()
             || self.groups.is_fed()
@@ -643,10 +697,9 @@ impl Core {
         }
         self.go_on(threads);
         self.deliver(batch, threads);
-        let brought = self.counters.cqes - before;
-        self.is_lonely = brought <= 1;
-        if brought > 0 {
-            self.counters.batches.add(brought);
+        self.brought = self.counters.cqes - before;
+        if self.brought > 0 {
+            self.counters.batches.add(self.brought);
         }
         turned
     }

@@ -35,8 +35,8 @@ pub struct Counters {
     pub twins_here: u64,
     /// Calls of twins on the driver's thread that answer EAGAIN instead of blocking.
     pub twins_ready: u64,
-    /// Operations that were done at their first poll: on the poll driver all that need not wait, on the ring sends,
-    /// and reads of what is in memory, that were the only thing to do.
+    /// Operations that were done at their first poll: on the poll driver all that need not wait, on the ring sends
+    /// that were the only thing to do, and reads of what is in memory that few others went with.
     pub inline: u64,
     /// Twins given to the pool.
     pub twins_pool: u64,

@@ -49,6 +49,7 @@ use crate::{
     trace::{self, Teller},
 };
 use backend::Core;
+pub(crate) use backend::Tried;
 pub(crate) use batch::{Batch, quietly};
 pub use calls::Call;
 pub(crate) use choice::{Choice, Config};
@@ -147,6 +148,8 @@ pub(crate) struct Driver {
     alone: Cell<fn() -> bool>,
     /// The last turn brought one completion at most.
     lonely: Cell<bool>,
+    /// The ring is entered for so many that no read is worth a call.
+    crowded: Cell<bool>,
 }
 
 // A plain pointer, because that needs no destructor: a runtime in a thread-local of the user's may end after those of
@@ -184,6 +187,7 @@ impl Driver {
             shelf: Shelf::default(),
             alone: Cell::new(|| false),
             lonely: Cell::new(true),
+            crowded: Cell::new(false),
         }))
     }
 
@@ -238,18 +242,18 @@ impl Driver {
         twin: &mut &'static Twin,
         attempt: &mut u32,
         fd: Option<&Fd>,
-    ) -> Option<Cqe> {
+    ) -> Tried {
         if self.info.kind == DriverKind::Poll && twin.sooner.is_none() && matches!(twin.place, Place::Ready(_)) {
-            return self.try_ready(sqe, twin, attempt, fd);
+            return self.try_ready(sqe, twin, attempt, fd).map_or(Tried::Not, Tried::Done);
         }
         // On the ring, only sends are tried, and what may be answered sooner; all of these have a descriptor.
         let may_suit = |fd| match twin.place {
-            _ if twin.sooner.is_some() => true,
+            _ if twin.sooner.is_some() => !self.crowded.get(),
             Place::Ready(Interest::Write) => self.may_send(fd),
             _ => false,
         };
         let tries = self.info.kind == DriverKind::Poll || fd.is_some_and(may_suit);
-        if tries { self.try_call(sqe, twin, attempt, fd) } else { None }
+        if tries { self.try_call(sqe, twin, attempt, fd) } else { Tried::Not }
     }
 
     /// Whether the ring's driver may send by a call on `fd`, as far as the last turn tells. If not, it is the one send
@@ -263,13 +267,7 @@ impl Driver {
         lonely
     }
 
-    fn try_call(
-        self: &Rc<Driver>,
-        sqe: &Sqe,
-        twin: &mut &'static Twin,
-        attempt: &mut u32,
-        fd: Option<&Fd>,
-    ) -> Option<Cqe> {
+    fn try_call(self: &Rc<Driver>, sqe: &Sqe, twin: &mut &'static Twin, attempt: &mut u32, fd: Option<&Fd>) -> Tried {
         self.core.borrow_mut().try_now(sqe, (twin, attempt), fd, self.alone.get())
     }
 
@@ -298,6 +296,11 @@ impl Driver {
     ) -> Key {
         let lending = if lends { Lending::Sent } else { Lending::No };
         self.push_slot(sqe, twin, fd, waker, |slot| (slot.attempt, slot.lending) = (attempt, lending))
+    }
+
+    /// Takes in an entry of an [`Fd`] that is done, as [`Driver::try_now`] said: the next turn wakes `waker` for `res`.
+    pub(crate) fn push_done(&self, sqe: &Sqe, twin: &'static Twin, res: i32, waker: Waker) -> Key {
+        self.core.borrow_mut().push_done(sqe, twin, Owner::Future(waker), res)
     }
 
     /// Takes in an entry that is answered many times, as the rule says, and may have so many buffers at a time.
@@ -479,6 +482,7 @@ impl Driver {
             let mut core = self.core.borrow_mut();
             let turned = core.turn(wait, batch, &self.threads);
             self.lonely.set(core.is_lonely());
+            self.crowded.set(core.is_crowded());
             (turned, core.met())
         };
         self.teller.tell(met);

@@ -15,6 +15,7 @@ use std::{
         unix::net::{UnixDatagram, UnixStream},
     },
     rc::Rc,
+    sync::atomic::{AtomicU32, Ordering::Relaxed},
     time::Duration,
 };
 
@@ -309,4 +310,64 @@ async fn who_is_served_first_is_told_first() {
     first.await.unwrap();
     second.await.unwrap();
     assert_eq!(*told.borrow(), [b"one", b"two"]);
+}
+
+/// A read of a byte of which the answer is never in memory, as far as the call says that would have it.
+struct Cold {
+    fd: Fd,
+    buf: Box<u8>,
+}
+
+/// How often that call was made.
+static TRIES: AtomicU32 = AtomicU32::new(0);
+
+unsafe fn read_byte(sqe: &Sqe, _: u32) -> i32 {
+    // SAFETY: Lent: the box is the operation's alone.
+    ret(unsafe { libc::read(sqe.fd, sqe.addr as *mut libc::c_void, 1) })
+}
+
+// SAFETY: Lent: the box stays where it is while the operation is moved.
+unsafe impl Op for Cold {
+    type Output = io::Result<u32>;
+
+    fn twin(&self) -> &'static Twin {
+        static CACHED: Twin = Twin::here(|_, _| {
+            TRIES.fetch_add(1, Relaxed);
+            -libc::EOPNOTSUPP
+        });
+        static TWIN: Twin = Twin::pool(read_byte).after(&CACHED);
+        &TWIN
+    }
+
+    fn fd(&self) -> Option<&Fd> {
+        Some(&self.fd)
+    }
+
+    fn encode(&mut self) -> Sqe {
+        Sqe::read(self.fd.as_raw_fd(), &raw mut *self.buf, 1, 0)
+    }
+
+    fn finish(self, cqe: Cqe) -> Self::Output {
+        cqe.result()
+    }
+}
+
+/// Red when a turn that may complete no more inline tries in vain, and learns nothing from it.
+#[crate::test]
+async fn what_is_tried_in_vain_is_remembered_whatever_is_left_of_the_turn() {
+    let zero = || Fd::new(std::fs::File::open("/dev/zero").unwrap().into());
+    let (warm, cold) = (zero(), zero());
+    for _ in 0..300 {
+        testing::poll_once(&mut crate::op::read_at(&warm, Vec::with_capacity(1), 0)).await;
+    }
+    let mut all = Vec::new();
+    for _ in 0..100 {
+        let mut one = submit(Cold { fd: cold.clone(), buf: Box::new(1) });
+        testing::poll_once(&mut one).await;
+        all.push(one);
+    }
+    assert!(TRIES.load(Relaxed) <= 8 * 2, "{TRIES:?}");
+    for one in all {
+        assert_eq!(one.await.unwrap(), 1);
+    }
 }

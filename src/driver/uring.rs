@@ -229,7 +229,12 @@ impl Uring {
 
     /// Whether a call may take the place of an entry: nothing is queued, and nothing has come.
     pub(super) fn is_idle(&mut self) -> bool {
-        self.backlog.is_empty() && !self.ring.has_queued() && !self.ring.has_come() && !self.known.lacks(INLINE)
+        self.may_call_first() && !self.ring.has_come()
+    }
+
+    /// Whether a call would overtake nothing that is queued.
+    pub(super) fn may_call_first(&mut self) -> bool {
+        self.backlog.is_empty() && !self.ring.has_queued() && !self.known.lacks(INLINE)
     }
 
     /// Queues an entry. A full queue is emptied into the kernel first; what the kernel will not take waits here.
@@ -500,7 +505,7 @@ fn waits_first(sqe: &Sqe) -> bool {
     u32::from(sqe.opcode) == sys::IORING_OP_RECV && sqe.ioprio == sys::IORING_RECVSEND_POLL_FIRST as u16
 }
 
-/// Sends, and reads of what is in memory, by a call where nothing else is to be done: the driver's own ability.
+/// Sends, and reads of what is in memory, by a call where little else is to be done: the driver's own ability.
 const INLINE: &str = "INLINE";
 
 /// What a notification says of a zero-copy send, likewise.

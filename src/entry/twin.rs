@@ -20,7 +20,7 @@ pub struct Twin {
     /// The twin to go on with when this one answers `EOPNOTSUPP`: a descriptor that cannot promise not to block.
     pub otherwise: Option<&'static Twin>,
     /// The twin that may have the answer sooner than one that may block, if the descriptor is known to keep what a read
-    /// gives: it does not block, answers `EOPNOTSUPP` when it has done nothing, and has another to go on with then. The
+    /// gives: it does not block, and answers `EOPNOTSUPP` when it has done nothing. The
     /// entry's `off` is a place in the descriptor's file, or `u64::MAX`.
     pub sooner: Option<&'static Twin>,
 }
@@ -66,10 +66,10 @@ impl Twin {
     /// The same, after one that may have the answer sooner.
     ///
     /// # Panics
-    /// If that may wait, or has none to go on with.
+    /// If that may wait.
     #[must_use]
     pub const fn after(mut self, sooner: &'static Twin) -> Twin {
-        assert!(matches!(sooner.place, Place::Here) && sooner.otherwise.is_some());
+        assert!(matches!(sooner.place, Place::Here));
         self.sooner = Some(sooner);
         self
     }

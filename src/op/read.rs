@@ -43,8 +43,7 @@ fn by_index(sqe: Sqe, index: BufIndex) -> Sqe {
 }
 
 static ON_FILE: Twin = Twin::pool(call).after(&CACHED);
-static CACHED: Twin = Twin::here(call_cached).or(&UNCACHED);
-static UNCACHED: Twin = Twin::pool(call);
+static CACHED: Twin = Twin::here(call_cached);
 static ON_SOCKET: Twin = Twin::ready(Interest::Read, call_socket);
 static ON_STREAM: Twin = Twin::ready(Interest::Read, call_stream).or(&ON_FILE);
 

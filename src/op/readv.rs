@@ -27,8 +27,7 @@ impl Sqe {
 }
 
 static ON_FILE: Twin = Twin::pool(call).after(&CACHED);
-static CACHED: Twin = Twin::here(call_cached).or(&UNCACHED);
-static UNCACHED: Twin = Twin::pool(call);
+static CACHED: Twin = Twin::here(call_cached);
 static ON_STREAM: Twin = Twin::ready(Interest::Read, call_nowait).or(&ON_FILE);
 static ON_SOCKET: Twin = Twin::ready(Interest::Read, call_socket);
 

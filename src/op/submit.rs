@@ -2,7 +2,7 @@
 
 use crate::{
     buf::Fixed,
-    driver::{Answers, Driver, Fd, Orphan},
+    driver::{Answers, Driver, Fd, Orphan, Tried},
     entry::{BufIndex, Cqe, CqeFlags, Interest, Place, Sqe, Twin},
     op::{ending, flight::Flight},
     pool::RecvPool,
@@ -172,14 +172,18 @@ impl<T: Op> Submit<T> {
         let sqe = op.encode();
         let sqe = op.fixed().map_or(sqe, |fixed| driver.fixed(sqe, fixed, T::fix));
         let (mut twin, mut attempt) = (op.twin(), 0);
-        if let Some(cqe) = driver.try_now(&sqe, &mut twin, &mut attempt, op.fd()) {
+        let tried = driver.try_now(&sqe, &mut twin, &mut attempt, op.fd());
+        if let Tried::Done(cqe) = tried {
             return Poll::Ready(self.finish_unbegun(cqe));
         }
         if let Some(fd) = written(op) {
             fd.begin_write();
         }
         let waker = cx.waker().clone();
-        let key = driver.push(&sqe, (twin, attempt), T::LENDS, op.fd(), waker);
+        let key = match tried {
+            Tried::Later(res) => driver.push_done(&sqe, twin, res, waker),
+            _ => driver.push(&sqe, (twin, attempt), T::LENDS, op.fd(), waker),
+        };
         self.flight.begin(driver, key);
         Poll::Pending
     }

@@ -138,8 +138,8 @@ impl Builder {
         self
     }
 
-    /// Whether the ring's driver answers a read of what is in memory at its first poll, by a call, where that would be
-    /// the only entry: it does unless it is told not to. Then each read is an entry, and pending once, for whoever
+    /// Whether the ring's driver answers a read of what is in memory at its first poll, by a call, where few entries
+    /// would go with it: it does unless it is told not to. Then each read is an entry, and pending once, for whoever
     /// builds on that. Nothing changes on the poll driver.
     pub fn cached_reads(mut self, yes: bool) -> Builder {
         self.config.cached_reads = yes;

@@ -18,16 +18,25 @@ use std::{
     path::PathBuf,
     rc::Rc,
     sync::atomic::{AtomicU32, Ordering::Relaxed},
+    task::Poll,
     time::Duration,
 };
 
 const PAGE: usize = 4096;
 
+/// Whether one of these names is hidden.
+fn hides(names: &[&str]) -> bool {
+    env::var("ANNULUS_HIDE_OPS").unwrap_or_default().split(',').any(|name| names.contains(&name))
+}
+
+/// Whether a read that is no call is an entry.
+fn by_entry() -> bool {
+    on_ring() && !hides(&["READ", "READV"])
+}
+
 /// Whether a read may be a call.
 fn may_read() -> bool {
-    let hidden = env::var("ANNULUS_HIDE_OPS").unwrap_or_default();
-    let on_ring = on_ring() && !hidden.split(',').any(|name| matches!(name, "READ" | "READV"));
-    knows() && !(on_ring && hidden.split(',').any(|name| name == "INLINE"))
+    knows() && !(by_entry() && hides(&["INLINE"]))
 }
 
 /// Whether this system has such a call: emulated ones do not, and some sandboxes.
@@ -310,20 +319,78 @@ async fn a_read_finds_what_was_written_before_it() {
     assert_eq!(writing.await.0.unwrap(), 10);
 }
 
-/// Red when reads of several tasks are calls though they would go to the kernel together.
+/// Red when reads of few tasks are entries, and when those of many, which go to the kernel together, are calls.
 #[annulus::test(driver = "uring")]
-async fn reads_of_several_tasks_are_entries_together() {
-    let (file, path) = file(8 * PAGE);
+async fn reads_of_few_tasks_are_calls_and_those_of_many_are_entries() {
+    let (file, path) = file(32 * PAGE);
     std::fs::remove_file(path).unwrap();
-    let (fd, before) = (fd(file), calls());
-    let reading: Vec<_> = (0..8)
-        .map(|n| {
+    let fd = fd(file);
+    for (tasks, most) in [(4, 0), (32, u64::MAX), (4, 8)] {
+        let before = counters();
+        let reading = (0..tasks).map(|n| {
             let fd = fd.clone();
-            annulus::spawn(async move { op::read_at(&fd, Vec::with_capacity(PAGE), n * PAGE as u64).await.0 })
-        })
-        .collect();
-    for task in reading {
-        assert_eq!(task.await.unwrap().unwrap(), PAGE);
+            annulus::spawn(async move {
+                let mut buf = Vec::with_capacity(PAGE);
+                for _ in 0..100 {
+                    let (n, back) = op::read_at(&fd, buf, n * PAGE as u64).await;
+                    assert_eq!(n.unwrap(), PAGE);
+                    buf = back;
+                }
+            })
+        });
+        for task in reading.collect::<Vec<_>>() {
+            task.await.unwrap();
+        }
+        let after = counters();
+        let [entries, calls] = [after.sqes_of("READ") - before.sqes_of("READ"), after.twins_here - before.twins_here];
+        assert_eq!(entries + calls, 100 * tasks);
+        if may_read() && by_entry() {
+            assert!(entries <= most && (tasks < 32 || entries > calls), "{tasks}: {entries} entries, {calls} calls");
+        }
     }
-    assert_eq!(calls(), before);
+}
+
+/// Red when whoever has had most of a turn is the first to have of the next.
+#[annulus::test]
+async fn reads_of_several_tasks_have_their_share() {
+    const ALL: u64 = 20_000;
+    let (fd, reads) = (fd(File::open("/dev/zero").unwrap()), Rc::new(<[Cell<u64>; 4]>::default()));
+    let reading = (0..reads.len()).map(|own| {
+        let (fd, reads) = (fd.clone(), reads.clone());
+        annulus::spawn(async move {
+            while reads.iter().map(Cell::get).sum::<u64>() < ALL {
+                assert_eq!(op::read_at(&fd, Vec::with_capacity(1), 0).await.0.unwrap(), 1);
+                reads[own].set(reads[own].get() + 1);
+            }
+        })
+    });
+    for task in reading.collect::<Vec<_>>() {
+        task.await.unwrap();
+    }
+    assert!(reads.iter().all(|own| own.get() > ALL / 8), "{reads:?}");
+}
+
+/// Red when one poll can copy without end.
+#[annulus::test]
+async fn what_a_turn_copies_has_an_end() {
+    const LEN: usize = 64 << 10;
+    let (fd, before) = (fd(File::open("/dev/zero").unwrap()), counters());
+    let mut reads: Vec<_> = (0..200).map(|_| op::read_at(&fd, vec![1; LEN], 0)).collect();
+    let mut done = Vec::new();
+    for read in &mut reads {
+        done.push(match polled(read).await {
+            Poll::Ready(read) => Some(read),
+            Poll::Pending => None,
+        });
+    }
+    let calls = counters().twins_here - before.twins_here;
+    assert_eq!(calls, 64 * one());
+    for (read, done) in reads.into_iter().zip(done) {
+        let (n, buf) = match done {
+            Some(done) => done,
+            None => read.await,
+        };
+        // A signal cuts what a device gives.
+        assert!(n.unwrap() > 0 && buf.iter().all(|&byte| byte == 0));
+    }
 }
