@@ -87,7 +87,9 @@ pub(super) struct Core {
     parts: Vec<Cqe>,
     /// Streams that go on in this turn.
     fed: Vec<Key>,
-    replies: Arc<Replies>,
+    /// There from when a twin first goes to the pool.
+    replies: Option<Arc<Replies>>,
+    bell: WakeHandle,
     inbox: Vec<Cqe>,
     /// Twins that the pool owes an answer.
     on_pool: usize,
@@ -118,7 +120,6 @@ impl Core {
         };
         let knows_reads =
             matches!(&backend, Backend::Uring(uring) if inline::READS.iter().all(|&op| uring.knows(op as u8)));
-        let bell = bell.clone();
         let core = Core {
             backend,
             slots: Slots::new(),
@@ -128,7 +129,8 @@ impl Core {
             done: Vec::with_capacity(DONE),
             parts: Vec::new(),
             fed: Vec::new(),
-            replies: Replies::new(move || bell.wake()),
+            replies: None,
+            bell: bell.clone(),
             inbox: Vec::new(),
             on_pool: 0,
             open: true,
@@ -476,7 +478,12 @@ impl Core {
     fn start_on_pool(&mut self, key: Key, threads: &Threads) {
         let Some(slot) = self.slots.get(key) else { return };
         slot.stage = Stage::Pool;
-        let job = Job::Twin { sqe: slot.sqe, twin: slot.twin, reply: self.replies.clone() };
+        let bell = &self.bell;
+        let replies = self.replies.get_or_insert_with(|| {
+            let bell = bell.clone();
+            Replies::new(move || bell.wake())
+        });
+        let job = Job::Twin { sqe: slot.sqe, twin: slot.twin, reply: replies.clone() };
         self.counters.twins_pool += 1;
         self.on_pool += 1;
         if let Err(e) = threads.push(job) {
@@ -615,7 +622,7 @@ impl Core {
             (Stage::Native | Stage::Waiting, Backend::Uring(uring)) => uring.cancel(key, &mut self.counters),
             (Stage::Queued(interest), Backend::Poll(poll)) => poll.unqueue(key, slot.sqe.fd, interest),
             (Stage::Pool, _) => {
-                let removed = threads.cancel(key.user_data(), &self.replies);
+                let removed = self.replies.as_ref().is_some_and(|replies| threads.cancel(key.user_data(), replies));
                 self.on_pool -= usize::from(removed);
                 removed
             }
@@ -677,9 +684,7 @@ impl Core {
             self.done[first..].rotate_left(1);
         }
         self.go_on_fed(threads);
-        let must_not_sleep = !self.done.is_empty()
-            || self.groups.is_fed()
-            || (self.on_pool > 0 && wait != Wait::Not && !self.replies.ask());
+        let must_not_sleep = !self.done.is_empty() || self.groups.is_fed() || (wait != Wait::Not && self.has_replies());
         let wait = if must_not_sleep { Wait::Not } else { wait.at_most(self.later.next()) };
         let turned = match &mut self.backend {
             Backend::Uring(uring) => uring.turn(wait, &mut self.done, &mut self.counters),
@@ -690,8 +695,8 @@ impl Core {
             }
             Backend::Gone => Ok(()),
         };
-        if self.on_pool > 0 {
-            self.replies.drain(&mut self.inbox);
+        if let Some(replies) = self.replies.as_ref().filter(|_| self.on_pool > 0) {
+            replies.drain(&mut self.inbox);
             self.on_pool -= self.inbox.len();
             self.done.append(&mut self.inbox);
         }
@@ -704,9 +709,14 @@ impl Core {
         turned
     }
 
+    /// Whether the pool has answered. If it owes an answer and has not, the next one rings.
+    fn has_replies(&self) -> bool {
+        self.on_pool > 0 && self.replies.as_ref().is_some_and(|replies| !replies.ask())
+    }
+
     /// How long there is nothing to do, unless the descriptor is readable. `None`: there is something now.
     pub(super) fn rests(&mut self) -> Option<Wait> {
-        if !self.done.is_empty() || self.groups.is_fed() || (self.on_pool > 0 && !self.replies.ask()) {
+        if !self.done.is_empty() || self.groups.is_fed() || self.has_replies() {
             return None;
         }
         let backend = match &mut self.backend {

@@ -90,7 +90,7 @@ fn parse(value: Option<&OsStr>) -> io::Result<Option<DriverKind>> {
 pub(super) fn decide<R>(asked: Asked, ring: impl FnOnce() -> io::Result<R>) -> io::Result<(Option<R>, DriverInfo)> {
     let without = |reason| Ok((None, DriverInfo { kind: DriverKind::Poll, reason: Some(reason) }));
     if let Some((DriverKind::Poll, who)) = asked {
-        return without(format!("{who} asks for it"));
+        return without([who, " asks for it"].concat());
     }
     let refused = match ring() {
         Ok(ring) => return Ok((Some(ring), DriverInfo { kind: DriverKind::Uring, reason: None })),

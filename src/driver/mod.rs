@@ -517,13 +517,14 @@ impl Driver {
     /// left then is leaked on purpose, since the kernel may still write to it; returns how many operations that is, and
     /// how many closures still run on the pool.
     pub(crate) fn drain(&self, limit: Duration) -> (usize, usize) {
-        // A limit that is too long for the clock is none.
-        let deadline = Instant::now().checked_add(limit);
-        let left = || deadline.map_or(Duration::MAX, |deadline| deadline.saturating_duration_since(Instant::now()));
-        let mut batch = Batch::default();
-        let mut pause = Duration::from_millis(1);
         self.close();
         self.shelf.clear();
+        // A limit that is too long for the clock is none; and where nothing is owed, no time goes by.
+        let owes = self.core.borrow().slots.owed() > 0;
+        let deadline = if owes { Instant::now().checked_add(limit) } else { None };
+        let left = || deadline.map_or(limit, |deadline| deadline.saturating_duration_since(Instant::now()));
+        let mut batch = Batch::default();
+        let mut pause = Duration::from_millis(1);
         while self.core.borrow().slots.owed() > 0 {
             let left = left();
             self.core.borrow_mut().cancel_all(&self.threads);

@@ -95,6 +95,9 @@ impl Store {
 
 impl Drop for Store {
     fn drop(&mut self) {
+        if self.bytes.get() == 0 {
+            return;
+        }
         for number in 0..SIZES {
             let layout = Layout::from_size_align(size_of_blocks(number), ALIGN).expect("a small layout");
             while self.shelves[number].len.get() > 0 {
