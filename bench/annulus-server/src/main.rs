@@ -1,6 +1,7 @@
 //! Echo on annulus. `ANNULUS_DRIVER=uring|poll` picks the driver; the one that runs is printed, so that the runner can
 //! refuse a sample of the wrong one. `--how` picks what the connections receive into and what they are: `plain` is one
-//! buffer for each, `pool` buffers that all share, `direct` is plain on descriptors without a number, and `shards` is
+//! buffer for each, `pool` buffers that all share, by one request for many answers, `once` the same, by a request for
+//! each, `direct` is plain on descriptors without a number, and `shards` is
 //! plain on `--threads` shards, with a listener for each.
 
 use annulus::io::{AsyncReadRent, AsyncWriteRentExt};
@@ -30,11 +31,36 @@ async fn plain(mut stream: TcpStream) {
     }
 }
 
-async fn pooled(mut stream: TcpStream, pool: RecvPool) {
-    let mut received = op::recv_multi(stream.fd(), &pool);
-    while let Some(Ok(buf)) = received.next().await {
-        if stream.write_all(buf).await.0.is_err() {
-            return;
+/// Its futures are no larger than what they have to keep: a block has what it uses once, where an `async fn` has its
+/// arguments twice; and `let else` lets go of what was received before the sending begins.
+fn pooled(mut stream: TcpStream, pool: &RecvPool) -> impl Future<Output = ()> + use<> {
+    let mut received = stream.recv_stream(pool);
+    async move {
+        loop {
+            let Some(Ok(buf)) = received.next().await else { return };
+            if stream.write_all(buf).await.0.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+/// Where nothing is in advance, a connection that waits has the least.
+fn once(mut stream: TcpStream, pool: RecvPool) -> impl Future<Output = ()> {
+    async move {
+        loop {
+            let buf = match op::recv_provided(stream.fd(), &pool).await {
+                Ok(Some(buf)) => buf,
+                // All of the buffers are being sent from.
+                Err(_) if pool.offered() == 0 => {
+                    annulus::yield_now().await;
+                    continue;
+                }
+                _ => return,
+            };
+            if stream.write_all(buf).await.0.is_err() {
+                return;
+            }
         }
     }
 }
@@ -102,12 +128,15 @@ async fn serve() -> io::Result<()> {
     announce(listener.local_addr()?);
     match arg("--how").as_deref() {
         None | Some("plain") => accept(TcpListener::from_std(listener)?).await,
-        Some("pool") => {
+        Some(how @ ("pool" | "once")) => {
             let (listener, pool) = (TcpListener::from_std(listener)?, RecvPool::new(512, BUF as u32)?);
             loop {
                 let (stream, _) = listener.accept().await?;
                 stream.set_nodelay(true)?;
-                drop(annulus::spawn(pooled(stream, pool.clone())));
+                match how {
+                    "pool" => drop(annulus::spawn(pooled(stream, &pool))),
+                    _ => drop(annulus::spawn(once(stream, pool.clone()))),
+                }
             }
         }
         Some("direct") => {
@@ -120,6 +149,6 @@ async fn serve() -> io::Result<()> {
                 drop(annulus::spawn(direct(op::accept_direct(&listener).await.0?)));
             }
         }
-        Some(other) => Err(io::Error::other(format!("--how {other}: plain, pool, direct or shards"))),
+        Some(other) => Err(io::Error::other(format!("--how {other}: plain, pool, once, direct or shards"))),
     }
 }

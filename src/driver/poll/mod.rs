@@ -33,7 +33,13 @@ use kqueue::Selector;
 use numbers::Numbers;
 use patrol::Patrol;
 use slab::Slab;
-use std::{io, mem, num::NonZeroU32, os::fd::RawFd, task::Waker, time::Duration};
+use std::{
+    io, mem,
+    num::{NonZeroU32, NonZeroU64},
+    os::fd::RawFd,
+    task::Waker,
+    time::Duration,
+};
 use watch::{ALARM, Watch};
 
 /// The name of a watched descriptor; stale ones find nobody.
@@ -59,13 +65,24 @@ impl SourceId {
     }
 }
 
-/// Who waits at a source.
+/// Who waits at a source: a name, and a mark in it. Never 0, so that none takes no room beside some.
 #[derive(Clone, Copy)]
-struct Waiter {
-    key: Key,
-    /// It waits for its turn to take something. Whoever wants to hear of the next change takes nothing, and may wait at
-    /// what is ready: nobody queues behind it.
-    in_turn: bool,
+struct Waiter(NonZeroU64);
+
+impl Waiter {
+    /// `in_turn`: it waits for its turn to take something. Whoever wants to hear of the next change takes nothing, and
+    /// may wait at what is ready: nobody queues behind it.
+    fn new(key: Key, in_turn: bool) -> Waiter {
+        Waiter(key.marked(in_turn))
+    }
+
+    fn key(self) -> Key {
+        Key::of_marked(self.0)
+    }
+
+    fn is_in_turn(self) -> bool {
+        Key::mark(self.0)
+    }
 }
 
 /// A watched descriptor, and who waits for it.
@@ -78,6 +95,9 @@ struct Source {
     writers: Few<Waiter>,
     inflow: Inflow,
 }
+
+// An idle connection has one.
+static_assertions::const_assert!(size_of::<Source>() <= 48);
 
 impl Source {
     fn queue(&mut self, interest: Interest) -> &mut Few<Waiter> {
@@ -121,7 +141,7 @@ impl Source {
             Interest::Read => &mut self.readers,
             Interest::Write => &mut self.writers,
         };
-        while let Some(&Waiter { key, .. }) = queue.front() {
+        while let Some(key) = queue.front().map(|waiter| waiter.key()) {
             if let Some(slot) = desk.slots.get(key) {
                 desk.counters.twins_ready += 1;
                 let cqe = desk.groups.call(slot);
@@ -143,7 +163,7 @@ impl Source {
 /// Whether somebody in it waits for a turn.
 #[inline(never)]
 fn is_queue(waiting: &Few<Waiter>) -> bool {
-    waiting.iter().any(|waiter| waiter.in_turn)
+    waiting.iter().any(|waiter| waiter.is_in_turn())
 }
 
 /// What a turn works on, beside the sources.
@@ -275,7 +295,7 @@ impl Poll {
             return false;
         }
         let Some(source) = self.watched(slot) else { return false };
-        source.queue(interest).push_back(Waiter { key, in_turn: true });
+        source.queue(interest).push_back(Waiter::new(key, true));
         slot.stage = Stage::Queued(interest);
         self.expect();
         true
@@ -293,7 +313,7 @@ impl Poll {
         (interest, in_turn): (Interest, bool),
         done: &mut Vec<Cqe>,
     ) -> io::Result<()> {
-        let waiter = Waiter { key, in_turn };
+        let waiter = Waiter::new(key, in_turn);
         match self.watched(slot) {
             Some(source) => source.queue(interest).push_back(waiter),
             None => {
@@ -391,7 +411,7 @@ impl Poll {
     fn end(&mut self, index: u32, done: &mut Vec<Cqe>) {
         let source = &mut self.sources[index as usize];
         let waiting = source.readers.drain().chain(source.writers.drain());
-        done.extend(waiting.map(|waiter| Cqe::new(waiter.key.user_data(), -libc::EBADF)));
+        done.extend(waiting.map(|waiter| Cqe::new(waiter.key().user_data(), -libc::EBADF)));
         self.remove(index);
     }
 
@@ -430,11 +450,11 @@ impl Poll {
         // A number has one source at a time, where all wait who wait for it.
         let Some(id) = self.find(fd, None) else { return false };
         let queue = self.sources[id.index as usize].queue(interest);
-        if !queue.iter().any(|waiting| waiting.key == key) {
+        if !queue.iter().any(|waiting| waiting.key() == key) {
             return false;
         }
-        let was_first = queue.front().is_some_and(|first| first.key == key);
-        queue.retain(|waiting| waiting.key != key);
+        let was_first = queue.front().is_some_and(|first| first.key() == key);
+        queue.retain(|waiting| waiting.key() != key);
         if was_first && !queue.is_empty() {
             self.overdue.push((id, interest));
         }

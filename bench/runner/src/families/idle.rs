@@ -22,7 +22,7 @@ pub const FAMILY: Family = Family {
     judge: Judge::Clean,
 };
 
-const CONTENDERS: [Contender; 16] = [
+const CONTENDERS: [Contender; 18] = [
     Contender::new("floor-epoll", "echo-epoll", &[]),
     Contender::new(REFERENCE, "echo-uring", &[]),
     Contender::new("floor-best", "echo-uring-best", &[]),
@@ -38,6 +38,8 @@ const CONTENDERS: [Contender; 16] = [
     Contender::new("annulus-poll", "echo-annulus", &[]).on("poll"),
     Contender::new("annulus-uring-pool", "echo-annulus", &["--how", "pool"]).on("uring"),
     Contender::new("annulus-poll-pool", "echo-annulus", &["--how", "pool"]).on("poll"),
+    Contender::new("annulus-uring-once", "echo-annulus", &["--how", "once"]).on("uring"),
+    Contender::new("annulus-poll-once", "echo-annulus", &["--how", "once"]).on("poll"),
     Contender::new(CONTROL, "echo-uring", &[]),
 ];
 
