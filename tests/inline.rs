@@ -109,9 +109,38 @@ async fn a_send_that_is_alone_is_a_call() {
     }
 }
 
+/// Has turns bring many completions.
+async fn crowd() {
+    for _ in 0..12 {
+        let all: Vec<_> = (0..64).map(|_| annulus::spawn(op::nop())).collect();
+        for one in all {
+            one.await.unwrap().unwrap();
+        }
+    }
+}
+
+/// Red when a send beside others is no call though turns bring few completions.
+#[annulus::test]
+async fn sends_are_calls_while_little_comes() {
+    let before = counters();
+    let (fds, mut peers): (Vec<_>, Vec<_>) = (0..8).map(|_| tcp_pair()).unzip();
+    let sending: Vec<_> = fds.into_iter().map(|fd| annulus::spawn(async move { op::send(&fd, "x").await.0 })).collect();
+    for task in sending {
+        assert_eq!(task.await.unwrap().unwrap(), 1);
+    }
+    for peer in &mut peers {
+        peer.read_exact(&mut [0]).unwrap();
+    }
+    let after = counters();
+    if may_call() && on_ring() {
+        assert_eq!((after.sqes_of("SEND") - before.sqes_of("SEND"), after.inline - before.inline), (0, 8));
+    }
+}
+
 /// Red when nobody asks who else is about to run, or what is queued.
 #[annulus::test]
 async fn sends_of_several_tasks_are_entries_together() {
+    crowd().await;
     let before = counters();
     let (fds, mut peers): (Vec<_>, Vec<_>) = (0..8).map(|_| tcp_pair()).unzip();
     let sending: Vec<_> = fds.into_iter().map(|fd| annulus::spawn(async move { op::send(&fd, "x").await.0 })).collect();
@@ -135,7 +164,7 @@ async fn sends_of_one_task_for_which_much_came_are_entries() {
     for receive in &mut receiving {
         assert!(polled(receive).await.is_pending());
     }
-    annulus::yield_now().await;
+    crowd().await;
     for peer in &mut peers {
         peer.write_all(b"x").unwrap();
     }

@@ -1,7 +1,7 @@
 //! A descriptor that outlives the operations on it.
 
 use crate::{
-    driver::{Driver, cached::Cached, direct::Direct, poll::SourceId},
+    driver::{Driver, cached::Cached, direct::Direct, source::SourceId},
     entry::{Cqe, CqeFlags},
     sys::unix::{self, Kind},
 };
@@ -19,7 +19,8 @@ use std::{
 /// flight.
 ///
 /// Dropped inside a runtime, the last clone is closed by the driver (`IORING_OP_CLOSE`, or `close(2)`, which for a file
-/// runs on the pool); dropped outside of any, it is closed at once.
+/// runs on the pool); dropped outside of any, it is closed at once. A driver that watches it lets it go first, wherever
+/// it is dropped, so a peer sees the end as soon as it is closed.
 ///
 /// One that is [direct](Fd::is_direct) has no number: it is in the table of its runtime's ring, which operations there
 /// find faster, and which the process's other threads and children know nothing of. It is the operations' alone: as a
@@ -67,7 +68,7 @@ enum Number {
     Direct,
 }
 
-/// Where a poll driver watches the descriptor.
+/// Where a driver watches the descriptor.
 struct Registration {
     driver: Weak<Driver>,
     source: SourceId,
@@ -256,9 +257,12 @@ impl Registration {
         names(&self.driver, driver)
     }
 
-    fn end(self) {
+    /// Nobody watches it any more: at once, unless it is the `closer` that does, which closes it.
+    fn end(self, closer: Option<&Rc<Driver>>) {
         if let Some(driver) = self.driver.upgrade() {
-            driver.forget_source(self.source);
+            // What the closer is told to do next comes after it.
+            let now = closer.is_none_or(|closer| !Rc::ptr_eq(closer, &driver));
+            driver.forget_source(self.source, now);
         }
     }
 }
@@ -292,17 +296,17 @@ impl Inner {
         self.driver.get().is_some_and(|first| names(first, driver))
     }
 
-    /// Nobody watches it any more. For one that has a number.
-    fn end_watches(&mut self) {
+    /// Nobody watches it any more. For one that has a number, which `closer` is about to close, if there is one.
+    fn end_watches(&mut self, closer: Option<&Rc<Driver>>) {
         let first = self.driver.take().map(|driver| Registration { driver, source: self.place.get() });
         let others = self.others.take().map(|others| others.take()).unwrap_or_default();
-        first.into_iter().chain(others).for_each(Registration::end);
+        first.into_iter().chain(others).for_each(|watch| watch.end(closer));
     }
 
     /// The descriptor, no longer watched by anybody.
     fn into_owned(self) -> OwnedFd {
         let mut this = std::mem::ManuallyDrop::new(self);
-        this.end_watches();
+        this.end_watches(None);
         // SAFETY: Fresh descriptor: this was its last reference, and `ManuallyDrop` keeps it from being closed here.
         unsafe { OwnedFd::from_raw_fd(this.raw) }
     }
@@ -317,12 +321,13 @@ impl Drop for Inner {
                 .into_iter()
                 .for_each(|driver| Direct::new(driver, self.place.get().index()).close());
         }
-        self.end_watches();
+        let closer = Driver::current();
+        self.end_watches(closer.as_ref());
         if self.number == Number::Lasting {
             return;
         }
         let kind = || self.kind.get().unwrap_or_else(|| unix::kind(self.raw));
-        let by_driver = Driver::current().is_some_and(|driver| driver.push_close(self.raw, kind));
+        let by_driver = closer.is_some_and(|driver| driver.push_close(self.raw, kind));
         if !by_driver {
             unix::close(self.raw);
         }

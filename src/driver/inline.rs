@@ -3,8 +3,9 @@
 //!
 //! An entry is worth its way through the ring where the kernel is entered for several at once. A send that is the only
 //! thing to do would have an enter of its own, and its completion a turn. The call costs less, and what is asked for
-//! next goes into the kernel with the wait for it. So where nothing is queued, nobody else is about to run and the last
-//! turn brought one completion at most, a send's twin is called at its first poll, as on the poll driver.
+//! next goes into the kernel with the wait for it. So while turns bring few completions, and where nothing is queued,
+//! nobody else is about to run and the last turn brought one at most, a send's twin is called at its first poll, as on
+//! the poll driver. Receives have watches for that (`watched.rs`).
 //!
 //! It does not overtake what waits for room: while such an operation of the same `Fd` is in flight, a send is an
 //! entry. A send without a copy counts as one until its memory is given back. Splices, and messages of Unix sockets

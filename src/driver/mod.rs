@@ -29,6 +29,7 @@ mod poll;
 mod registered;
 mod shelf;
 mod slots;
+mod source;
 mod stream;
 mod survey;
 mod sync;
@@ -41,6 +42,8 @@ mod uring;
 #[path = "absent.rs"]
 mod uring;
 mod wake;
+#[cfg(not(annulus_kqueue))]
+mod watched;
 
 use crate::{
     buf::{Fixed, Given, Group},
@@ -146,8 +149,8 @@ pub(crate) struct Driver {
     shelf: Shelf,
     /// Whether nobody else is about to do something, which is for the runtime to say.
     alone: Cell<fn() -> bool>,
-    /// The last turn brought one completion at most.
-    lonely: Cell<bool>,
+    /// The last turns brought so few completions that sends may be calls.
+    calm: Cell<bool>,
     /// The ring is entered for so many that no read is worth a call.
     crowded: Cell<bool>,
 }
@@ -186,7 +189,7 @@ impl Driver {
             teller: Teller::new(),
             shelf: Shelf::default(),
             alone: Cell::new(|| false),
-            lonely: Cell::new(true),
+            calm: Cell::new(true),
             crowded: Cell::new(false),
         }))
     }
@@ -256,15 +259,15 @@ impl Driver {
         if tries { self.try_call(sqe, twin, attempt, fd) } else { Tried::Not }
     }
 
-    /// Whether the ring's driver may send by a call on `fd`, as far as the last turn tells. If not, it is the one send
+    /// Whether the ring's driver may send by a call on `fd`, as far as the last turns tell. If not, it is the one send
     /// that is an entry because the one before found too little room.
     #[inline]
     fn may_send(&self, fd: &Fd) -> bool {
-        let lonely = self.lonely.get();
-        if !lonely {
+        let calm = self.calm.get();
+        if !calm {
             fd.set_crowded(false);
         }
-        lonely
+        calm
     }
 
     fn try_call(self: &Rc<Driver>, sqe: &Sqe, twin: &mut &'static Twin, attempt: &mut u32, fd: Option<&Fd>) -> Tried {
@@ -279,7 +282,7 @@ impl Driver {
         attempt: &mut u32,
         fd: Option<&Fd>,
     ) -> Option<Cqe> {
-        let source = self.source(fd);
+        let source = fd.and_then(|fd| fd.source(self));
         self.core.borrow_mut().try_ready(sqe, (twin, attempt), source)
     }
 
@@ -325,7 +328,7 @@ impl Driver {
         waker: Waker,
         describe: impl FnOnce(&mut Slot),
     ) -> Key {
-        let source = self.source(fd);
+        let source = fd.and_then(|fd| fd.source(self));
         let describe = |slot: &mut Slot| {
             (slot.owned, slot.source) = (fd.is_some(), source);
             describe(slot);
@@ -339,11 +342,6 @@ impl Driver {
             fd.set_source(self, id);
         }
         key
-    }
-
-    /// Where this driver watches a descriptor, if it does. The ring watches none.
-    fn source(self: &Rc<Driver>, fd: Option<&Fd>) -> Option<poll::SourceId> {
-        if self.info.kind == DriverKind::Poll { fd?.source(self) } else { None }
     }
 
     /// The next completion of `key`, if it is there. Otherwise `waker` is to be woken for it.
@@ -467,9 +465,10 @@ impl Driver {
         self.core.borrow().on_ring(opcode)
     }
 
-    /// Stops watching a descriptor that is about to close or to leave.
-    pub(crate) fn forget_source(&self, source: poll::SourceId) {
-        self.core.borrow_mut().forget_source(source);
+    /// Stops watching a descriptor that is about to close or to leave. That has happened when this returns, if it has
+    /// to be `now`; otherwise it happens before whatever is pushed next.
+    pub(crate) fn forget_source(&self, source: source::SourceId, now: bool) {
+        self.core.borrow_mut().forget_source(source, now);
     }
 
     /// Submits what is queued, waits, and sorts completions into `batch`.
@@ -481,7 +480,7 @@ impl Driver {
         let (turned, met) = {
             let mut core = self.core.borrow_mut();
             let turned = core.turn(wait, batch, &self.threads);
-            self.lonely.set(core.is_lonely());
+            self.calm.set(core.may_send());
             self.crowded.set(core.is_crowded());
             (turned, core.met())
         };
@@ -519,13 +518,17 @@ impl Driver {
     pub(crate) fn drain(&self, limit: Duration) -> (usize, usize) {
         self.close();
         self.shelf.clear();
+        // What the kernel watches, it would keep open for some ten milliseconds after the ring.
+        let is_busy = || {
+            let core = self.core.borrow();
+            core.slots.owed() > 0 || core.has_watches()
+        };
         // A limit that is too long for the clock is none; and where nothing is owed, no time goes by.
-        let owes = self.core.borrow().slots.owed() > 0;
-        let deadline = if owes { Instant::now().checked_add(limit) } else { None };
+        let deadline = if is_busy() { Instant::now().checked_add(limit) } else { None };
         let left = || deadline.map_or(limit, |deadline| deadline.saturating_duration_since(Instant::now()));
         let mut batch = Batch::default();
         let mut pause = Duration::from_millis(1);
-        while self.core.borrow().slots.owed() > 0 {
+        while is_busy() {
             let left = left();
             self.core.borrow_mut().cancel_all(&self.threads);
             let turned = self.turn(Wait::For(pause.min(left)), &mut batch);

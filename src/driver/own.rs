@@ -1,7 +1,7 @@
-//! The driver's own entries on the ring: cancelling, and waiting for readiness.
+//! The driver's own entries on the ring: cancelling, waiting for readiness, and watching.
 
 use crate::{
-    driver::slots::Key,
+    driver::{slots::Key, watched::EVENTS},
     entry::{Interest, Sqe},
     ring::Cancel,
 };
@@ -20,4 +20,9 @@ pub(super) fn cancel_all() -> Sqe {
 /// A one-shot `POLL_ADD`, since Linux 5.1.
 pub(super) fn wait_for(fd: RawFd, interest: Interest, key: Key) -> Sqe {
     Sqe::poll_add(fd, interest).user_data(key.user_data())
+}
+
+/// A multishot `POLL_ADD`, since Linux 5.13: of a watch.
+pub(super) fn watch(fd: RawFd, key: Key) -> Sqe {
+    Sqe::poll_multi(fd, EVENTS as u32).user_data(key.user_data())
 }

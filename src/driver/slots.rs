@@ -2,7 +2,7 @@
 
 use crate::{
     driver::{
-        Answers, Outlook, close::close_never_began, direct, later::Ticket, lending::Lending, poll::SourceId,
+        Answers, Outlook, close::close_never_began, direct, later::Ticket, lending::Lending, source::SourceId,
         stream::Stream,
     },
     entry::{Cqe, CqeFlags, Interest, Sqe, SqeFlags, Twin},
@@ -22,6 +22,8 @@ impl Key {
     /// All indices of slots are below.
     const END: u32 = i32::MAX as u32;
     const MARK: u64 = 1 << 31;
+    /// From this number on, the driver's own entries are the POLLs of watches.
+    const WATCHES: u32 = 16;
 
     const fn new(index: u32, generation: u32) -> Key {
         Key((generation as u64) << 32 | index as u64)
@@ -30,6 +32,19 @@ impl Key {
     /// The name of the driver's own entry number `n`.
     pub(crate) const fn own(n: u32) -> Key {
         Key::new(Key::OWN, n)
+    }
+
+    /// The name of the POLL of the watch at `index`. The numbers below are the driver's other entries'.
+    #[allow(dead_code, reason = "where there is no ring, there are no such entries")]
+    pub(crate) const fn watch(index: u32) -> Key {
+        Key::own(Key::WATCHES + index)
+    }
+
+    /// Which watch it may be the name of.
+    #[allow(dead_code, reason = "where there is no ring, there are no such entries")]
+    pub(crate) fn as_watch(self) -> Option<u32> {
+        let number = (self.0 >> 32) as u32;
+        if self.is_own() { number.checked_sub(Key::WATCHES) } else { None }
     }
 
     /// Whether it may be the name of the driver's own entry.
@@ -132,6 +147,8 @@ pub(crate) enum Stage {
     Waiting,
     /// Its twin waits for readiness, in the queue of a source.
     Queued(Interest),
+    /// Its twin waits for its socket, at a watch of the ring's.
+    Watched,
     /// Its twin is with the pool.
     Pool,
     /// With nobody, until the time of this ticket.
@@ -152,7 +169,7 @@ pub(crate) struct Slot {
     /// There, if the request is answered many times.
     pub(crate) stream: Option<Box<Stream>>,
     pub(crate) stage: Stage,
-    /// Where the poll driver watches the descriptor, as far as its `Fd` knows.
+    /// Where the driver watches the descriptor, as far as its `Fd` knows.
     pub(crate) source: Option<SourceId>,
     /// How often the twin was called.
     pub(crate) attempt: u32,

@@ -8,8 +8,10 @@ use crate::{
         own,
         registered::{self, Registered},
         slots::{Key, Slot},
+        source::SourceId,
         survey::{Attempt, Known, RingInfo},
         wake::DEAF,
+        watched::{self, Next, Told, Watches, waits_first},
     },
     entry::{BufGroup, Cqe, Interest, Sqe, SqeFlags},
     ring::{Enter, EnterFlags, Features, Ring, SetupFlags, send_message},
@@ -38,6 +40,9 @@ const TRIAL: Key = Key::own(3);
 /// turn.
 const ENTERS: u32 = 64;
 
+/// How often a flush enters at most.
+const FLUSHES: u32 = 8;
+
 /// So many completions may be all that an enter makes of what was deferred, with more behind them (since Linux 6.13 it
 /// runs about twenty). Fewer were all; what the kernel has by now came meanwhile, and the next turn enters anyway.
 const MANY: usize = 16;
@@ -59,6 +64,9 @@ pub(super) struct Uring {
     direct_descriptors: u32,
     has_table: bool,
     registered: Registered,
+    /// Sockets that are watched, and those of them that something is to be done at.
+    watches: Watches,
+    told: VecDeque<SourceId>,
 }
 
 impl Uring {
@@ -89,6 +97,8 @@ impl Uring {
             direct_descriptors: config.direct_descriptors,
             has_table: false,
             registered: Registered::default(),
+            watches: Watches::default(),
+            told: VecDeque::new(),
         })
     }
 
@@ -235,6 +245,131 @@ impl Uring {
     /// Whether a call would overtake nothing that is queued.
     pub(super) fn may_call_first(&mut self) -> bool {
         self.backlog.is_empty() && !self.ring.has_queued() && !self.known.lacks(INLINE)
+    }
+
+    /// Whether a call may go before what is queued: nothing has come, and nothing waits for room.
+    pub(super) fn may_call(&mut self) -> bool {
+        self.backlog.is_empty() && !self.ring.has_come() && !self.known.lacks(INLINE)
+    }
+
+    /// Whether the kernel can watch: its polls count wakes, which came with silent completions (Linux 5.17).
+    fn can_watch(&self) -> bool {
+        let hidden = [POLL_ADD_MULTI, INLINE].iter().any(|ability| self.known.lacks(ability));
+        self.cancels_are_silent && !hidden && self.knows(sys::IORING_OP_POLL_ADD as u8)
+    }
+
+    /// Lets a receive that [suits](watched::suits) wait at its socket's watch, and gives that: if it is `wanted`, or
+    /// somebody waits there already, whom nobody is to overtake. Otherwise the watch is not needed.
+    #[inline]
+    pub(super) fn watch(&mut self, slot: &mut Slot, wanted: bool, counters: &mut Counters) -> Option<SourceId> {
+        let may_suit = waits_first(&slot.sqe) && (wanted || slot.source.is_some());
+        if may_suit { self.join_watch(slot, wanted, counters) } else { None }
+    }
+
+    #[inline(never)]
+    fn join_watch(&mut self, slot: &mut Slot, wanted: bool, counters: &mut Counters) -> Option<SourceId> {
+        if !watched::suits(slot) {
+            return None;
+        }
+        let known = slot.source;
+        let joins = (wanted && self.can_watch()) || known.is_some_and(|id| self.watches.is_waited_for(id));
+        if !joins {
+            known.into_iter().for_each(|id| self.stop_watch(id, counters));
+            return None;
+        }
+        let id = self.watches.join(known, slot.sqe.fd, slot.key());
+        // Should it become an entry after all, that tries before it waits.
+        (slot.source, slot.sqe.ioprio) = (Some(id), 0);
+        Some(id)
+    }
+
+    /// Somebody waits at a watch no longer.
+    pub(super) fn leave_watch(&mut self, id: SourceId, key: Key) {
+        self.watches.leave(id, key);
+    }
+
+    /// Who waited at a watch that has failed, and is to be an entry.
+    pub(super) fn next_left(&mut self, id: SourceId) -> Option<Key> {
+        self.watches.next_left(id)
+    }
+
+    /// Who is to be called at a watch. If nobody is, those who wait will be told.
+    pub(super) fn next_served(&mut self, id: SourceId, counters: &mut Counters) -> Option<Key> {
+        match self.watches.next(id) {
+            Next::Call(key) => return Some(key),
+            Next::Arm(fd) => {
+                counters.watches += 1;
+                self.push(&own::watch(fd, Key::watch(id.index())), counters);
+            }
+            Next::Rest => {}
+        }
+        None
+    }
+
+    /// Learns what the call of the first who waits at a watch has answered. `false`: it waits on.
+    pub(super) fn answered(&mut self, id: SourceId, res: i32, room: u32) -> bool {
+        self.watches.answered(id, res, room)
+    }
+
+    /// The next watch that was told something.
+    pub(super) fn next_told(&mut self) -> Option<SourceId> {
+        self.told.pop_front()
+    }
+
+    /// Ends a watch that nobody waits at.
+    fn stop_watch(&mut self, id: SourceId, counters: &mut Counters) {
+        if self.watches.stop(id) {
+            self.end_watch(id, counters);
+        }
+    }
+
+    /// The `Fd` of a watch goes.
+    pub(super) fn forget_watch(&mut self, id: SourceId, counters: &mut Counters) {
+        if self.watches.forget(id) {
+            self.end_watch(id, counters);
+        }
+    }
+
+    /// Ends all watches.
+    pub(super) fn end_watches(&mut self, counters: &mut Counters) {
+        let ending: Vec<SourceId> = self.watches.end().collect();
+        ending.into_iter().for_each(|id| self.end_watch(id, counters));
+    }
+
+    /// Whether the kernel holds an open file for a watch.
+    pub(super) fn has_watches(&self) -> bool {
+        self.watches.is_armed()
+    }
+
+    fn end_watch(&mut self, id: SourceId, counters: &mut Counters) {
+        if self.cancel(Key::watch(id.index()), counters) {
+            self.watches.ended(id);
+        }
+    }
+
+    /// Has the kernel carry out what is queued, as far as it can do so now. What comes of it is for the next turn.
+    pub(super) fn flush(&mut self, counters: &mut Counters) {
+        for _ in 0..FLUSHES {
+            self.push_backlog();
+            let entered = self.enter(Wait::Not, counters);
+            if entered.is_err() || (self.backlog.is_empty() && !self.ring.needs_enter()) {
+                return;
+            }
+        }
+    }
+
+    /// Takes in what the POLL of a watch told. `false`: there is none.
+    fn hears_of(&mut self, id: SourceId, cqe: Cqe, counters: &mut Counters) -> bool {
+        match self.watches.told(id, cqe) {
+            Told::Stray => return false,
+            Told::Noted => {}
+            Told::Stop => self.stop_watch(id, counters),
+            Told::Serve => self.told.push_back(id),
+        }
+        if cqe.res == -libc::EINVAL {
+            self.lacks(POLL_ADD_MULTI);
+        }
+        true
     }
 
     /// Queues an entry. A full queue is emptied into the kernel first; what the kernel will not take waits here.
@@ -398,7 +533,7 @@ impl Uring {
     }
 
     /// Takes the driver's own out of what came after so many others.
-    #[cold]
+    #[inline(never)]
     fn hear(&mut self, done: &mut Vec<Cqe>, before: usize, counters: &mut Counters) {
         let mut kept = before;
         for n in before..done.len() {
@@ -422,7 +557,7 @@ impl Uring {
                 self.bell.clear();
             }
             CANCEL => self.can_cancel_all &= cqe.res != -libc::EINVAL,
-            _ => return false,
+            key => return key.as_watch().is_some_and(|index| self.hears_of(SourceId::at(index), cqe, counters)),
         }
         true
     }
@@ -500,12 +635,10 @@ const RECVSEND_BUNDLE: &str = "RECVSEND_BUNDLE";
 /// Receives that wait before they try, likewise.
 const RECVSEND_POLL_FIRST: &str = "RECVSEND_POLL_FIRST";
 
-/// Whether an entry is a receive that waits before it tries.
-fn waits_first(sqe: &Sqe) -> bool {
-    u32::from(sqe.opcode) == sys::IORING_OP_RECV && sqe.ioprio == sys::IORING_RECVSEND_POLL_FIRST as u16
-}
+/// Polls that are answered until they end, likewise.
+const POLL_ADD_MULTI: &str = "POLL_ADD_MULTI";
 
-/// Sends, and reads of what is in memory, by a call where little else is to be done: the driver's own ability.
+/// Sends, receives and reads of what is in memory by a call where that costs less: the driver's own ability.
 const INLINE: &str = "INLINE";
 
 /// What a notification says of a zero-copy send, likewise.
@@ -522,7 +655,7 @@ pub(super) const ABILITIES: [&str; 12] = [
     "ACCEPT_MULTISHOT",
     DIRECT,
     INLINE,
-    "POLL_ADD_MULTI",
+    POLL_ADD_MULTI,
     RECV_MULTISHOT,
     RECVMSG_MULTISHOT,
     RECVSEND_BUNDLE,

@@ -21,6 +21,7 @@ use crate::{
         Counters, Few, Wait,
         groups::Groups,
         slots::{Key, Slot, Slots, Stage},
+        source::SourceId,
         wake::{BELL, WakeHandle},
     },
     entry::{Cqe, Interest, Place, Sqe},
@@ -41,29 +42,6 @@ use std::{
     time::Duration,
 };
 use watch::{ALARM, Watch};
-
-/// The name of a watched descriptor; stale ones find nobody.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct SourceId {
-    index: u32,
-    /// Never 0, so that none takes no room beside some.
-    generation: NonZeroU32,
-}
-
-impl SourceId {
-    /// A name for the place `index` of a table where each has one owner at a time.
-    pub(super) const fn at(index: u32) -> SourceId {
-        SourceId { index, generation: NonZeroU32::MIN }
-    }
-
-    pub(super) fn index(self) -> u32 {
-        self.index
-    }
-
-    fn token(self) -> u64 {
-        u64::from(self.generation.get()) << 32 | u64::from(self.index)
-    }
-}
 
 /// Who waits at a source: a name, and a mark in it. Never 0, so that none takes no room beside some.
 #[derive(Clone, Copy)]
