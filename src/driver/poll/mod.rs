@@ -14,11 +14,12 @@ mod numbers;
 mod patrol;
 #[cfg(test)]
 mod tests;
+mod waiting;
 mod watch;
 
 use crate::{
     driver::{
-        Counters, Few, Wait,
+        Counters, Wait,
         groups::Groups,
         slots::{Key, Slot, Slots, Stage},
         source::SourceId,
@@ -34,34 +35,9 @@ use kqueue::Selector;
 use numbers::Numbers;
 use patrol::Patrol;
 use slab::Slab;
-use std::{
-    io, mem,
-    num::{NonZeroU32, NonZeroU64},
-    os::fd::RawFd,
-    task::Waker,
-    time::Duration,
-};
+use std::{io, mem, num::NonZeroU32, os::fd::RawFd, task::Waker, time::Duration};
+use waiting::{Waiter, Waiting};
 use watch::{ALARM, Watch};
-
-/// Who waits at a source: a name, and a mark in it. Never 0, so that none takes no room beside some.
-#[derive(Clone, Copy)]
-struct Waiter(NonZeroU64);
-
-impl Waiter {
-    /// `in_turn`: it waits for its turn to take something. Whoever wants to hear of the next change takes nothing, and
-    /// may wait at what is ready: nobody queues behind it.
-    fn new(key: Key, in_turn: bool) -> Waiter {
-        Waiter(key.marked(in_turn))
-    }
-
-    fn key(self) -> Key {
-        Key::of_marked(self.0)
-    }
-
-    fn is_in_turn(self) -> bool {
-        Key::mark(self.0)
-    }
-}
 
 /// A watched descriptor, and who waits for it.
 struct Source {
@@ -69,57 +45,41 @@ struct Source {
     fd: RawFd,
     /// An `Fd` owns the number, and will say when it closes.
     owned: bool,
-    readers: Few<Waiter>,
-    writers: Few<Waiter>,
+    waiting: Waiting,
     inflow: Inflow,
 }
 
 // An idle connection has one.
-static_assertions::const_assert!(size_of::<Source>() <= 48);
+static_assertions::const_assert!(size_of::<Source>() <= 40);
 
 impl Source {
-    fn queue(&mut self, interest: Interest) -> &mut Few<Waiter> {
-        match interest {
-            Interest::Read => &mut self.readers,
-            Interest::Write => &mut self.writers,
-        }
-    }
-
-    fn waiting(&self, interest: Interest) -> &Few<Waiter> {
-        match interest {
-            Interest::Read => &self.readers,
-            Interest::Write => &self.writers,
-        }
-    }
-
     fn watch(&self) -> Watch {
         match self.owned {
             true => Watch { read: true, write: true, once: false },
-            false => Watch { read: !self.readers.is_empty(), write: !self.writers.is_empty(), once: true },
+            false => {
+                let waits = |interest| !self.waiting.is_empty(interest);
+                Watch { read: waits(Interest::Read), write: waits(Interest::Write), once: true }
+            }
         }
     }
 
     fn is_idle(&self) -> bool {
-        self.readers.is_empty() && self.writers.is_empty()
+        self.waiting.is_empty(Interest::Read) && self.waiting.is_empty(Interest::Write)
     }
 
     /// What a call for `interest` would come to.
     #[inline]
     fn prospect(&self, sqe: &Sqe, room: u32, interest: Interest) -> Prospect {
-        match self.waiting(interest) {
-            queue if !queue.is_empty() && is_queue(queue) => Prospect::Queued,
-            _ if interest == Interest::Read && self.inflow.is_dry_for(sqe, room) => Prospect::Dry,
+        match interest {
+            _ if self.waiting.is_queue(interest) => Prospect::Queued,
+            Interest::Read if self.inflow.is_dry_for(sqe, room) => Prospect::Dry,
             _ => Prospect::Open,
         }
     }
 
     /// Calls the twins of those who wait, in their order, until one has to wait on.
     fn serve(&mut self, interest: Interest, desk: &mut Desk<'_>) {
-        let queue = match interest {
-            Interest::Read => &mut self.readers,
-            Interest::Write => &mut self.writers,
-        };
-        while let Some(key) = queue.front().map(|waiter| waiter.key()) {
+        while let Some(key) = self.waiting.front(interest).map(Waiter::key) {
             if let Some(slot) = desk.slots.get(key) {
                 desk.counters.twins_ready += 1;
                 let cqe = desk.groups.call(slot);
@@ -133,15 +93,9 @@ impl Source {
                 let is_plain = slot.is_plain();
                 desk.answer(key, cqe, is_plain);
             }
-            queue.pop_front();
+            self.waiting.pop_front(interest);
         }
     }
-}
-
-/// Whether somebody in it waits for a turn.
-#[inline(never)]
-fn is_queue(waiting: &Few<Waiter>) -> bool {
-    waiting.iter().any(|waiter| waiter.is_in_turn())
 }
 
 /// What a turn works on, beside the sources.
@@ -240,7 +194,7 @@ impl Poll {
     #[inline(never)]
     fn prospect_of_number(&self, fd: RawFd, interest: Interest) -> Prospect {
         let source = self.by_fd.get(fd).and_then(|index| self.sources.get(index as usize));
-        let queued = source.is_some_and(|source| is_queue(source.waiting(interest)));
+        let queued = source.is_some_and(|source| source.waiting.is_queue(interest));
         if queued { Prospect::Queued } else { Prospect::Open }
     }
 
@@ -273,7 +227,7 @@ impl Poll {
             return false;
         }
         let Some(source) = self.watched(slot) else { return false };
-        source.queue(interest).push_back(Waiter::new(key, true));
+        source.waiting.push_back(interest, Waiter::new(key, true));
         slot.stage = Stage::Queued(interest);
         self.expect();
         true
@@ -293,7 +247,7 @@ impl Poll {
     ) -> io::Result<()> {
         let waiter = Waiter::new(key, in_turn);
         match self.watched(slot) {
-            Some(source) => source.queue(interest).push_back(waiter),
+            Some(source) => source.waiting.push_back(interest, waiter),
             None => {
                 self.attend(slot, Some((interest, waiter)), done)?;
             }
@@ -346,7 +300,7 @@ impl Poll {
             // What was known was of another owner's file.
             source.inflow = Inflow::default();
         }
-        waiter.into_iter().for_each(|(interest, waiter)| source.queue(interest).push_back(waiter));
+        waiter.into_iter().for_each(|(interest, waiter)| source.waiting.push_back(interest, waiter));
         self.watches += u64::from(known.is_none() || !was_owned);
         let watched = match known {
             Some(_) if was_owned => Ok(()),
@@ -354,7 +308,7 @@ impl Poll {
             None => self.selector.add(fd, id.token(), source.watch()),
         };
         if let Err(error) = watched {
-            waiter.map(|(interest, _)| source.queue(interest).pop_back());
+            waiter.into_iter().for_each(|(interest, _)| source.waiting.pop_back(interest));
             source.owned = was_owned;
             self.forget_if_idle(id);
             return Err(error);
@@ -388,7 +342,7 @@ impl Poll {
     /// Answers all who wait at a source whose number was closed by somebody else, and lets it go.
     fn end(&mut self, index: u32, done: &mut Vec<Cqe>) {
         let source = &mut self.sources[index as usize];
-        let waiting = source.readers.drain().chain(source.writers.drain());
+        let waiting = source.waiting.drain();
         done.extend(waiting.map(|waiter| Cqe::new(waiter.key().user_data(), -libc::EBADF)));
         self.remove(index);
     }
@@ -396,8 +350,8 @@ impl Poll {
     fn insert(&mut self, fd: RawFd) -> SourceId {
         let generation = self.next_generation;
         self.next_generation = generation.checked_add(1).unwrap_or(NonZeroU32::MIN);
-        let (readers, writers) = (Few::default(), Few::default());
-        let source = Source { generation, fd, owned: false, readers, writers, inflow: Inflow::default() };
+        let (waiting, inflow) = Default::default();
+        let source = Source { generation, fd, owned: false, waiting, inflow };
         let index = self.sources.insert(source) as u32;
         self.by_fd.insert(fd, index);
         SourceId { index, generation }
@@ -427,13 +381,12 @@ impl Poll {
     pub(super) fn unqueue(&mut self, key: Key, fd: RawFd, interest: Interest) -> bool {
         // A number has one source at a time, where all wait who wait for it.
         let Some(id) = self.find(fd, None) else { return false };
-        let queue = self.sources[id.index as usize].queue(interest);
-        if !queue.iter().any(|waiting| waiting.key() == key) {
+        let waiting = &mut self.sources[id.index as usize].waiting;
+        let was_first = waiting.front(interest).is_some_and(|first| first.key() == key);
+        if !waiting.remove(interest, key) {
             return false;
         }
-        let was_first = queue.front().is_some_and(|first| first.key() == key);
-        queue.retain(|waiting| waiting.key() != key);
-        if was_first && !queue.is_empty() {
+        if was_first && !waiting.is_empty(interest) {
             self.overdue.push((id, interest));
         }
         self.forget_if_idle(id);
@@ -483,7 +436,7 @@ impl Poll {
                 source.inflow.edge(event.odd);
                 source.serve(Interest::Read, desk);
             }
-            if event.write && !source.writers.is_empty() {
+            if event.write && !source.waiting.is_empty(Interest::Write) {
                 source.serve(Interest::Write, desk);
             }
             if !source.owned {
