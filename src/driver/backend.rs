@@ -174,7 +174,6 @@ impl Core {
         sqe: &Sqe,
         (twin, attempt): (&mut &'static Twin, &mut u32),
         fd: Option<&Fd>,
-        alone: fn() -> bool,
     ) -> Tried {
         if !self.open || sqe.flags.intersects(REFUSED) {
             return Tried::Not;
@@ -182,28 +181,14 @@ impl Core {
         match (twin.sooner, fd) {
             (Some(sooner), Some(fd)) => self.read_now(sqe, sooner, fd),
             (Some(_), None) => Tried::Not,
-            (None, _) => self.call_now(sqe, (twin, attempt), fd, alone).map_or(Tried::Not, Tried::Done),
+            (None, _) => self.call_now(sqe, twin, attempt).map_or(Tried::Not, Tried::Done),
         }
     }
 
     /// Calls an entry's own twin, if that may be done now.
-    fn call_now(
-        &mut self,
-        sqe: &Sqe,
-        (twin, attempt): (&mut &'static Twin, &mut u32),
-        fd: Option<&Fd>,
-        alone: fn() -> bool,
-    ) -> Option<Cqe> {
-        if self.inline_left == 0 {
+    fn call_now(&mut self, sqe: &Sqe, twin: &mut &'static Twin, attempt: &mut u32) -> Option<Cqe> {
+        if self.inline_left == 0 || !matches!(self.backend, Backend::Poll(_)) {
             return None;
-        }
-        match &self.backend {
-            Backend::Poll(_) => {}
-            Backend::Uring(_) => {
-                let fd = fd.filter(|fd| inline::suits(sqe, twin, fd))?;
-                return if self.pays(alone) { self.send_now(sqe, twin, attempt, fd) } else { None };
-            }
-            Backend::Gone => return None,
         }
         match twin.place {
             Place::Pool | Place::Timer | Place::Ready(_) => return None,
@@ -313,8 +298,19 @@ impl Core {
         Tried::Done(cqe)
     }
 
-    /// Sends by a call instead of an entry.
-    fn send_now(&mut self, sqe: &Sqe, twin: &'static Twin, attempt: &mut u32, fd: &Fd) -> Option<Cqe> {
+    /// Sends by a call instead of an entry, on the ring; see [`Driver::try_now`](super::Driver::try_now).
+    pub(super) fn send_now(
+        &mut self,
+        sqe: &Sqe,
+        twin: &'static Twin,
+        attempt: &mut u32,
+        fd: &Fd,
+        alone: fn() -> bool,
+    ) -> Option<Cqe> {
+        let may = self.open && self.inline_left > 0;
+        if !may || !inline::suits(sqe, twin, fd) || !self.pays(alone) {
+            return None;
+        }
         self.inline_left -= 1;
         self.counters.twins_ready += 1;
         let cqe = self.groups.call_twin(twin, sqe, *attempt);
@@ -578,6 +574,7 @@ impl Core {
     }
 
     /// Whether the kernel's ring carries out this opcode.
+    #[inline]
     pub(super) fn on_ring(&self, opcode: u8) -> bool {
         matches!(&self.backend, Backend::Uring(uring) if uring.knows(opcode))
     }

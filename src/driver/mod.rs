@@ -238,7 +238,7 @@ impl Driver {
 
     /// Performs an entry at once, if it can be done on this thread without waiting, and nothing is gained by doing it
     /// together with others. `attempt` and `twin` are what to go on with otherwise.
-    #[inline]
+    #[inline(always)] // of an operation it is known which twin it has, and with that nearly all of this
     pub(crate) fn try_now(
         self: &Rc<Driver>,
         sqe: &Sqe,
@@ -250,13 +250,21 @@ impl Driver {
             return self.try_ready(sqe, twin, attempt, fd).map_or(Tried::Not, Tried::Done);
         }
         // On the ring, only sends are tried, and what may be answered sooner; all of these have a descriptor.
-        let may_suit = |fd| match twin.place {
-            _ if twin.sooner.is_some() => !self.crowded.get(),
-            Place::Ready(Interest::Write) => self.may_send(fd),
-            _ => false,
-        };
-        let tries = self.info.kind == DriverKind::Poll || fd.is_some_and(may_suit);
-        if tries { self.try_call(sqe, twin, attempt, fd) } else { Tried::Not }
+        match (self.info.kind, twin.place, fd) {
+            (DriverKind::Poll, ..) => self.try_call(sqe, twin, attempt, fd),
+            (_, _, Some(_)) if twin.sooner.is_some() => match self.crowded.get() {
+                true => Tried::Not,
+                false => self.try_call(sqe, twin, attempt, fd),
+            },
+            (_, Place::Ready(Interest::Write), Some(fd)) if self.may_send(fd) => self.try_send(sqe, twin, attempt, fd),
+            _ => Tried::Not,
+        }
+    }
+
+    #[inline(never)]
+    fn try_send(&self, sqe: &Sqe, twin: &'static Twin, attempt: &mut u32, fd: &Fd) -> Tried {
+        let answer = self.core.borrow_mut().send_now(sqe, twin, attempt, fd, self.alone.get());
+        answer.map_or(Tried::Not, Tried::Done)
     }
 
     /// Whether the ring's driver may send by a call on `fd`, as far as the last turns tell. If not, it is the one send
@@ -271,7 +279,7 @@ impl Driver {
     }
 
     fn try_call(self: &Rc<Driver>, sqe: &Sqe, twin: &mut &'static Twin, attempt: &mut u32, fd: Option<&Fd>) -> Tried {
-        self.core.borrow_mut().try_now(sqe, (twin, attempt), fd, self.alone.get())
+        self.core.borrow_mut().try_now(sqe, (twin, attempt), fd)
     }
 
     #[inline(never)]

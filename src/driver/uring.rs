@@ -103,6 +103,7 @@ impl Uring {
     }
 
     /// Whether the kernel carries out this opcode.
+    #[inline]
     pub(super) fn knows(&self, opcode: u8) -> bool {
         self.known.opcodes.get(usize::from(opcode)).copied().unwrap_or(false)
     }
@@ -460,17 +461,16 @@ impl Uring {
         let wait = if wait == Wait::Not { wait } else { wait.at_most(self.watch_bell(counters)) };
         // Nobody sleeps on what is ready, nor on what has not reached the ring: the bell may be among it.
         let wait = if self.backlog.is_empty() && !self.ring.has_come() { wait } else { Wait::Not };
-        let mut result = self.enter(wait, counters);
-        let mut came = self.collect(done, counters);
-        for _ in 0..ENTERS {
+        let (mut wait, mut again) = (wait, ENTERS);
+        loop {
+            let result = self.enter(wait, counters);
+            let came = self.collect(done, counters);
             self.push_backlog();
-            if result.is_err() || !self.has_left(came) {
-                break;
+            if result.is_err() || again == 0 || !self.has_left(came) {
+                return result;
             }
-            result = self.enter(Wait::Not, counters);
-            came = self.collect(done, counters);
+            (wait, again) = (Wait::Not, again - 1);
         }
-        result
     }
 
     /// Whether this turn has to enter again, after an enter by which so many completions `came`.
