@@ -49,14 +49,13 @@ fn pooled(mut stream: TcpStream, pool: &RecvPool) -> impl Future<Output = ()> + 
 fn once(mut stream: TcpStream, pool: RecvPool) -> impl Future<Output = ()> {
     async move {
         loop {
-            let buf = match op::recv_provided(stream.fd(), &pool).await {
-                Ok(Some(buf)) => buf,
-                // All of the buffers are being sent from.
-                Err(_) if pool.offered() == 0 => {
-                    annulus::yield_now().await;
-                    continue;
+            let Ok(Some(buf)) = op::recv_provided(stream.fd(), &pool).await else {
+                if pool.offered() > 0 {
+                    return;
                 }
-                _ => return,
+                // All of the buffers are being sent from.
+                annulus::yield_now().await;
+                continue;
             };
             if stream.write_all(buf).await.0.is_err() {
                 return;
