@@ -75,6 +75,20 @@ fn who_insists_on_a_forbidden_ring_is_told_why_there_is_none() {
     insisting_is_an_error(SETUP, libc::ENOSYS, ["ENOSYS", "seccomp"]);
 }
 
+/// Red when it is found out at the first wait, which ends the program.
+#[test]
+fn where_there_is_no_driver_at_all_a_runtime_is_an_error() {
+    for (errno, name) in [(libc::EPERM, "not permitted"), (libc::ENOSYS, "not implemented")] {
+        let mut command = echo();
+        let command = command.arg("127.0.0.1:0").env("ANNULUS_DRIVER", "poll");
+        let output = deny(command, libc::SYS_epoll_create1, errno).output().unwrap();
+        let complaint = String::from_utf8(output.stderr).unwrap();
+        assert_eq!((output.status.code(), output.stdout), (Some(1), vec![]), "{complaint}");
+        assert!(complaint.contains("epoll_create1(2) is refused") && complaint.contains(name), "{complaint}");
+        assert!(!complaint.contains("panicked"), "{complaint}");
+    }
+}
+
 /// For the next test; by themselves they are two that pass.
 #[annulus::test]
 #[should_panic(expected = "as it should")]

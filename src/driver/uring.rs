@@ -458,6 +458,10 @@ impl Uring {
     pub(super) fn turn(&mut self, wait: Wait, done: &mut Vec<Cqe>, counters: &mut Counters) -> io::Result<()> {
         counters.overflows += u64::from(self.ring.cq_overflow());
         self.push_backlog();
+        if wait != Wait::Not {
+            // First: a child may find the bell's lock held for good.
+            self.ring.check_alive()?;
+        }
         let wait = if wait == Wait::Not { wait } else { wait.at_most(self.watch_bell(counters)) };
         // Nobody sleeps on what is ready, nor on what has not reached the ring: the bell may be among it.
         let wait = if self.backlog.is_empty() && !self.ring.has_come() { wait } else { Wait::Not };
@@ -482,6 +486,9 @@ impl Uring {
     /// How long there is nothing to do, unless the ring's descriptor is readable. `None`: there is something now, if
     /// only to have the bell watched.
     pub(super) fn rests(&mut self, counters: &mut Counters) -> Option<Wait> {
+        if self.ring.check_alive().is_err() {
+            return None;
+        }
         let limit = self.watch_bell(counters);
         let idle = self.backlog.is_empty() && self.ring.ready() == 0 && !self.ring.needs_enter();
         idle.then(|| Wait::Forever.at_most(limit))

@@ -208,7 +208,8 @@ impl Builder {
     ///
     /// # Errors
     /// `InvalidInput` for a number that makes no sense, or an `ANNULUS_DRIVER` or `ANNULUS_SETUP` that names nothing;
-    /// otherwise what the driver met: `EMFILE`, or the refusal of a driver that was asked for by name, with what to do.
+    /// otherwise what the driver met: `EMFILE`, what a sandbox refuses, or the refusal of a driver that was asked for
+    /// by name, with what to do.
     pub fn build(self) -> io::Result<Runtime> {
         if !(1..=99).contains(&self.background_share) {
             let text = format!("the background cannot have {} % of the time; give it 1 to 99", self.background_share);

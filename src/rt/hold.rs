@@ -7,43 +7,14 @@
 //!
 //! The invariant is *Counted*: the shared half is not freed before the last task that has a [`Hold`] on it.
 
-use super::remote::Remote;
-use std::{
-    cell::Cell,
-    mem,
-    ops::Deref,
-    ptr::NonNull,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-};
+use super::{elsewhere::RUNTIME, remote::Remote};
+use std::{cell::Cell, mem, ops::Deref, ptr::NonNull, sync::Arc};
 
-/// What stands for the runtime in the atomic count, as long as it has not ended: more than there can be tasks.
-const RUNTIME: usize = 1 << (usize::BITS - 2);
+/// So many tasks may have been made, and not freed at home, until both halves are put right.
+const MANY: usize = RUNTIME / 2;
 
-/// The atomic half of the count: a runtime, less the tasks that were freed elsewhere; then the tasks that are left.
-#[derive(Debug)]
-pub(super) struct Elsewhere(AtomicUsize);
-
-impl Elsewhere {
-    pub(super) fn new() -> Elsewhere {
-        Elsewhere(AtomicUsize::new(RUNTIME))
-    }
-
-    /// Counts down; true if nobody is left.
-    fn less(&self, by: usize) -> bool {
-        // Release: pairs with the Acquire below, in the last one to go.
-        let last = self.0.fetch_sub(by, Ordering::Release) == by;
-        if last {
-            // Acquire: what all the others did before they went is over.
-            self.0.load(Ordering::Acquire);
-        }
-        last
-    }
-}
-
-/// The runtime's half of the count: the tasks that it has made, less those that were freed on its thread.
+/// The runtime's half of the count: the tasks that it has made, less those that were freed on its thread. Modulo 2^N,
+/// as some of the latter may have been made before the atomic count was last put right.
 #[derive(Debug)]
 pub(super) struct Holds {
     remote: Arc<Remote>,
@@ -58,9 +29,20 @@ impl Holds {
     /// For a new task. Whoever has it gives it back once.
     #[inline]
     pub(super) fn make(&self) -> Hold {
-        self.tasks.set(self.tasks.get() + 1);
+        let tasks = self.tasks.get();
+        if tasks as isize >= MANY as isize {
+            self.settle();
+        }
+        self.tasks.set(self.tasks.get().wrapping_add(1));
         // SAFETY: Counted: an `Arc` points to something.
         Hold(unsafe { NonNull::new_unchecked(Arc::as_ptr(&self.remote).cast_mut()) })
+    }
+
+    /// Tasks that were freed elsewhere are in both halves of the count for as long as the runtime lives. Before they
+    /// can use up what stands for it, the atomic half takes over what this one has.
+    #[cold]
+    fn settle(&self) {
+        self.remote.elsewhere().more(self.tasks.take());
     }
 
     /// Takes one back, if it is one of these.
@@ -68,7 +50,7 @@ impl Holds {
     fn take(&self, hold: Hold) -> bool {
         let ours = Arc::as_ptr(&self.remote) == hold.0.as_ptr();
         if ours {
-            self.tasks.set(self.tasks.get() - 1);
+            self.tasks.set(self.tasks.get().wrapping_sub(1));
         }
         ours
     }
@@ -78,7 +60,7 @@ impl Drop for Holds {
     /// The tasks that are left have the shared half from now on.
     fn drop(&mut self) {
         let theirs = mem::ManuallyDrop::new(self.remote.clone());
-        if self.remote.elsewhere().less(RUNTIME - self.tasks.get()) {
+        if self.remote.elsewhere().less(RUNTIME.wrapping_sub(self.tasks.get())) {
             drop(mem::ManuallyDrop::into_inner(theirs));
         }
     }
@@ -109,5 +91,37 @@ impl Deref for Hold {
     fn deref(&self) -> &Remote {
         // SAFETY: Counted: it was not given back.
         unsafe { self.0.as_ref() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rt::Runtime;
+
+    /// Red when tasks that were freed elsewhere use up what stands for the runtime: its shared half is freed while it
+    /// lives. And when who is left at its end is counted wrong.
+    #[test]
+    fn any_number_of_tasks_may_be_freed_elsewhere() {
+        let runtime = Runtime::new().unwrap();
+        let (holds, shared) = (runtime.core.holds(), runtime.core.remote().clone());
+        let before = Arc::strong_count(&shared);
+        for _ in 0..3 {
+            // As many as fit were made and freed elsewhere, but for these.
+            let many = MANY - 1 - holds.tasks.get();
+            holds.tasks.set(holds.tasks.get() + many);
+            assert!(!shared.elsewhere().less(many));
+            for _ in 0..2 {
+                drop(runtime.spawn(async {}));
+                runtime.block_on(async { crate::yield_now().await });
+                drop(runtime.spawn(std::future::pending::<()>()));
+            }
+            assert_eq!(Arc::strong_count(&shared), before, "it went, though its runtime lives");
+        }
+        let left = runtime.spawn(async {});
+        drop(runtime);
+        assert_eq!(Arc::strong_count(&shared), 2, "a handle has it");
+        drop(left);
+        assert_eq!(Arc::strong_count(&shared), 1);
     }
 }

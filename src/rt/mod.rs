@@ -21,6 +21,7 @@ pub(crate) mod clock;
 pub(crate) mod coop;
 mod core;
 mod current;
+mod elsewhere;
 mod handoff;
 mod hold;
 mod join_set;

@@ -5,8 +5,8 @@
 //! here: it reaches no driver.
 
 use super::{
+    elsewhere::Elsewhere,
     handoff::{Chain, Sleep, Stack},
-    hold::Elsewhere,
     pulse::Pulse,
     task::{Header, JoinError, RawTask},
 };

@@ -36,7 +36,7 @@ pub(crate) const ORDERINGS: &[&str] = &[
     "src/ring/number.rs",
     "src/driver/batch.rs",
     "src/rt/handoff.rs",
-    "src/rt/hold.rs",
+    "src/rt/elsewhere.rs",
     "src/rt/pulse.rs",
     "src/rt/stack.rs",
     "src/rt/remote.rs",

@@ -15,6 +15,7 @@ use crate::{
 use std::{
     io,
     os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd},
+    sync::OnceLock,
     thread,
     time::Duration,
 };
@@ -46,7 +47,11 @@ impl Selector {
     pub(super) const TELLS_ERRORS: bool = true;
 
     /// An instance whose waits `bell` will end, as an event of [`BELL`].
+    ///
+    /// # Errors
+    /// That of `epoll_create1(2)` where a sandbox refuses it.
     pub(super) fn new(bell: &WakeHandle) -> io::Result<Selector> {
+        try_once()?;
         Ok(Selector {
             epoll: None,
             bell: bell.clone(),
@@ -75,12 +80,9 @@ impl Selector {
     #[cold]
     fn make(&mut self) -> io::Result<RawFd> {
         self.refuse_children()?;
-        // SAFETY: Plain call: no memory is named.
-        let fd = check(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) })?;
-        // SAFETY: Fresh descriptor: the kernel just made it and nobody else has it.
-        self.epoll = Some(unsafe { OwnedFd::from_raw_fd(fd) });
+        let epoll = self.epoll.insert(create()?);
         self.events = vec![libc::epoll_event { events: 0, u64: 0 }; EVENTS];
-        Ok(fd)
+        Ok(epoll.as_raw_fd())
     }
 
     /// How long there is nothing to do, unless the descriptor is readable.
@@ -262,6 +264,33 @@ impl Selector {
         let is = |name, value| option(fd, libc::SOL_SOCKET, name).is_ok_and(|found| found == value);
         is(libc::SO_PROTOCOL, libc::IPPROTO_TCP) && is(libc::SO_TYPE, libc::SOCK_STREAM)
     }
+}
+
+/// Whether there are instances at all here is asked once in a process: later it would be the driver's failure.
+fn try_once() -> io::Result<()> {
+    static THERE: OnceLock<()> = OnceLock::new();
+    if THERE.get().is_some() {
+        return Ok(());
+    }
+    match create() {
+        Ok(_) => {
+            let () = THERE.get_or_init(|| ());
+            Ok(())
+        }
+        // It may be there when others have closed something.
+        Err(e) if is_scarcity(&e) => Ok(()),
+        Err(e) => {
+            let why = format!("epoll_create1(2) is refused, as by a seccomp filter: {e}");
+            Err(io::Error::new(e.kind(), why))
+        }
+    }
+}
+
+fn create() -> io::Result<OwnedFd> {
+    // SAFETY: Plain call: no memory is named.
+    let fd = check(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) })?;
+    // SAFETY: Fresh descriptor: the kernel just made it and nobody else has it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 /// Whether there may be an instance later, when others have closed something.

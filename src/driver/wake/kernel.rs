@@ -181,4 +181,28 @@ mod tests {
         let counters = later[0].counters();
         assert_eq!(counters.woken_by_message + counters.woken_by_counter, 1, "{counters:?}");
     }
+
+    /// Red when the bell is looked at before the ring knows whether it is a child's.
+    #[test]
+    fn a_child_is_refused_whoever_had_the_lock() {
+        let config = Config { choice: Choice::Named(DriverKind::Uring), entries: 8, ..Config::default() };
+        let Ok(driver) = Driver::new(&config) else { return };
+        let bell = driver.wake_handle();
+        // What another thread may have at the moment of a fork.
+        let lock = bell.0.lock();
+        // SAFETY: Plain call: the child asks for one thing and leaves.
+        let child = unsafe { libc::fork() };
+        if child == 0 {
+            // SAFETY: Plain call: the child ends itself when it hangs.
+            unsafe { libc::alarm(20) };
+            let refused = driver.turn(Wait::Forever, &mut Batch::default()).is_err();
+            // SAFETY: Plain call: nothing of the parent's is touched on the way out.
+            unsafe { libc::_exit(i32::from(!refused)) };
+        }
+        drop(lock);
+        let mut status = 0;
+        // SAFETY: Plain call: it writes one number, which lives through it.
+        unsafe { libc::waitpid(child, &mut status, 0) };
+        assert_eq!(status, 0, "signal {}", status & 127);
+    }
 }

@@ -16,6 +16,10 @@ pub(crate) mod handoff;
 #[path = "../../../../src/rt/blocking.rs"]
 pub(crate) mod blocking;
 
+#[allow(dead_code, reason = "the models use the parts that threads share")]
+#[path = "../../../../src/rt/elsewhere.rs"]
+mod elsewhere;
+
 pub(crate) mod remote {
     //! The half of a runtime that counts the panics which nobody awaits.
     use super::task::{About, JoinError};

@@ -1,14 +1,15 @@
 //! The models. A cell that two threads may not touch at once is loom's `UnsafeCell`, which notices if they do.
 
-use super::state::{Begin, Detach, State};
+use super::state::{Begin, Detach, Gone, State};
 use crate::rt::{
+    elsewhere::{Elsewhere, RUNTIME},
     handoff::{Chain, Linked, Sleep, Stack},
     sync::{AtomicBool, AtomicPtr, AtomicUsize, Ordering::Relaxed},
 };
 use loom::{cell::UnsafeCell, sync::Arc, thread};
 use std::ptr::{self, NonNull};
 
-pub(crate) const ALL: [(&str, fn()); 12] = [
+pub(crate) const ALL: [(&str, fn()); 15] = [
     ("a shard sleeps only if somebody will wake it", no_lost_wake),
     ("every node is taken once, in its pusher's order", fifo),
     ("what was written before a push is seen by whoever takes", published),
@@ -21,6 +22,9 @@ pub(crate) const ALL: [(&str, fn()); 12] = [
     ("an abort from afar is heard", abort_is_heard),
     ("an abort from afar against a wake and the run", abort_and_wake),
     ("an abort from afar against the end of the runtime", abort_and_end),
+    ("the shared half goes with the last task, or with the runtime", shared_half),
+    ("a wake at home in one step, against one from afar", wake_here),
+    ("a wake at home in one step, against a handle that is dropped afar", wake_here_last),
 ];
 
 struct Node {
@@ -424,4 +428,77 @@ fn abort_and_end() {
     home.end(finished);
     other.join().unwrap();
     assert_eq!(home.task.freed.load(Relaxed), 1);
+}
+
+impl Home {
+    /// The wake of a waker that is used up at home.
+    fn wake_here(&self) {
+        match self.task.state.notify_and_release() {
+            // SAFETY: A task is pushed once, by whoever marked it.
+            Gone::Push => assert!(unsafe { self.stack.push(NonNull::from(&self.task)) }),
+            Gone::Last => assert_eq!(self.task.freed.fetch_add(1, Relaxed), 0),
+            Gone::Nothing => {}
+        }
+    }
+}
+
+fn wake_here() {
+    let home = Home::new();
+    home.task.state.retain();
+    home.task.state.retain();
+    let (other, handle) = (home.clone(), home.clone());
+    let others = [thread::spawn(move || other.wake()), thread::spawn(move || handle.task.drop_handle())];
+    home.wake_here();
+    let mut finished = home.run();
+    others.into_iter().for_each(|other| other.join().unwrap());
+    finished |= home.run();
+    assert!(finished, "the wake was not heard");
+    home.end(true);
+    assert_eq!(home.task.freed.load(Relaxed), 1);
+}
+
+fn wake_here_last() {
+    let home = Home::new();
+    home.task.state.retain();
+    let handle = home.clone();
+    let other = thread::spawn(move || {
+        await_it(&handle.task, 1);
+    });
+    home.task.finish();
+    home.wake_here();
+    other.join().unwrap();
+    if home.task.freed.load(Relaxed) == 0 {
+        await_it(&home.task, 1);
+    }
+    assert_eq!(home.task.freed.load(Relaxed), 1);
+}
+
+/// What the count guards, and who counts it.
+struct Shared {
+    elsewhere: Elsewhere,
+    freed: UnsafeCell<usize>,
+}
+
+impl Shared {
+    fn less(&self, by: usize) {
+        // SAFETY: Loom notices who reads while another writes.
+        self.freed.with(|freed| assert_eq!(unsafe { *freed }, 0));
+        if self.elsewhere.less(by) {
+            // SAFETY: Loom notices who writes while another reads.
+            self.freed.with_mut(|freed| unsafe { *freed += 1 });
+        }
+    }
+}
+
+/// Three tasks were made; one was freed at home, two elsewhere, while the runtime ends.
+fn shared_half() {
+    let shared = Arc::new(Shared { elsewhere: Elsewhere::new(), freed: UnsafeCell::new(0) });
+    let others = [(); 2].map(|()| {
+        let shared = shared.clone();
+        thread::spawn(move || shared.less(1))
+    });
+    shared.less(RUNTIME - 2);
+    others.into_iter().for_each(|other| other.join().unwrap());
+    // SAFETY: All the others have gone.
+    shared.freed.with(|freed| assert_eq!(unsafe { *freed }, 1));
 }
