@@ -406,7 +406,9 @@ impl Core {
                 if slot.selects() && !self.groups.is_in_kernel(&slot.sqe) {
                     return self.start_twin(key, threads);
                 }
-                if let Some(watch) = uring.watch(slot, self.watches, &mut self.counters) {
+                // Only the push tells an `Fd` of a watch that begins.
+                let wanted = self.watches && slot.source.is_some();
+                if let Some(watch) = uring.watch(slot, wanted, &mut self.counters) {
                     slot.stage = Stage::Watched;
                     return self.serve(watch, threads);
                 }
@@ -442,7 +444,7 @@ impl Core {
             };
             self.counters.twins_ready += 1;
             let cqe = self.groups.call(slot);
-            if uring.answered(watch, cqe.res, slot.sqe.len) {
+            if uring.answered(watch, cqe.res, &slot.sqe) {
                 slot.stage = Stage::Native;
                 self.counters.watched += 1;
                 self.done.push(cqe);

@@ -15,7 +15,7 @@ use crate::{
     },
     entry::{BufGroup, Cqe, Interest, Sqe, SqeFlags},
     ring::{Enter, EnterFlags, Features, Ring, SetupFlags, send_message},
-    sys::{self, io_uring_buf_reg, names::OPCODES, uring as calls},
+    sys::{self, io_uring_buf_reg, linux, names::OPCODES, uring as calls},
     trace,
 };
 use std::{
@@ -40,8 +40,12 @@ const TRIAL: Key = Key::own(3);
 /// turn.
 const ENTERS: u32 = 64;
 
-/// How often a flush enters at most.
-const FLUSHES: u32 = 8;
+/// How often a flush enters at most. An enter runs about twenty pieces of deferred work (since Linux 6.13), and what
+/// was asked for last comes last; so where the kernel tells whether there is more, this is for thousands of them.
+const FLUSHES: u32 = 1024;
+
+/// The same where it does not tell.
+const BLIND_FLUSHES: u32 = 8;
 
 /// So many completions may be all that an enter makes of what was deferred, with more behind them (since Linux 6.13 it
 /// runs about twenty). Fewer were all; what the kernel has by now came meanwhile, and the next turn enters anyway.
@@ -253,10 +257,12 @@ impl Uring {
         self.backlog.is_empty() && !self.ring.has_come() && !self.known.lacks(INLINE)
     }
 
-    /// Whether the kernel can watch: its polls count wakes, which came with silent completions (Linux 5.17).
+    /// Whether the kernel can watch: a poll's completion that is for several wakes does not look like that for one.
+    /// That is so since Linux 6.1, as is what it is known by.
     fn can_watch(&self) -> bool {
         let hidden = [POLL_ADD_MULTI, INLINE].iter().any(|ability| self.known.lacks(ability));
-        self.cancels_are_silent && !hidden && self.knows(sys::IORING_OP_POLL_ADD as u8)
+        let since = [sys::IORING_OP_SENDMSG_ZC, sys::IORING_OP_POLL_ADD];
+        !hidden && since.iter().all(|&opcode| self.knows(opcode as u8))
     }
 
     /// Lets a receive that [suits](watched::suits) wait at its socket's watch, and gives that: if it is `wanted`, or
@@ -279,6 +285,9 @@ impl Uring {
             return None;
         }
         let id = self.watches.join(known, slot.sqe.fd, slot.key());
+        if known.is_none() && !linux::is_tcp(slot.sqe.fd) {
+            self.watches.doubt(id);
+        }
         // Should it become an entry after all, that tries before it waits.
         (slot.source, slot.sqe.ioprio) = (Some(id), 0);
         Some(id)
@@ -308,8 +317,11 @@ impl Uring {
     }
 
     /// Learns what the call of the first who waits at a watch has answered. `false`: it waits on.
-    pub(super) fn answered(&mut self, id: SourceId, res: i32, room: u32) -> bool {
-        self.watches.answered(id, res, room)
+    pub(super) fn answered(&mut self, id: SourceId, res: i32, sqe: &Sqe) -> bool {
+        if res == -libc::EAGAIN && linux::is_urgent(sqe.fd) {
+            self.watches.doubt(id);
+        }
+        self.watches.answered(id, res, sqe.len)
     }
 
     /// The next watch that was told something.
@@ -350,7 +362,8 @@ impl Uring {
 
     /// Has the kernel carry out what is queued, as far as it can do so now. What comes of it is for the next turn.
     pub(super) fn flush(&mut self, counters: &mut Counters) {
-        for _ in 0..FLUSHES {
+        let told = self.ring.setup_flags().contains(SetupFlags::TASKRUN_FLAG);
+        for _ in 0..if told { FLUSHES } else { BLIND_FLUSHES } {
             self.push_backlog();
             let entered = self.enter(Wait::Not, counters);
             if entered.is_err() || (self.backlog.is_empty() && !self.ring.needs_enter()) {

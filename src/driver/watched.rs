@@ -19,11 +19,14 @@
 //!    ([`News::One`]): whatever divides them has another wake, which has not been told yet. When it has (two
 //!    completions, or one for several wakes, or one that says more than that there are bytes), receives go on until one
 //!    answers EAGAIN, or gives the end.
+//!    Urgent data that overtook what stands before it is the exception: its wake came first, and nothing was found
+//!    then. It can be seen at that time, so who finds nothing asks ([`Watches::doubt`]).
 //! 4. What else takes from the socket leaves less to announce, not more.
 //!
 //! Which completion is for one wake alone, the kernel shows by handing the wake's mask on as it is: that of bytes has
-//! `POLLRDBAND`, which TCP never says when it is asked. Before Linux 5.17, which counts wakes, some could be lost while
-//! one was told; so there are no watches there.
+//! `POLLRDBAND`, which TCP never says when it is asked. Before Linux 6.1 one completion might be for several wakes and
+//! look like that for the first (5.17 to 6.0), or some could be lost while one was told; so there are no watches there.
+//! Other sockets than TCP's divide what is theirs in ways of their own: no short receive is believed at those.
 //!
 //! A watch that has ended is begun anew for whoever waits. One that ends with an error leaves those who wait to the
 //! ring, as entries. Its place is another's only after the POLL's last completion, so a late one finds its own watch.
@@ -95,6 +98,8 @@ struct Watch {
     news: News,
     /// The last POLL ended with an error: those who wait are the ring's.
     failed: bool,
+    /// A call that came short of its buffer may not have emptied the socket, however many wakes there were.
+    doubted: bool,
     /// Its `Fd` is gone.
     over: bool,
     /// So many events came since somebody waited.
@@ -189,12 +194,19 @@ impl Watches {
         }
     }
 
+    /// From now on nothing but EAGAIN tells that this socket was emptied.
+    pub(super) fn doubt(&mut self, id: SourceId) {
+        if let Some(watch) = self.get(id) {
+            watch.doubted = true;
+        }
+    }
+
     /// Learns what the call of the first who waits has answered, which had so much `room`. `false`: it waits on.
     pub(super) fn answered(&mut self, id: SourceId, res: i32, room: u32) -> bool {
         let Some(watch) = self.get(id) else { return true };
         let waits = res == -libc::EAGAIN;
         let came_short = res > 0 && (res as u32) < room;
-        let emptied = waits || (came_short && watch.news == News::One);
+        let emptied = waits || (came_short && watch.news == News::One && !watch.doubted);
         watch.news = if emptied { News::None } else { News::Any };
         if !waits {
             watch.waiting.pop_front();
@@ -260,7 +272,16 @@ impl Watches {
 impl Watch {
     fn new(fd: RawFd) -> Watch {
         let waiting = Few::default();
-        Watch { fd, armed: Armed::No, news: News::None, failed: false, over: false, unheard: 0, waiting }
+        Watch {
+            fd,
+            armed: Armed::No,
+            news: News::None,
+            failed: false,
+            doubted: false,
+            over: false,
+            unheard: 0,
+            waiting,
+        }
     }
 
     /// Something came.
@@ -352,6 +373,17 @@ mod tests {
                 assert_eq!(watches.next(id), Next::Rest);
             }
         }
+    }
+
+    /// Red when a short receive is believed where something may divide what is there without a wake of its own.
+    #[test]
+    fn a_short_receive_is_not_believed_at_a_watch_in_doubt() {
+        let (mut watches, id) = begun(&[Key::own(2), Key::own(3)]);
+        watches.doubt(id);
+        watches.told(id, event(BYTES));
+        assert!(is_called(&mut watches, id) && watches.answered(id, 3, 8));
+        assert!(is_called(&mut watches, id) && !watches.answered(id, -libc::EAGAIN, 8));
+        assert_eq!(watches.next(id), Next::Rest);
     }
 
     /// Red when a full buffer, an end or an error is taken to have emptied the socket.

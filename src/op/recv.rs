@@ -134,7 +134,7 @@ mod tests {
         let (a, mut b) = tcp_pair();
         let hidden = std::env::var("ANNULUS_HIDE_OPS").unwrap_or_default();
         let hides = |names: &[&str]| hidden.split(',').any(|name| names.contains(&name));
-        let can_watch = !hides(&["INLINE", "POLL_ADD", "POLL_ADD_MULTI"]);
+        let can_watch = !hides(&["INLINE", "POLL_ADD", "POLL_ADD_MULTI", "SENDMSG_ZC"]);
         let known = !hides(&["RECV"]) && (can_watch || !hides(&["RECVSEND_POLL_FIRST"]));
         let one = u64::from(known && crate::driver().kind() == crate::DriverKind::Uring);
         let waited = || waited_first().0 + waited_first().1;

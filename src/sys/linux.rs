@@ -3,7 +3,7 @@
 
 use crate::sys::{
     __kernel_timespec, Statx, by_stat,
-    unix::{Kept, check, device_parts, is_nonblocking, ret, stat},
+    unix::{Kept, check, device_parts, is_nonblocking, option, ret, stat},
 };
 use memmap2::{Advice, MmapOptions, MmapRaw};
 use socket2::SockRef;
@@ -315,6 +315,19 @@ pub(crate) const HUGE: usize = 2 << 20;
 /// `EINVAL` from a kernel that never does.
 pub(crate) fn prefer_huge(map: &MmapRaw) -> io::Result<()> {
     map.advise(Advice::HugePage)
+}
+
+/// Whether it is a stream socket of TCP itself, and not of something like it.
+pub(crate) fn is_tcp(fd: RawFd) -> bool {
+    let is = |name, value| option(fd, libc::SOL_SOCKET, name).is_ok_and(|found| found == value);
+    is(libc::SO_PROTOCOL, libc::IPPROTO_TCP) && is(libc::SO_TYPE, libc::SOCK_STREAM)
+}
+
+/// Whether urgent data has come that nobody has received.
+pub(crate) fn is_urgent(fd: RawFd) -> bool {
+    let mut asked = libc::pollfd { fd, events: libc::POLLPRI, revents: 0 };
+    // SAFETY: Kernel's word: there is one entry, and it is this one.
+    unsafe { libc::poll(&mut asked, 1, 0) == 1 && asked.revents & libc::POLLPRI != 0 }
 }
 
 /// Lets a forked child find zeros there. It would get a copy of each page that a ring has pinned, while it is forked.

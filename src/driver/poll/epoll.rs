@@ -8,8 +8,8 @@ use crate::{
     },
     ring::Birth,
     sys::{
-        linux::epoll_pwait2,
-        unix::{check, errno, option, timespec},
+        linux::{epoll_pwait2, is_tcp},
+        unix::{check, errno, timespec},
     },
 };
 use std::{
@@ -261,8 +261,7 @@ impl Selector {
     /// ends are those of messages. What may sit on top of TCP unseen (kTLS's records, urgent data that somebody else
     /// has read before its event came) can break it; the patrol's look is an edge as well, so that costs a second then.
     pub(super) fn tells_when_empty(fd: RawFd) -> bool {
-        let is = |name, value| option(fd, libc::SOL_SOCKET, name).is_ok_and(|found| found == value);
-        is(libc::SO_PROTOCOL, libc::IPPROTO_TCP) && is(libc::SO_TYPE, libc::SOCK_STREAM)
+        is_tcp(fd)
     }
 }
 
