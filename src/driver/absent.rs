@@ -104,7 +104,7 @@ impl Uring {
         match self.0 {}
     }
 
-    pub(super) fn answered(&mut self, _id: SourceId, _res: i32, _room: u32) -> bool {
+    pub(super) fn answered(&mut self, _id: SourceId, _res: i32, _sqe: &Sqe) -> bool {
         match self.0 {}
     }
 
