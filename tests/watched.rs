@@ -38,6 +38,13 @@ fn watches() -> bool {
     on_ring() && !hidden.split(',').any(hides)
 }
 
+/// A runtime on this driver; where there is none, says why its half of a test is left out.
+fn made(builder: Builder, kind: DriverKind) -> Option<Runtime> {
+    let thread = std::thread::current();
+    let skip = |e| drop(writeln!(io::stderr(), "SKIP {}: {e}", thread.name().unwrap_or("a test of watches")));
+    builder.driver(kind).build().map_err(skip).ok()
+}
+
 fn counters() -> Counters {
     annulus::metrics().driver
 }
@@ -229,7 +236,7 @@ fn a_stream_that_goes_elsewhere_ends_at_once() {
         |a| Runtime::new().unwrap().block_on(async { drop(a) }),
     ];
     for kind in [DriverKind::Uring, DriverKind::Poll] {
-        let Ok(runtime) = Builder::new().driver(kind).build() else { continue };
+        let Some(runtime) = made(Builder::new(), kind) else { continue };
         for leaves in ways {
             let (a, b) = runtime.block_on(watched_pair());
             leaves(a);
@@ -246,13 +253,7 @@ fn a_stream_that_goes_elsewhere_ends_though_much_is_pending() {
     const MANY: usize = 300;
     limits::set_soft(libc::RLIMIT_NOFILE, 4096);
     for kind in [DriverKind::Uring, DriverKind::Poll] {
-        let runtime = match Builder::new().driver(kind).build() {
-            Ok(runtime) => runtime,
-            Err(e) => {
-                drop(writeln!(io::stderr(), "SKIP a_stream_that_goes_elsewhere_ends_though_much_is_pending: {e}"));
-                continue;
-            }
-        };
+        let Some(runtime) = made(Builder::new(), kind) else { continue };
         let (mut others, (a, b)) = runtime.block_on(async {
             let mut others = Vec::new();
             for _ in 0..MANY {
@@ -273,7 +274,7 @@ fn a_stream_that_goes_elsewhere_ends_though_much_is_pending() {
 fn the_end_of_a_runtime_ends_its_connections() {
     let kinds = [DriverKind::Uring, DriverKind::Poll];
     for (kind, way) in kinds.iter().flat_map(|&kind| (0..3).map(move |way| (kind, way))) {
-        let Ok(runtime) = Builder::new().driver(kind).build() else { continue };
+        let Some(runtime) = made(Builder::new(), kind) else { continue };
         let (peers, kept) = runtime.block_on(async {
             let mut peers = Vec::new();
             for _ in 0..8 {
@@ -315,7 +316,7 @@ fn the_end_of_a_runtime_ends_its_connections() {
 #[test]
 fn a_forgotten_receive_harms_nobody() {
     for kind in [DriverKind::Uring, DriverKind::Poll] {
-        let Ok(runtime) = Builder::new().driver(kind).build() else { continue };
+        let Some(runtime) = made(Builder::new(), kind) else { continue };
         runtime.block_on(async {
             let (a, mut b) = watched_pair().await;
             let mut forgotten = op::recv(a.fd(), Vec::with_capacity(64));
@@ -418,7 +419,7 @@ async fn a_watch_that_nobody_needs_ends() {
 #[test]
 fn more_events_than_there_is_room_for() {
     for kind in [DriverKind::Uring, DriverKind::Poll] {
-        let Ok(runtime) = Builder::new().driver(kind).entries(2).build() else { continue };
+        let Some(runtime) = made(Builder::new().entries(2), kind) else { continue };
         runtime.block_on(async {
             let mut pairs = Vec::new();
             for _ in 0..64 {
@@ -528,7 +529,7 @@ async fn a_receive_ends_when_we_shut_down() {
 #[test]
 fn a_pollable_runtime_is_told() {
     for kind in [DriverKind::Uring, DriverKind::Poll] {
-        let Ok(runtime) = Builder::new().driver(kind).pollable(true).build() else { continue };
+        let Some(runtime) = made(Builder::new().pollable(true), kind) else { continue };
         let (a, mut b) = runtime.block_on(watched_pair());
         let task = runtime.spawn(async move { next(&a, 64).await.unwrap() });
         let rest = || while runtime.turn(Duration::ZERO).unwrap() == Next::Now {};

@@ -186,7 +186,10 @@ mod tests {
     #[test]
     fn a_child_is_refused_whoever_had_the_lock() {
         let config = Config { choice: Choice::Named(DriverKind::Uring), entries: 8, ..Config::default() };
-        let Ok(driver) = Driver::new(&config) else { return };
+        let driver = match Driver::new(&config) {
+            Ok(driver) => driver,
+            Err(e) => return drop(writeln!(io::stderr(), "SKIP a_child_is_refused_whoever_had_the_lock: {e}")),
+        };
         let bell = driver.wake_handle();
         // What another thread may have at the moment of a fork.
         let lock = bell.0.lock();
