@@ -1,4 +1,4 @@
-//! The task's one allocation, and the four functions that know its type.
+//! The task's one allocation, and the functions that know its type.
 //!
 //! A [`Cell`] is a [`Header`] that everybody may look at, and a stage that has one user at a time (see `state`): first
 //! the future, then the output. Everything outside this file holds a pointer to the header; the table in the header
@@ -57,8 +57,8 @@ pub(super) struct Vtable {
     pub(super) poll: unsafe fn(NonNull<Header>) -> bool,
     /// Drops the future and puts a cancellation in its place.
     pub(super) cancel: unsafe fn(NonNull<Header>),
-    /// Moves the output out, to a place of type `Outcome<T>`.
-    pub(super) take: unsafe fn(NonNull<Header>, *mut ()),
+    /// Where the output lies, an `Outcome<T>`, in bytes from the header's start.
+    pub(super) output: usize,
     /// Drops an output that nobody will take.
     pub(super) discard: unsafe fn(NonNull<Header>),
     /// Frees the cell, whose stage is empty.
@@ -82,6 +82,8 @@ pub(super) fn allocate<F, T>(future: F, about: About, remote: Hold, store: &Stor
 where
     F: Future<Output = Outcome<T>>,
 {
+    // The place comes first, so that the cell is made in it and not beside it.
+    let place = store.take(Layout::new::<Cell<F, T>>()).cast();
     let cell = Cell::<F, T> {
         header: Header {
             state: State::new(),
@@ -90,7 +92,7 @@ where
                 &Vtable {
                     poll: poll::<F, T>,
                     cancel: cancel::<F, T>,
-                    take: take::<F, T>,
+                    output: mem::offset_of!(Cell<F, T>, stage),
                     discard: discard::<F, T>,
                     free: free::<F, T>,
                 }
@@ -103,7 +105,6 @@ where
         },
         stage: UnsafeCell::new(Stage { future: ManuallyDrop::new(future) }),
     };
-    let place = store.take(Layout::new::<Cell<F, T>>()).cast();
     // SAFETY: Fresh: memory of this layout that nobody else has.
     unsafe { place.write(cell) };
     place.cast()
@@ -167,13 +168,6 @@ unsafe fn settle<F, T>(header: NonNull<Header>, mut output: Outcome<T>) {
     }
     // SAFETY: Owner: the future is gone, the place is free and ours until DONE.
     unsafe { stage.cast::<Outcome<T>>().write(output) };
-}
-
-unsafe fn take<F, T>(header: NonNull<Header>, to: *mut ()) {
-    // SAFETY: Typed, by the caller, who joins the task and knows its output's type.
-    let output = unsafe { stage::<F, T>(header) }.cast::<Outcome<T>>();
-    // SAFETY: Owner: after DONE the stage holds the output, and the caller, who alone may take it, takes it once.
-    unsafe { ptr::copy_nonoverlapping(output, to.cast(), 1) };
 }
 
 unsafe fn discard<F, T>(header: NonNull<Header>) {

@@ -4,7 +4,6 @@ use super::{AbortHandle, Id, JoinError, Outcome, RawTask, state::Detach};
 use std::{
     fmt,
     marker::PhantomData,
-    mem::MaybeUninit,
     pin::Pin,
     task::{Context, Poll, Waker},
 };
@@ -103,11 +102,10 @@ fn ready(task: RawTask, waker: &Waker) -> bool {
 
 /// Moves the output out. The caller has seen DONE and does this once.
 fn take<T>(task: RawTask) -> Outcome<T> {
-    let mut output = MaybeUninit::<Outcome<T>>::uninit();
+    // SAFETY: Typed: the table is that of the header's cell, in which the output lies there.
+    let output = unsafe { task.header().byte_add(task.get().vtable.output) }.cast::<Outcome<T>>();
     // SAFETY: Typed: a `JoinHandle<T>` is only made for a task with this output. Owner: after DONE the output is ours.
-    unsafe { (task.get().vtable.take)(task.header(), output.as_mut_ptr().cast()) };
-    // SAFETY: Owner: `take` has just written it.
-    unsafe { output.assume_init() }
+    unsafe { output.read() }
 }
 
 impl<T> Future for JoinHandle<T> {
