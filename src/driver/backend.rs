@@ -1017,10 +1017,8 @@ impl Core {
             (Then::Starve(pause), _) => {
                 self.counters.starved += 1;
                 slot.stage = Stage::Starved;
-                match self.groups.starve(slot.sqe.buf_index, key) {
-                    true => {}
-                    false if pause.is_zero() => self.start_anew(key, threads),
-                    false => self.put_off(key, pause),
+                if !self.groups.starve(slot.sqe.buf_index, key, pause.is_zero()) {
+                    self.put_off(key, pause);
                 }
             }
             (Then::Rest | Then::Stop | Then::Change, _) => {

@@ -9,12 +9,17 @@ use crate::{
 use slab::Slab;
 use std::{collections::VecDeque, io, rc::Rc};
 
+/// How many streams go on at once that found no buffer. What they find waiting takes buffers in this very turn, while a
+/// turn that receives for those who never stopped takes some twenty: were they many, the group would be empty again and
+/// all the others had to stop.
+const WAVE: usize = 16;
+
 /// A group, as its driver knows it.
 pub(super) struct Known {
     group: Rc<Group>,
     /// The kernel takes the buffers; otherwise twins do.
     in_kernel: bool,
-    /// Streams that found it empty, in their order.
+    /// Streams that found it empty, in their order, and have not gone on since.
     starved: VecDeque<Key>,
     /// How many of them were let go on last, since a buffer came back; 0 if none did.
     wave: usize,
@@ -35,7 +40,8 @@ impl Known {
         if std::mem::replace(&mut self.taken, self.group.taken()) != self.group.taken() {
             self.wave = 0;
         }
-        let wave = if offered == 0 { 0 } else { offered.max(self.wave * 2).min(self.starved.len()) };
+        let fair = offered.div_ceil(2).min(WAVE);
+        let wave = if offered == 0 { 0 } else { fair.max(self.wave * 2).min(self.starved.len()) };
         next.extend(self.starved.drain(..wave));
         self.wave = if self.starved.is_empty() { 0 } else { wave };
         if offered == 0 && !self.starved.is_empty() {
@@ -127,11 +133,19 @@ impl Groups {
         }
     }
 
-    /// Lets a stream wait for a buffer; `false` if there is one.
-    pub(super) fn starve(&mut self, id: u16, key: Key) -> bool {
-        let Some(known) = self.all.get_mut(id.into()).filter(|known| known.group.offered() == 0) else { return false };
-        known.group.starve();
+    /// Lets a stream wait for a buffer, behind those that do; `false` if there is one, and not for the `first` time.
+    pub(super) fn starve(&mut self, id: u16, key: Key, first: bool) -> bool {
+        let Some(known) = self.all.get_mut(id.into()) else { return false };
+        let offers = known.group.offered() > 0;
+        if offers && !first {
+            return false;
+        }
         known.starved.push_back(key);
+        if offers {
+            self.feed(id);
+        } else {
+            known.group.starve();
+        }
         true
     }
 
@@ -154,9 +168,9 @@ impl Groups {
         !self.fed.is_empty()
     }
 
-    /// Moves the streams into `next` that go on now that buffers came back: as many as there are buffers, or, since
-    /// some of them may have nothing to receive, twice as many as the last time, when nobody took one. Were it all of
-    /// them, a buffer that comes back would cost a try of everybody.
+    /// Moves the streams into `next` that go on now that there are buffers: as many as leave half of them, and
+    /// no more than [`WAVE`]; or, since some may have nothing to receive, twice as many as the last time, when nobody
+    /// took one. Were it all of them, a buffer that comes back would cost a try of everybody.
     pub(super) fn next_fed(&mut self, next: &mut Vec<Key>) {
         let all = &mut self.all;
         self.fed.retain(|&id| all.get_mut(id.into()).is_some_and(|known| known.feed(next)));
@@ -306,8 +320,10 @@ mod tests {
     fn streams_starve_only_while_nothing_is_on_offer() {
         let (mut groups, group) = (Groups::default(), Rc::new(Group::new(1, 8).unwrap()));
         groups.insert(group.clone(), true);
-        assert!(!groups.starve(0, Key::own(1)), "there is one");
-        assert!(group.take(0, None) && groups.starve(0, Key::own(1)));
+        assert!(!groups.starve(0, Key::own(1), false), "there is one");
+        assert!(groups.starve(0, Key::own(1), true) && groups.is_fed(), "its turn comes");
+        assert_eq!(fed(&mut groups), [Key::own(1)]);
+        assert!(group.take(0, None) && groups.starve(0, Key::own(1), false));
         assert!(group.give(0).starved, "somebody waits for it");
         groups.feed(0);
         assert_eq!(fed(&mut groups), [Key::own(1)]);
@@ -326,7 +342,7 @@ mod tests {
     fn those_who_starve_go_on_by_and_by() {
         let (mut groups, group) = (Groups::default(), Rc::new(Group::new(1, 8).unwrap()));
         groups.insert(group.clone(), true);
-        assert!(group.take(0, None) && (0..10).all(|n| groups.starve(0, Key::own(n))));
+        assert!(group.take(0, None) && (0..10).all(|n| groups.starve(0, Key::own(n), false)));
         groups.unstarve(0, Key::own(1));
         assert!(group.give(0).starved);
         groups.feed(0);
@@ -342,5 +358,21 @@ mod tests {
         assert!(group.take(0, None) && group.give(0) == Given::default());
         assert_eq!([(); 3].map(|()| fed(&mut groups).len()), [1, 2, 0], "somebody took one");
         assert!(!groups.is_fed());
+    }
+
+    /// Red when those who starved may have all buffers at once, so that the others starve next.
+    #[test]
+    fn those_who_starved_leave_buffers_to_the_others() {
+        let (mut groups, group) = (Groups::default(), Rc::new(Group::new(64, 8).unwrap()));
+        groups.insert(group.clone(), true);
+        assert!((0..64).all(|bid| group.take(bid, None)) && (0..100).all(|n| groups.starve(0, Key::own(n), true)));
+        for (given, go_on) in [(0..4, 2), (4..8, 4), (8..64, WAVE)] {
+            given.for_each(|bid| drop(group.give(bid)));
+            groups.feed(0);
+            assert_eq!(fed(&mut groups).len(), go_on);
+            // Each of them took one, and it came back.
+            assert!(group.take(0, None) && group.give(0).is_silent());
+        }
+        assert!(groups.is_fed(), "the rest is for the next turns");
     }
 }

@@ -95,7 +95,7 @@ pub(super) enum Then {
     Change,
     /// Ask again after this long.
     Pause(Duration),
-    /// Ask again when a buffer has come back; if there is one already, after this long.
+    /// Ask again when a buffer has come back; if there is one already, after this long, or, if that is none, in line.
     Starve(Duration),
     /// Ask again when everything was fetched.
     Rest,
@@ -204,7 +204,7 @@ impl Stream {
             }
             libc::ECANCELED if self.stopped => Some(Then::Rest),
             libc::ENOBUFS if selects => {
-                // A buffer that came back meanwhile is reason to ask at once, but not again and again.
+                // A buffer that came back meanwhile is reason to ask soon, but not again and again.
                 let pause = if self.failures == 0 { Duration::ZERO } else { pause(self.failures.into()) };
                 self.failures = self.failures.saturating_add(1);
                 Some(Then::Starve(pause))
