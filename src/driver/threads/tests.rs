@@ -149,9 +149,10 @@ fn impatient(share: usize) -> Threads {
 fn stuck_twins_make_room_up_to_a_bound_and_stuck_closures_make_none() {
     let (pool, replies, mut pipe) = (impatient(2), silent(), pipe().unwrap());
     for round in 1..=2 {
+        assert_eq!(pool.counts().slow, 0, "nobody is stuck any more");
         (0..10).for_each(|n| pool.push(stuck(n, &pipe, &replies)).unwrap());
+        // The share is whole again.
         until(|| pool.counts().queued == 8);
-        assert_eq!(pool.counts().slow, 0, "and the share is whole again");
         let (gates, closures): (Vec<_>, Vec<_>) = (0..3).map(|_| stuck_closure()).unzip();
         closures.into_iter().for_each(|closure| pool.push(closure).unwrap());
         until(|| pool.tend().is_some() && pool.counts().slow == 8);
