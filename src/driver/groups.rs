@@ -367,7 +367,9 @@ mod tests {
         groups.insert(group.clone(), true);
         assert!((0..64).all(|bid| group.take(bid, None)) && (0..100).all(|n| groups.starve(0, Key::own(n), true)));
         for (given, go_on) in [(0..4, 2), (4..8, 4), (8..64, WAVE)] {
-            given.for_each(|bid| drop(group.give(bid)));
+            for bid in given {
+                group.give(bid);
+            }
             groups.feed(0);
             assert_eq!(fed(&mut groups).len(), go_on);
             // Each of them took one, and it came back.
