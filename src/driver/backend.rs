@@ -4,7 +4,7 @@
 use crate::{
     buf::{Given, Group},
     driver::{
-        Batch, Config, Counters, DriverInfo, Fd, Threads, Wait, WakeHandle, choice,
+        Batch, Config, Counters, DriverInfo, Fd, Outlook, Threads, Wait, WakeHandle, choice,
         close::CLOSE,
         direct::{self, RING_ONLY},
         groups::Groups,
@@ -683,6 +683,11 @@ impl Core {
         self.fed = fed;
     }
 
+    /// What is to be expected of what is in flight.
+    pub(super) fn outlook(&self) -> Outlook {
+        if self.groups.is_fed() { Outlook::Ends } else { self.slots.outlook() }
+    }
+
     /// Asks for an early end of `key`, wherever it is.
     pub(super) fn cancel(&mut self, key: Key, threads: &Threads) {
         let Some(slot) = self.slots.get(key) else { return };
@@ -1032,13 +1037,17 @@ impl Core {
         }
     }
 
-    /// Goes on with a stream that rests, when all it gave was fetched.
+    /// Goes on with a stream that rests, when all it gave was fetched; behind those that wait for a buffer.
     pub(super) fn resume(&mut self, key: Key, threads: &Threads) {
         if !self.slots.rests(key) {
             return;
         }
-        if let Some(stream) = self.slots.get(key).and_then(|slot| slot.stream.as_mut()) {
-            stream.resume();
+        let Some(slot) = self.slots.get(key) else { return };
+        slot.stream.iter_mut().for_each(|stream| stream.resume());
+        if slot.selects() && self.groups.has_starved(slot.sqe.buf_index) {
+            slot.stage = Stage::Starved;
+            self.groups.starve(slot.sqe.buf_index, key, true);
+            return;
         }
         self.start_anew(key, threads);
     }

@@ -21,7 +21,7 @@ pub(super) struct Known {
     in_kernel: bool,
     /// Streams that found it empty, in their order, and have not gone on since.
     starved: VecDeque<Key>,
-    /// How many of them were let go on last, since a buffer came back; 0 if none did.
+    /// How many of them were let go on last, if nobody took a buffer since; 0 otherwise.
     wave: usize,
     /// What [`Group::taken`] said then.
     taken: u32,
@@ -55,7 +55,7 @@ impl Known {
 #[derive(Default)]
 pub(super) struct Groups {
     all: Slab<Known>,
-    /// Groups that got a buffer back that streams wait for.
+    /// Groups with buffers on offer that streams wait for.
     fed: Vec<u16>,
 }
 
@@ -133,7 +133,13 @@ impl Groups {
         }
     }
 
-    /// Lets a stream wait for a buffer, behind those that do; `false` if there is one, and not for the `first` time.
+    /// Whether streams wait for a buffer of the group.
+    pub(super) fn has_starved(&self, id: u16) -> bool {
+        self.all.get(id.into()).is_some_and(|known| !known.starved.is_empty())
+    }
+
+    /// Lets a stream wait for a buffer, behind those that do. While one is on offer, only the `first` time that it
+    /// found none; after that, `false`: it has to wait for something else.
     pub(super) fn starve(&mut self, id: u16, key: Key, first: bool) -> bool {
         let Some(known) = self.all.get_mut(id.into()) else { return false };
         let offers = known.group.offered() > 0;
@@ -149,7 +155,7 @@ impl Groups {
         true
     }
 
-    /// A buffer came back that streams wait for.
+    /// A buffer is on offer that streams wait for.
     pub(super) fn feed(&mut self, id: u16) {
         if !self.fed.contains(&id) {
             self.fed.push(id);
@@ -168,7 +174,7 @@ impl Groups {
         !self.fed.is_empty()
     }
 
-    /// Moves the streams into `next` that go on now that there are buffers: as many as leave half of them, and
+    /// Moves the streams into `next` that go on now that there are buffers: half as many, and
     /// no more than [`WAVE`]; or, since some may have nothing to receive, twice as many as the last time, when nobody
     /// took one. Were it all of them, a buffer that comes back would cost a try of everybody.
     pub(super) fn next_fed(&mut self, next: &mut Vec<Key>) {
@@ -317,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn streams_starve_only_while_nothing_is_on_offer() {
+    fn streams_wait_in_line_and_only_once_while_something_is_on_offer() {
         let (mut groups, group) = (Groups::default(), Rc::new(Group::new(1, 8).unwrap()));
         groups.insert(group.clone(), true);
         assert!(!groups.starve(0, Key::own(1), false), "there is one");
@@ -372,7 +378,7 @@ mod tests {
             }
             groups.feed(0);
             assert_eq!(fed(&mut groups).len(), go_on);
-            // Each of them took one, and it came back.
+            // Somebody took one, and it came back.
             assert!(group.take(0, None) && group.give(0).is_silent());
         }
         assert!(groups.is_fed(), "the rest is for the next turns");

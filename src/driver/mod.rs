@@ -465,7 +465,7 @@ impl Driver {
 
     /// What is to be expected of what is in flight. Looks at each operation: not for every turn.
     pub(crate) fn outlook(&self) -> Outlook {
-        self.core.borrow().slots.outlook()
+        self.core.borrow().outlook()
     }
 
     /// Whether the kernel's ring carries out this opcode, and no twin has to.

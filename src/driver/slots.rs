@@ -153,7 +153,7 @@ pub(crate) enum Stage {
     Pool,
     /// With nobody, until the time of this ticket.
     Later(Ticket),
-    /// With nobody, until a buffer comes back to its group.
+    /// With nobody, until its group has a buffer and its turn comes.
     Starved,
     /// With nobody, until somebody asks for more.
     Resting,

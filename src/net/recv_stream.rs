@@ -195,6 +195,59 @@ mod tests {
         settle_pool(&pool).await;
     }
 
+    /// Red when streams that have their share, and go on when they gave a buffer back, do so before one that waits.
+    #[crate::test]
+    async fn whoever_waits_for_a_buffer_is_not_overtaken_for_ever() {
+        let pool = RecvPool::new(2, 100).unwrap();
+        pool.set_stream_limit(1);
+        let (sender, mut receiver) = crate::sync::mpsc::unbounded_channel();
+        let mut peers = Vec::new();
+        for n in 0..4 {
+            let (mut a, b) = pair().await;
+            a.write_all(vec![7; 60_000]).await.0.unwrap();
+            let (mut stream, sender) = (b.recv_stream(&pool), sender.clone());
+            crate::spawn(async move {
+                while let Some(buf) = stream.next().await {
+                    crate::yield_now().await;
+                    drop(buf);
+                    if sender.send(n).is_err() {
+                        return;
+                    }
+                }
+            });
+            peers.push(a);
+        }
+        let mut got = [0; 4];
+        for _ in 0..200 {
+            got[timeout(Duration::from_secs(10), receiver.recv()).await.expect("nobody is fed").unwrap()] += 1;
+        }
+        assert!(got.iter().all(|&n| n >= 20), "some starve: {got:?}");
+    }
+
+    /// Red when a clock that stands moves on while a stream's turn is still to come.
+    #[crate::test(start_paused = true)]
+    async fn a_clock_does_not_jump_over_a_stream_in_line() {
+        let pool = RecvPool::new(2, 100).unwrap();
+        pool.set_stream_limit(2);
+        let (mut full, b) = pair().await;
+        full.write_all(vec![7; 200]).await.0.unwrap();
+        let mut first = b.recv_stream(&pool);
+        let held = [soon(&mut first).await.unwrap(), soon(&mut first).await.unwrap()];
+        let ((_idle, c), (mut busy, d)) = (pair().await, pair().await);
+        busy.write_all("x").await.0.unwrap();
+        let [one, other] = [c, d].map(|end| {
+            let mut stream = end.recv_stream(&pool);
+            crate::spawn(async move { stream.next().await.unwrap().unwrap().len() })
+        });
+        while crate::metrics().driver.starved < 2 {
+            crate::yield_now().await;
+        }
+        drop(held);
+        let got = timeout(Duration::from_secs(3600), other).await;
+        assert_eq!(got.expect("an hour went by").unwrap(), 1);
+        one.abort();
+    }
+
     /// Red when one peer who sends a lot gets all buffers, and with them all the others' turns.
     #[crate::test]
     async fn a_greedy_stream_leaves_buffers_for_the_others() {

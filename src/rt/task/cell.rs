@@ -2,7 +2,8 @@
 //!
 //! A [`Cell`] is a [`Header`] that everybody may look at, and a stage that has one user at a time (see `state`): first
 //! the future, then the output. Everything outside this file holds a pointer to the header; the table in the header
-//! leads back to the type (*Typed*: a header only ever lies at the start of the cell whose table it names).
+//! leads back to the type, and to the place of the output (*Typed*: a header only ever lies at the start of the cell
+//! whose table it names).
 
 use super::{
     super::{core::Core, current, hold::Hold},
@@ -50,7 +51,7 @@ unsafe impl Linked for Header {
     }
 }
 
-/// What has to know the task's type. Each takes the header of a cell of that type.
+/// What has to know the task's type. The functions take the header of a cell of that type.
 #[derive(Debug)]
 pub(super) struct Vtable {
     /// Polls the future; true if it is gone and the output is in its place.
