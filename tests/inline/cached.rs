@@ -169,11 +169,19 @@ async fn a_files_own_position_is_the_kernels() {
     assert_eq!(calls(), before);
 }
 
+/// Has no more read into memory than what is asked for.
+fn read_no_further(file: &File) {
+    // SAFETY: passes no pointers.
+    unsafe { libc::posix_fadvise(file.as_raw_fd(), 0, 0, libc::POSIX_FADV_RANDOM) };
+}
+
 /// Red when what is not in memory is taken for an end, and when it is tried each time though it never is.
 #[annulus::test]
 async fn what_is_not_in_memory_is_an_entry() {
     let (file, path) = file(64 * PAGE);
     std::fs::remove_file(path).unwrap();
+    // What is being read ahead cannot be forgotten, and is there a moment later.
+    read_no_further(&file);
     let (fd, mut cold) = (fd(file), 0);
     for n in 0..8 {
         let place = n * 7 * PAGE;
@@ -203,9 +211,8 @@ async fn a_part_that_is_in_memory_is_no_answer() {
     if !forget(&file, 0, 2 * HALF) {
         return drop(writeln!(io::stderr(), "SKIP a_part_that_is_in_memory_is_no_answer: the disk is memory here"));
     }
-    // Without reading ahead, so that the one page is there and its neighbour is not.
-    // SAFETY: passes no pointers.
-    unsafe { libc::posix_fadvise(file.as_raw_fd(), 0, 0, libc::POSIX_FADV_RANDOM) };
+    // So the one page is there and its neighbour is not.
+    read_no_further(&file);
     file.read_exact_at(&mut [0; PAGE], HALF as u64).unwrap();
     let fd = fd(file);
     let (part, calls) = read(&fd, HALF, PAGE).await;

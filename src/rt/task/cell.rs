@@ -43,6 +43,8 @@ pub(crate) struct Header {
 
 // What each task takes beside its future.
 static_assertions::const_assert!(size_of::<Header>() <= 64 + size_of::<Span>());
+// What keeps small outputs in registers.
+static_assertions::const_assert!(size_of::<JoinError>() == size_of::<usize>());
 
 // SAFETY: Linked: the field is private and nothing here uses it.
 unsafe impl Linked for Header {

@@ -9,9 +9,6 @@ use std::{
 /// A task ended without an output: it panicked, or it was cancelled.
 pub struct JoinError(Option<Box<Reason>>);
 
-// It is in what every task yields: one word, so that small outputs travel in registers.
-static_assertions::const_assert!(size_of::<JoinError>() == size_of::<usize>());
-
 /// Why, if it was not just cancelled.
 enum Reason {
     Refused(io::Error),
