@@ -9,9 +9,10 @@
 //! A wheel without timers owns no memory, and has no levels beyond the one that its farthest timer needed.
 //!
 //! Insert and cancel are O(1): the slots are circular lists through a slab, linked by index. Timers of one tick fire in
-//! the order in which they were inserted. A timer fires up to one tick late (its deadline is rounded up), never early.
-//! Only for a clock that stands, the wheel goes by the deadlines themselves, which costs it a look at each timer of a
-//! slot.
+//! the order in which they were inserted. A timer fires up to one tick late (its deadline is rounded up), never early;
+//! and up to two after sixteen or more were due at once, because a thread that is woken for a crowd in each tick spends
+//! most of its time on falling asleep. Only for a clock that stands, the wheel goes by the deadlines themselves, which
+//! costs it a look at each timer of a slot.
 //!
 //! The invariant **Quiet** shapes the signatures: wakers come and go by value, and none is cloned, dropped or woken
 //! here, so that the caller can do that when its borrow of the wheel has ended.
@@ -29,6 +30,8 @@ const TICK_BITS: u32 = 16;
 const LEVEL_BITS: u32 = 6;
 const SLOTS: usize = 1 << LEVEL_BITS;
 const LEVELS: usize = u64::BITS.div_ceil(LEVEL_BITS) as usize;
+/// So many timers at once are a crowd: whoever waits for the next ones waits for twice as many, in two ticks.
+const CROWD: usize = 16;
 /// The place before all levels: timers whose time had passed when they were inserted.
 const DUE: usize = 0;
 /// The head of an empty list.
@@ -47,6 +50,8 @@ pub(crate) struct Timers {
     occupied: [u64; LEVELS],
     /// The serial number of the next timer.
     serial: u64,
+    /// The last turn that anybody was due in had a crowd of them.
+    crowded: bool,
 }
 
 impl std::fmt::Debug for Timers {
@@ -91,7 +96,8 @@ const EMPTY: Slot = Slot { head: NIL, soonest: u64::MAX };
 impl Timers {
     /// A wheel whose time begins `now`.
     pub(crate) fn new(now: Instant) -> Timers {
-        Timers { origin: now, elapsed: 0, entries: Slab::new(), slots: Vec::new(), occupied: [0; LEVELS], serial: 0 }
+        let (entries, slots, occupied) = (Slab::new(), Vec::new(), [0; LEVELS]);
+        Timers { origin: now, elapsed: 0, entries, slots, occupied, serial: 0, crowded: false }
     }
 
     /// Adds a timer. One whose deadline has passed is handed out by the next [`expire`](Timers::expire).
@@ -131,20 +137,21 @@ impl Timers {
     }
 
     /// When [`expire`](Timers::expire) is to be called next: never later than the tick at which the earliest timer
-    /// fires, and earlier only when the timer that it was computed for has been cancelled.
+    /// fires, or, after a crowd, the one after it; and earlier only when the timer that it was computed for has been
+    /// cancelled.
     pub(crate) fn next(&self) -> Option<Instant> {
         if self.slots.first()?.head != NIL {
             return self.instant(self.elapsed);
         }
         let (place, _) = self.first()?;
-        self.instant(self.slots[place].soonest)
+        self.instant(self.slots[place].soonest | u64::from(self.crowded))
     }
 
     /// Moves the wakers of all timers that are due to the end of `out`, in the order of their deadlines.
     ///
     /// A `now` before an earlier one counts as the earlier one.
     pub(crate) fn expire(&mut self, now: Instant, out: &mut Vec<Waker>) {
-        let target = self.tick_before(now).max(self.elapsed);
+        let (target, before) = (self.tick_before(now).max(self.elapsed), out.len());
         if !self.slots.is_empty() {
             self.empty(DUE, out);
         }
@@ -153,6 +160,10 @@ impl Timers {
             self.empty(place, out);
         }
         self.elapsed = target;
+        self.crowded = match out.len() - before {
+            0 => self.crowded,
+            due => due >= CROWD,
+        };
     }
 
     /// The earliest deadline itself, for a clock that stands: that one may be put there. Takes as long as the slot is
@@ -454,11 +465,31 @@ mod tests {
             let soonest = self.model.keys().next().map(|&(tick, _)| tick);
             assert_eq!(self.wheel.next().is_some(), soonest.is_some());
             if let (Some(next), Some(tick)) = (self.wheel.next(), soonest) {
-                assert!(next <= self.wheel.instant(tick).unwrap(), "never later than the earliest deadline");
+                let latest = tick + u64::from(self.wheel.crowded);
+                assert!(next <= self.wheel.instant(latest).unwrap(), "never later than the earliest deadline");
             }
             for key in self.gone.drain(..) {
                 assert!(!self.wheel.is_pending(key) && self.wheel.cancel(key).is_none(), "gone is gone");
             }
+        }
+    }
+
+    /// Red when a thread is woken for each tick of a crowd, and when one that is woken for few is late for them.
+    #[test]
+    fn a_crowd_is_woken_for_every_other_tick() {
+        let now = Instant::now();
+        let (mut wheel, mut out) = (Timers::new(now), Vec::new());
+        let at = |ticks: u32| now + TICK * ticks;
+        for (due, first, next) in [(CROWD - 1, 2, 4), (CROWD, 6, 9), (CROWD, 11, 13), (1, 15, 17)] {
+            for tick in [first, first + 2].into_iter().chain(std::iter::repeat_n(first, due - 1)) {
+                wheel.insert(at(tick), Waker::noop().clone());
+            }
+            wheel.expire(at(first), &mut out);
+            assert_eq!((out.drain(..).count(), wheel.next()), (due, Some(at(next))), "{due} at {first}");
+            wheel.expire(at(first), &mut out);
+            assert_eq!(wheel.next(), Some(at(next)), "nobody was due, so nothing was learnt");
+            wheel.expire(at(first + 2), &mut out);
+            assert_eq!(out.drain(..).count(), 1);
         }
     }
 
