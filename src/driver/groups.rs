@@ -174,9 +174,9 @@ impl Groups {
         !self.fed.is_empty()
     }
 
-    /// Moves the streams into `next` that go on now that there are buffers: half as many, and
-    /// no more than [`WAVE`]; or, since some may have nothing to receive, twice as many as the last time, when nobody
-    /// took one. Were it all of them, a buffer that comes back would cost a try of everybody.
+    /// Moves the streams into `next` that go on now that there are buffers: half as many, and no more than
+    /// [`WAVE`]; or, since some may have nothing to receive, twice as many as the last time, when nobody took one.
+    /// Were it all of them, a buffer that comes back would cost a try of everybody.
     pub(super) fn next_fed(&mut self, next: &mut Vec<Key>) {
         let all = &mut self.all;
         self.fed.retain(|&id| all.get_mut(id.into()).is_some_and(|known| known.feed(next)));

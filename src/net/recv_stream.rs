@@ -239,9 +239,13 @@ mod tests {
             let mut stream = end.recv_stream(&pool);
             crate::spawn(async move { stream.next().await.unwrap().unwrap().len() })
         });
-        while crate::metrics().driver.starved < 2 {
+        for _ in 0..10_000 {
+            if crate::metrics().driver.starved == 2 {
+                break;
+            }
             crate::yield_now().await;
         }
+        assert_eq!(crate::metrics().driver.starved, 2);
         drop(held);
         let got = timeout(Duration::from_secs(3600), other).await;
         assert_eq!(got.expect("an hour went by").unwrap(), 1);
