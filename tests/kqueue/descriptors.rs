@@ -9,6 +9,7 @@ use std::{
         fd::{AsRawFd, IntoRawFd, OwnedFd},
         unix::net::{UnixListener, UnixStream},
     },
+    thread,
 };
 
 #[test]
@@ -118,6 +119,20 @@ fn a_reset_ends_both_and_tells_why_without_taking_it() {
     let event = kq.event();
     assert_eq!((event.filter, event.is(EOF), event.fflags as i32), (WRITE, true, libc::ECONNRESET));
     assert_eq!(a.take_error().unwrap().and_then(|e| e.raw_os_error()), Some(libc::ECONNRESET));
+}
+
+/// Red when whoever asks what there is takes the error of a reset that comes meanwhile.
+#[test]
+fn a_reset_that_comes_while_it_is_looked_for_is_not_taken() {
+    for _ in 0..500 {
+        let kq = Kqueue::new();
+        let (mut a, b) = pair();
+        kq.change(&[Event::on(a.as_raw_fd(), WRITE, ADD)]);
+        let other = thread::spawn(|| reset(b));
+        while !kq.event().is(EOF) {}
+        other.join().unwrap();
+        assert_eq!(a.read(&mut [0]).unwrap_err().raw_os_error(), Some(libc::ECONNRESET));
+    }
 }
 
 #[test]

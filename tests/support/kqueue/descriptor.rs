@@ -134,18 +134,22 @@ impl Descriptor {
         ready & i32::from(both) == libc::POLLHUP.into()
     }
 
+    /// Whether a stream's own side of sending is shut. TCP is asked for its state: a send would take the error of a reset
+    /// that came just now.
     pub(super) fn is_shut(&self) -> bool {
-        linux::is_shut(self.number)
+        self.tcp().map_or_else(|| linux::is_shut(self.number), |tcp| !matches!(tcp.state, 1 | 2 | 3 | 8))
     }
 
     fn tcp(&self) -> Option<Tcp> {
         let info = linux::option::<26>(self.number, libc::IPPROTO_TCP, libc::TCP_INFO).ok()?;
-        Some(Tcp { unacked: info[6], round_trip: info[17] })
+        Some(Tcp { state: info[0].to_ne_bytes()[0], unacked: info[6], round_trip: info[17] })
     }
 }
 
 /// A few words of `struct tcp_info`.
 struct Tcp {
+    /// ESTABLISHED is 1, SYN_SENT 2, SYN_RECV 3 and CLOSE_WAIT 8; in the others nothing can be sent.
+    state: u8,
     /// Of a listener: the connections that wait.
     unacked: u32,
     /// In microseconds, and zero until something was acknowledged, the connection itself to begin with.
