@@ -134,8 +134,8 @@ impl Descriptor {
         ready & i32::from(both) == libc::POLLHUP.into()
     }
 
-    /// Whether a stream's own side of sending is shut. TCP is asked for its state: a send would take the error of a reset
-    /// that came just now.
+    /// Whether a stream's own side of sending is shut. TCP is asked for its state: a send would take the error of a
+    /// reset that came just now.
     pub(super) fn is_shut(&self) -> bool {
         self.tcp().map_or_else(|| linux::is_shut(self.number), |tcp| !matches!(tcp.state, 1 | 2 | 3 | 8))
     }

@@ -132,7 +132,8 @@ pub(super) fn option<const N: usize>(fd: RawFd, level: c_int, name: c_int) -> Re
     Ok(values)
 }
 
-/// Whether the own side of sending of a stream of AF_UNIX is shut: sending nothing then fails, and otherwise does nothing.
+/// Whether the own side of sending of a stream of AF_UNIX is shut: sending nothing then fails, and otherwise does
+/// nothing.
 pub(super) fn is_shut(stream: RawFd) -> bool {
     // SAFETY: Of a null pointer nothing is read, as the length is zero.
     let sent = unsafe { libc::send(stream, std::ptr::null(), 0, libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT) };
