@@ -546,9 +546,11 @@ fn a_thousand_starts_and_ends_leave_nothing() {
                 _ => drop(all.spawn_on(0, async || ())),
             }
         }
+        // There may be less: what the first ones made lives until somebody sees that they are gone.
         let settled = (0..500).any(|_| {
             thread::sleep(Duration::from_millis(2));
-            census() == before
+            let now = census();
+            now.0 <= before.0 && now.1 <= before.1
         });
         assert!(settled, "{kind}: {:?} threads and descriptors, {before:?} before", census());
     });
