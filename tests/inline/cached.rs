@@ -45,7 +45,9 @@ fn knows() -> bool {
     let mut byte = 0u8;
     let room = libc::iovec { iov_base: (&raw mut byte).cast(), iov_len: 1 };
     // SAFETY: the byte lives through the call.
-    cfg!(not(annulus_kqueue)) && unsafe { libc::preadv2(file.as_raw_fd(), &room, 1, 0, libc::RWF_NOWAIT) } == 1
+    let n = unsafe { libc::preadv2(file.as_raw_fd(), &room, 1, 0, libc::RWF_NOWAIT) };
+    // What somebody else is just reading ahead is not in memory yet.
+    cfg!(not(annulus_kqueue)) && (n == 1 || io::Error::last_os_error().kind() == io::ErrorKind::WouldBlock)
 }
 
 /// What byte a file of ours has there.
@@ -216,7 +218,7 @@ async fn a_part_that_is_in_memory_is_no_answer() {
     file.read_exact_at(&mut [0; PAGE], HALF as u64).unwrap();
     let fd = fd(file);
     let (part, calls) = read(&fd, HALF, PAGE).await;
-    assert_eq!((part.unwrap(), calls), (bytes(HALF, PAGE), one()));
+    assert_eq!((part.unwrap() == bytes(HALF, PAGE), calls), (true, one()));
     let (whole, calls) = read(&fd, HALF, 4 * PAGE).await;
     assert_eq!((whole.unwrap() == bytes(HALF, 4 * PAGE), calls), (true, 0));
 }
