@@ -50,8 +50,8 @@ pub(crate) struct Timers {
     occupied: [u64; LEVELS],
     /// The serial number of the next timer.
     serial: u64,
-    /// The last turn that anybody was due in had a crowd of them.
-    crowded: bool,
+    /// Whoever is due by this tick comes right after a crowd.
+    crowd_until: u64,
 }
 
 impl std::fmt::Debug for Timers {
@@ -97,7 +97,7 @@ impl Timers {
     /// A wheel whose time begins `now`.
     pub(crate) fn new(now: Instant) -> Timers {
         let (entries, slots, occupied) = (Slab::new(), Vec::new(), [0; LEVELS]);
-        Timers { origin: now, elapsed: 0, entries, slots, occupied, serial: 0, crowded: false }
+        Timers { origin: now, elapsed: 0, entries, slots, occupied, serial: 0, crowd_until: 0 }
     }
 
     /// Adds a timer. One whose deadline has passed is handed out by the next [`expire`](Timers::expire).
@@ -145,9 +145,7 @@ impl Timers {
         }
         let (place, _) = self.first()?;
         let soonest = self.slots[place].soonest;
-        // Whoever comes long after a crowd is not one of it.
-        let crowded = self.crowded && soonest - self.elapsed <= 2;
-        self.instant(soonest | u64::from(crowded))
+        self.instant(soonest | u64::from(soonest <= self.crowd_until))
     }
 
     /// Moves the wakers of all timers that are due to the end of `out`, in the order of their deadlines.
@@ -163,9 +161,10 @@ impl Timers {
             self.empty(place, out);
         }
         self.elapsed = target;
-        self.crowded = match out.len() - before {
-            0 => self.crowded,
-            due => due >= CROWD,
+        self.crowd_until = match out.len() - before {
+            0 => self.crowd_until,
+            due if due < CROWD => 0,
+            _ => target.saturating_add(2),
         };
     }
 
@@ -468,7 +467,7 @@ mod tests {
             let soonest = self.model.keys().next().map(|&(tick, _)| tick);
             assert_eq!(self.wheel.next().is_some(), soonest.is_some());
             if let (Some(next), Some(tick)) = (self.wheel.next(), soonest) {
-                let latest = tick + u64::from(self.wheel.crowded);
+                let latest = tick + u64::from(tick <= self.wheel.crowd_until);
                 assert!(next <= self.wheel.instant(latest).unwrap(), "never later than the earliest deadline");
             }
             for key in self.gone.drain(..) {
@@ -500,6 +499,13 @@ mod tests {
         wheel.insert(at(24), Waker::noop().clone());
         wheel.expire(at(20), &mut out);
         assert_eq!(wheel.next(), Some(at(24)), "long after the crowd");
+        for _ in 0..CROWD {
+            wheel.insert(at(24), Waker::noop().clone());
+        }
+        wheel.expire(at(24), &mut out);
+        wheel.expire(at(40), &mut out);
+        wheel.insert(at(42), Waker::noop().clone());
+        assert_eq!(wheel.next(), Some(at(42)), "the crowd is long gone");
     }
 
     #[test]
