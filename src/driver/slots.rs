@@ -7,7 +7,7 @@ use crate::{
     },
     entry::{Cqe, CqeFlags, Interest, Sqe, SqeFlags, Twin},
 };
-use std::{mem, num::NonZeroU64, os::fd::RawFd, task::Waker};
+use std::{mem, os::fd::RawFd, task::Waker};
 
 /// The name of an entry in flight, and the `user_data` of its SQE: the slot's index below, its generation above.
 ///
@@ -21,7 +21,6 @@ impl Key {
     const OWN: u32 = u32::MAX;
     /// All indices of slots are below.
     const END: u32 = i32::MAX as u32;
-    const MARK: u64 = 1 << 31;
     /// From this number on, the driver's own entries are the POLLs of watches.
     const WATCHES: u32 = 16;
 
@@ -55,23 +54,6 @@ impl Key {
 
     fn index(self) -> usize {
         self.0 as u32 as usize
-    }
-
-    /// The name of an entry, and a mark beside it, as a number that is not 0: indices leave the highest bit of theirs
-    /// free, and there is none with all the others set.
-    pub(crate) fn marked(self, mark: bool) -> NonZeroU64 {
-        let mark = if mark { Key::MARK } else { 0 };
-        NonZeroU64::new(!(self.0 | mark)).expect("an entry's name is not one of the driver's own")
-    }
-
-    /// The name in such a number.
-    pub(crate) const fn of_marked(number: NonZeroU64) -> Key {
-        Key(!number.get() & !Key::MARK)
-    }
-
-    /// The mark in such a number.
-    pub(crate) const fn mark(number: NonZeroU64) -> bool {
-        !number.get() & Key::MARK != 0
     }
 
     /// As an SQE carries it.
@@ -564,17 +546,6 @@ mod tests {
         let key = Key::new(7, u32::MAX);
         assert_eq!(Key::from_user_data(key.user_data()), key);
         assert_eq!(Key::from_user_data(Key::own(1).user_data()), Key::own(1));
-    }
-
-    /// Red when a mark is taken for a part of the name, or the last of all names for nothing.
-    #[test]
-    fn a_mark_leaves_the_name_as_it_is() {
-        for (index, generation) in [(0, 0), (7, u32::MAX), (Key::END - 1, u32::MAX), (Key::END - 1, 0)] {
-            for mark in [false, true] {
-                let number = Key::new(index, generation).marked(mark);
-                assert_eq!((Key::of_marked(number), Key::mark(number)), (Key::new(index, generation), mark));
-            }
-        }
     }
 
     #[test]

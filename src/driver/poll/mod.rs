@@ -50,7 +50,7 @@ struct Source {
 }
 
 // An idle connection has one.
-static_assertions::const_assert!(size_of::<Source>() <= 40);
+static_assertions::const_assert!(size_of::<Source>() <= 32);
 
 impl Source {
     fn watch(&self) -> Watch {
@@ -79,7 +79,7 @@ impl Source {
 
     /// Calls the twins of those who wait, in their order, until one has to wait on.
     fn serve(&mut self, interest: Interest, desk: &mut Desk<'_>) {
-        while let Some(key) = self.waiting.front(interest).map(Waiter::key) {
+        while let Some(key) = self.waiting.front(interest).map(|waiter| waiter.key) {
             if let Some(slot) = desk.slots.get(key) {
                 desk.counters.twins_ready += 1;
                 let cqe = desk.groups.call(slot);
@@ -227,7 +227,7 @@ impl Poll {
             return false;
         }
         let Some(source) = self.watched(slot) else { return false };
-        source.waiting.push_back(interest, Waiter::new(key, true));
+        source.waiting.push_back(Waiter { key, interest, in_turn: true });
         slot.stage = Stage::Queued(interest);
         self.expect();
         true
@@ -245,11 +245,11 @@ impl Poll {
         (interest, in_turn): (Interest, bool),
         done: &mut Vec<Cqe>,
     ) -> io::Result<()> {
-        let waiter = Waiter::new(key, in_turn);
+        let waiter = Waiter { key, interest, in_turn };
         match self.watched(slot) {
-            Some(source) => source.waiting.push_back(interest, waiter),
+            Some(source) => source.waiting.push_back(waiter),
             None => {
-                self.attend(slot, Some((interest, waiter)), done)?;
+                self.attend(slot, Some(waiter), done)?;
             }
         }
         slot.stage = Stage::Queued(interest);
@@ -289,7 +289,7 @@ impl Poll {
 
     /// Watches a slot's descriptor, and lets a waiter queue at it. Tells whether it was not watched as an
     /// `Fd`'s before.
-    fn attend(&mut self, slot: &mut Slot, waiter: Option<(Interest, Waiter)>, done: &mut Vec<Cqe>) -> io::Result<bool> {
+    fn attend(&mut self, slot: &mut Slot, waiter: Option<Waiter>, done: &mut Vec<Cqe>) -> io::Result<bool> {
         self.end_namesake(slot, done);
         let (fd, known) = (slot.sqe.fd, self.find(slot.sqe.fd, slot.source));
         let id = known.unwrap_or_else(|| self.insert(fd));
@@ -300,7 +300,7 @@ impl Poll {
             // What was known was of another owner's file.
             source.inflow = Inflow::default();
         }
-        waiter.into_iter().for_each(|(interest, waiter)| source.waiting.push_back(interest, waiter));
+        waiter.into_iter().for_each(|waiter| source.waiting.push_back(waiter));
         self.watches += u64::from(known.is_none() || !was_owned);
         let watched = match known {
             Some(_) if was_owned => Ok(()),
@@ -308,7 +308,7 @@ impl Poll {
             None => self.selector.add(fd, id.token(), source.watch()),
         };
         if let Err(error) = watched {
-            waiter.into_iter().for_each(|(interest, _)| source.waiting.pop_back(interest));
+            waiter.into_iter().for_each(|waiter| source.waiting.pop_back(waiter.interest));
             source.owned = was_owned;
             self.forget_if_idle(id);
             return Err(error);
@@ -343,7 +343,7 @@ impl Poll {
     fn end(&mut self, index: u32, done: &mut Vec<Cqe>) {
         let source = &mut self.sources[index as usize];
         let waiting = source.waiting.drain();
-        done.extend(waiting.map(|waiter| Cqe::new(waiter.key().user_data(), -libc::EBADF)));
+        done.extend(waiting.map(|waiter| Cqe::new(waiter.key.user_data(), -libc::EBADF)));
         self.remove(index);
     }
 
@@ -382,7 +382,7 @@ impl Poll {
         // A number has one source at a time, where all wait who wait for it.
         let Some(id) = self.find(fd, None) else { return false };
         let waiting = &mut self.sources[id.index as usize].waiting;
-        let was_first = waiting.front(interest).is_some_and(|first| first.key() == key);
+        let was_first = waiting.front(interest).is_some_and(|first| first.key == key);
         if !waiting.remove(interest, key) {
             return false;
         }

@@ -38,7 +38,7 @@ impl Numbers {
             return;
         };
         if place >= self.list.len() {
-            self.list.resize((place + 1).next_power_of_two().max(LEAST), NOBODY);
+            self.list.resize((place + 1).max(LEAST), NOBODY);
         }
         self.list[place] = index;
     }

@@ -1,34 +1,30 @@
-//! Who waits at a source: for either direction a queue that is mostly empty or of one, which costs no allocation.
+//! Who waits at a source: for either direction a queue. One waiter in both together, as mostly, is no allocation.
 
 use crate::{driver::slots::Key, entry::Interest};
-use std::{collections::VecDeque, iter, num::NonZeroU64};
+use std::{collections::VecDeque, iter};
 
-/// Who waits at a source: a name, and a mark in it. Never 0, so that none takes no room beside some.
+/// Who waits at a source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Waiter(NonZeroU64);
-
-impl Waiter {
-    /// `in_turn`: it waits for its turn to take something. Whoever wants to hear of the next change takes nothing, and
-    /// may wait at what is ready: nobody queues behind it.
-    pub(super) fn new(key: Key, in_turn: bool) -> Waiter {
-        Waiter(key.marked(in_turn))
-    }
-
-    pub(super) fn key(self) -> Key {
-        Key::of_marked(self.0)
-    }
-
-    pub(super) fn is_in_turn(self) -> bool {
-        Key::mark(self.0)
-    }
+pub(super) struct Waiter {
+    pub(super) key: Key,
+    pub(super) interest: Interest,
+    /// It waits for its turn to take something. Whoever wants to hear of the next change takes nothing, and may wait at
+    /// what is ready: nobody queues behind it.
+    pub(super) in_turn: bool,
 }
 
-/// Two queues. Nothing is in the rest of one while it has no first; the room of both rests is kept.
+/// Two queues.
 #[derive(Debug, Default)]
-pub(super) struct Waiting {
-    first: [Option<Waiter>; 2],
-    rest: Option<Box<[VecDeque<Waiter>; 2]>>,
+pub(super) enum Waiting {
+    #[default]
+    Nobody,
+    One(Waiter),
+    /// There were two at the same time once; the room for them is kept.
+    Queues(Box<[VecDeque<Waiter>; 2]>),
 }
+
+// Each source has one, and of most it is the larger half.
+static_assertions::const_assert!(size_of::<Waiting>() <= 16);
 
 fn place(interest: Interest) -> usize {
     match interest {
@@ -45,61 +41,67 @@ impl Waiting {
 
     #[inline]
     pub(super) fn front(&self, interest: Interest) -> Option<Waiter> {
-        self.first[place(interest)]
+        match self {
+            Waiting::One(waiter) if waiter.interest == interest => Some(*waiter),
+            Waiting::Queues(queues) => queues[place(interest)].front().copied(),
+            _ => None,
+        }
     }
 
     #[inline]
-    pub(super) fn push_back(&mut self, interest: Interest, waiter: Waiter) {
-        match &mut self.first[place(interest)] {
-            first @ None => *first = Some(waiter),
-            Some(_) => self.push_behind(interest, waiter),
+    pub(super) fn push_back(&mut self, waiter: Waiter) {
+        match self {
+            Waiting::Nobody => *self = Waiting::One(waiter),
+            &mut Waiting::One(first) => *self = Waiting::queues([first, waiter]),
+            Waiting::Queues(queues) => queues[place(waiter.interest)].push_back(waiter),
         }
     }
 
     #[inline(never)]
-    fn push_behind(&mut self, interest: Interest, waiter: Waiter) {
-        self.rest.get_or_insert_default()[place(interest)].push_back(waiter);
+    fn queues(waiters: [Waiter; 2]) -> Waiting {
+        let mut queues = Box::<[VecDeque<Waiter>; 2]>::default();
+        waiters.into_iter().for_each(|waiter| queues[place(waiter.interest)].push_back(waiter));
+        Waiting::Queues(queues)
     }
 
     #[inline]
     pub(super) fn pop_front(&mut self, interest: Interest) {
-        self.first[place(interest)] = if self.rest.is_some() { self.pop_behind(interest) } else { None };
-    }
-
-    #[inline(never)]
-    fn pop_behind(&mut self, interest: Interest) -> Option<Waiter> {
-        self.rest.as_mut().and_then(|rest| rest[place(interest)].pop_front())
+        match self {
+            Waiting::One(waiter) if waiter.interest == interest => *self = Waiting::Nobody,
+            Waiting::Queues(queues) => drop(queues[place(interest)].pop_front()),
+            _ => {}
+        }
     }
 
     /// Takes back what was pushed last.
     pub(super) fn pop_back(&mut self, interest: Interest) {
-        if self.rest.as_mut().and_then(|rest| rest[place(interest)].pop_back()).is_none() {
-            self.first[place(interest)] = None;
+        match self {
+            Waiting::Queues(queues) => drop(queues[place(interest)].pop_back()),
+            _ => self.pop_front(interest),
         }
     }
 
     /// Takes `key` out; true if it was there.
     pub(super) fn remove(&mut self, interest: Interest, key: Key) -> bool {
-        if self.front(interest).is_some_and(|first| first.key() == key) {
+        if self.front(interest).is_some_and(|first| first.key == key) {
             self.pop_front(interest);
             return true;
         }
-        let Some(rest) = self.rest.as_mut().map(|rest| &mut rest[place(interest)]) else { return false };
-        let before = rest.len();
-        rest.retain(|waiter| waiter.key() != key);
-        rest.len() < before
+        let Waiting::Queues(queues) = self else { return false };
+        let queue = &mut queues[place(interest)];
+        let before = queue.len();
+        queue.retain(|waiter| waiter.key != key);
+        queue.len() < before
     }
 
     /// Whether there is somebody who waits for a turn.
     #[inline]
     pub(super) fn is_queue(&self, interest: Interest) -> bool {
-        !self.is_empty(interest) && self.has_in_turn(interest)
-    }
-
-    #[inline(never)]
-    fn has_in_turn(&self, interest: Interest) -> bool {
-        let rest = self.rest.iter().flat_map(|rest| &rest[place(interest)]);
-        self.first[place(interest)].iter().chain(rest).any(|waiter| waiter.is_in_turn())
+        match self {
+            Waiting::Nobody => false,
+            Waiting::One(waiter) => waiter.interest == interest && waiter.in_turn,
+            Waiting::Queues(queues) => queues[place(interest)].iter().any(|waiter| waiter.in_turn),
+        }
     }
 
     /// Takes all out, of both queues.
@@ -127,8 +129,8 @@ mod tests {
             let model = &mut models[place(interest)];
             match dice >> 28 {
                 0..7 => {
-                    let waiter = Waiter::new(Key::from_user_data(n), dice & 1 << 21 == 0);
-                    waiting.push_back(interest, waiter);
+                    let waiter = Waiter { key: Key::from_user_data(n), interest, in_turn: dice & 1 << 21 == 0 };
+                    waiting.push_back(waiter);
                     model.push_back(waiter);
                 }
                 7..11 => {
@@ -141,12 +143,13 @@ mod tests {
                 }
                 12..15 => {
                     let at = (dice >> 8) as usize % (model.len() + 1);
-                    let key = model.get(at).map_or(Key::from_user_data(n), |waiter| waiter.key());
+                    let key = model.get(at).map_or(Key::from_user_data(n), |waiter| waiter.key);
                     assert_eq!(waiting.remove(interest, key), model.remove(at).is_some());
                 }
                 _ if n % 32 == 0 => {
                     let all: Vec<_> = models.iter_mut().flat_map(|model| model.drain(..)).collect();
                     assert_eq!(waiting.drain().collect::<Vec<_>>(), all);
+                    waiting = Waiting::default();
                 }
                 _ => {}
             }
@@ -156,7 +159,7 @@ mod tests {
                     (waiting.front(interest), waiting.is_empty(interest)),
                     (model.front().copied(), model.is_empty())
                 );
-                assert_eq!(waiting.is_queue(interest), model.iter().any(|waiter| waiter.is_in_turn()));
+                assert_eq!(waiting.is_queue(interest), model.iter().any(|waiter| waiter.in_turn));
             }
         }
     }
