@@ -53,11 +53,12 @@ fn write(to: &mut impl Write, total: usize, piece: usize) {
 /// Reads to the end, and checks what comes. Gives how much that was.
 fn read(from: &mut impl Read) -> usize {
     let (mut buf, mut done) = (vec![0; 1 << 18], 0);
+    let pattern = text(251 + buf.len());
     loop {
         match from.read(&mut buf).unwrap() {
             0 => return done,
             n => {
-                assert!(buf[..n].iter().zip(done..).all(|(&b, n)| b == byte(n)), "other bytes at {done}");
+                assert!(buf[..n] == pattern[done % 251..][..n], "other bytes at {done}");
                 done += n;
             }
         }
