@@ -9,6 +9,7 @@ use std::{
         fd::{AsRawFd, OwnedFd},
         unix::net::UnixStream,
     },
+    panic::{AssertUnwindSafe, catch_unwind},
     path::PathBuf,
     pin::Pin,
     process,
@@ -64,6 +65,30 @@ pub(crate) fn await_gone(fd: &impl AsRawFd) {
     assert_eq!(heard, 1, "somebody keeps the other end");
 }
 
+/// Runs `code` in a forked child, which has no other threads and no descriptors, and tells whether it came to its end
+/// in time.
+pub(crate) fn in_child(code: impl FnOnce()) -> bool {
+    // SAFETY: Plain call: the child does what it is asked for and leaves.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        // SAFETY: Plain call: the child ends itself when it hangs.
+        unsafe { libc::alarm(20) };
+        // Other tests wait for the ends of theirs.
+        // SAFETY: Plain call: nothing but the copies of the child, which hands none of them back.
+        (3..1024).for_each(|fd| _ = unsafe { libc::close(fd) });
+        let done = catch_unwind(AssertUnwindSafe(code)).is_ok();
+        // SAFETY: Plain call: nothing of the parent's is touched on the way out.
+        unsafe { libc::_exit(i32::from(!done)) };
+    }
+    let mut status = -1;
+    // Signals interrupt it.
+    // SAFETY: Plain call: it writes one number, which lives through it.
+    while unsafe { libc::waitpid(child, &mut status, 0) } != child {
+        assert_eq!(std::io::Error::last_os_error().kind(), std::io::ErrorKind::Interrupted);
+    }
+    status == 0
+}
+
 /// Polls once, and leaves it at that.
 pub(crate) async fn poll_once<F: Future + Unpin>(future: &mut F) {
     poll_fn(|cx| {
@@ -71,6 +96,19 @@ pub(crate) async fn poll_once<F: Future + Unpin>(future: &mut F) {
         Poll::Ready(())
     })
     .await;
+}
+
+/// Lets the driver have a turn. One sleep may be over before it begins, where this thread does not get its time.
+pub(crate) async fn turn() {
+    let turns = || Driver::current().unwrap().counters().turns;
+    let before = turns();
+    for _ in 0..1000 {
+        crate::time::sleep(Duration::from_millis(1)).await;
+        if turns() > before {
+            return;
+        }
+    }
+    panic!("the driver has no turn");
 }
 
 /// Waits until the driver has nothing in flight but what is the caller's.

@@ -68,7 +68,7 @@ fn read(from: &mut impl Read) -> usize {
 /// Lets descriptors go. The closes are the driver's to do, and nobody may block its thread before.
 async fn close<T>(what: T) {
     drop(what);
-    sleep(Duration::from_millis(1)).await;
+    sleep(Duration::from_millis(20)).await;
 }
 
 async fn both_ways<A, B>(a: &mut A, b: &mut B) -> Result<Copied, CopyError>

@@ -239,7 +239,7 @@ async fn who_waits_for_a_number_waits_on_when_its_fd_leaves() {
     let early = crate::time::timeout(Duration::from_millis(1), crate::op::poll(&a, Interest::Read)).await;
     assert!(early.is_err(), "{early:?}");
     // The bare wait remains, and what was dropped has to let go of the `Fd`.
-    crate::time::sleep(Duration::from_millis(1)).await;
+    testing::turn().await;
     let _open = a.try_into_owned().unwrap();
     b.set_nonblocking(true).unwrap();
     while b.read(&mut [0; 65536]).is_ok() {}
@@ -267,7 +267,7 @@ async fn completions_are_counted_by_the_turn_that_found_them() {
     assert!(batches.count() <= 20 && batches.buckets()[0] == 0, "{batches:?}");
     assert!(batches.buckets()[5..].iter().sum::<u64>() >= 1, "twenty ends are found by one turn: {batches:?}");
     let turns = after.turns - before.turns;
-    crate::time::sleep(Duration::from_millis(1)).await;
+    testing::turn().await;
     let idle = crate::metrics().driver;
     assert!(idle.turns > after.turns && turns > 0);
     assert_eq!(idle.batches.count(), after.batches.count(), "a timer is no completion");

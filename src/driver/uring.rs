@@ -608,7 +608,10 @@ impl Drop for Uring {
 /// Whether this kernel carries a message to a ring, found out once by a message that nobody waits for.
 fn takes_messages(ring: &Ring) -> bool {
     static TAKES: OnceLock<bool> = OnceLock::new();
-    *TAKES.get_or_init(|| ring.fd().is_some_and(|fd| send_message(fd, TRIAL.user_data(), 0).is_ok()))
+    // Nothing of length is done in there: a child that is forked meanwhile would wait for it for ever.
+    let ask = || ring.fd().is_some_and(|fd| send_message(fd, TRIAL.user_data(), 0).is_ok());
+    let takes = TAKES.get().copied().unwrap_or_else(ask);
+    *TAKES.get_or_init(|| takes)
 }
 
 /// Lets the kernel have a thread for each of `blocking` requests that block. By default it has four for each CPU, so on

@@ -4,12 +4,12 @@
 //! runtime of its own, and a task in it for each child.
 
 use super::watched::Watched;
-use crate::{driver::DriverKind, rt, time};
+use crate::{driver::DriverKind, rt, sys::per_process::PerProcess, time};
 use std::{
     cell::Cell,
     future::poll_fn,
     mem,
-    process::{self, Child},
+    process::Child,
     rc::Rc,
     sync::{Mutex, MutexGuard, PoisonError},
     task::{Poll, Waker},
@@ -17,8 +17,10 @@ use std::{
     time::Duration,
 };
 
-static ORPHANS: Mutex<Orphans> = Mutex::new(Orphans { new: Vec::new(), is_reaped: false, waker: None, process: 0 });
+/// A forked child has none of its parent's.
+static ORPHANS: PerProcess<Mutex<Orphans>> = PerProcess::new();
 
+#[derive(Default)]
 struct Orphans {
     /// Those that the thread has not seen.
     new: Vec<Child>,
@@ -26,13 +28,11 @@ struct Orphans {
     is_reaped: bool,
     /// Wakes the thread.
     waker: Option<Waker>,
-    /// The process that all of that is of.
-    process: u32,
 }
 
 /// Nothing of others runs under the lock, so a poisoned one guards what is whole.
 fn orphans() -> MutexGuard<'static, Orphans> {
-    ORPHANS.lock().unwrap_or_else(PoisonError::into_inner)
+    ORPHANS.get().lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Reaps a child that has ended, or sees to it that somebody does.
@@ -42,11 +42,6 @@ pub(super) fn adopt(mut child: Child) {
         return;
     }
     let mut orphans = orphans();
-    if orphans.process != process::id() {
-        // A forked child: what is there is its parent's.
-        mem::forget((mem::take(&mut orphans.new), orphans.waker.take()));
-        (orphans.is_reaped, orphans.process) = (false, process::id());
-    }
     orphans.new.push(child);
     if !orphans.is_reaped {
         // Without a thread they stay until the next one comes, and with it perhaps a thread.
@@ -148,11 +143,20 @@ fn reap_by_asking() {
 #[cfg(test)]
 mod tests {
     use super::{Gone, adopt, orphans};
+    use crate::testing::in_child;
     use std::{
         process::{Command, Stdio},
         thread,
         time::{Duration, Instant},
     };
+
+    /// Red when it has its parent's, which the thread may hold at the fork.
+    #[test]
+    fn a_forked_child_has_orphans_of_its_own() {
+        let held = orphans();
+        assert!(in_child(|| drop(orphans())));
+        drop(held);
+    }
 
     fn until(what: impl Fn() -> bool) {
         let begun = Instant::now();

@@ -5,7 +5,7 @@ use super::{
     pulse::{Answer, Phase, Polled},
     remote::Remote,
 };
-use crate::driver::DriverInfo;
+use crate::{driver::DriverInfo, sys::per_process::PerProcess};
 use std::{
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
@@ -138,12 +138,14 @@ impl Observer {
     }
 }
 
-/// The runtimes that have a name. Nothing here keeps one alive.
-static NAMED: Mutex<Vec<(Weak<Remote>, Arc<Card>)>> = Mutex::new(Vec::new());
+type Named = Vec<(Weak<Remote>, Arc<Card>)>;
+
+/// The runtimes that have a name. Nothing here keeps one alive. A forked child has none of its parent's.
+static NAMED: PerProcess<Mutex<Named>> = PerProcess::new();
 
 /// No stranger's code runs under the lock, so a poisoned one is whole.
-fn named() -> MutexGuard<'static, Vec<(Weak<Remote>, Arc<Card>)>> {
-    NAMED.lock().unwrap_or_else(PoisonError::into_inner)
+fn named() -> MutexGuard<'static, Named> {
+    NAMED.get().lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Lists a runtime.
@@ -169,6 +171,7 @@ mod tests {
     use super::*;
     use crate::{
         rt::{Builder, Polled, Runtime, TaskBuilder, observer, spawn, yield_now},
+        testing::in_child,
         time::sleep,
     };
     use static_assertions::assert_impl_all;
@@ -178,6 +181,15 @@ mod tests {
 
     /// Longer than anything here takes.
     const LONG: Duration = Duration::from_secs(10);
+
+    /// Red when it has its parent's list, which another thread may hold at the fork.
+    #[test]
+    fn a_forked_child_has_none_of_its_parents_runtimes() {
+        let _parents = Builder::new().name("parents").build().unwrap();
+        let held = named();
+        assert!(!held.is_empty() && in_child(|| assert!(runtimes().is_empty())));
+        drop(held);
+    }
 
     /// Awaits what another thread does, and lets this one's tasks run meanwhile.
     async fn elsewhere<R: Send + 'static>(work: impl FnOnce() -> R + Send + 'static) -> R {

@@ -8,7 +8,7 @@
 //! A thread that blocks the signal, or comes to it too late, answers nobody: a question that is withdrawn is not there
 //! any more when the handler looks.
 
-use crate::sys::unix;
+use crate::sys::{per_process::PerProcess, unix};
 use std::{
     fmt::Write,
     io, ptr,
@@ -96,8 +96,8 @@ fn pass_on(signal: i32, info: *mut libc::siginfo_t, context: *mut libc::c_void) 
 /// # Errors
 /// Those of `sigaction(2)`.
 pub(super) fn prepare() -> io::Result<()> {
-    static TAKEN: Mutex<bool> = Mutex::new(false);
-    let mut taken = TAKEN.lock().unwrap_or_else(PoisonError::into_inner);
+    static TAKEN: PerProcess<Mutex<bool>> = PerProcess::new();
+    let mut taken = TAKEN.get().lock().unwrap_or_else(PoisonError::into_inner);
     if !*taken {
         backtrace::trace(|_| true);
         // Kept before the handler can be called, which will want it.
@@ -116,8 +116,8 @@ pub(super) struct Stack(Vec<usize>);
 
 /// Asks a thread where it is. `alive` runs what it is given while the thread is sure to live.
 pub(super) fn ask(thread: Thread, alive: impl FnOnce(&dyn Fn())) -> Option<Stack> {
-    static ONE: Mutex<()> = Mutex::new(());
-    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    static ONE: PerProcess<Mutex<()>> = PerProcess::new();
+    let _one = ONE.get().lock().unwrap_or_else(PoisonError::into_inner);
     // Acquire: pairs with the Release of the handler. An answer that came too late is nobody's.
     let free = STATE.load(Ordering::Acquire);
     if free != NONE && free != ANSWERED {

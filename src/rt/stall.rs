@@ -14,11 +14,10 @@ use super::{
     remote::Remote,
     stack::{self, Stack, Thread},
 };
-use crate::{driver::quietly, trace};
+use crate::{driver::quietly, sys::per_process::PerProcess, trace};
 use std::{
     fmt,
     io::{self, Write},
-    mem, process,
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
         mpsc::{self, Receiver, Sender},
@@ -194,21 +193,28 @@ fn report(reports: Receiver<Report>) {
     }
 }
 
-/// The runtimes that the watchdog has not seen yet, and whether it is there.
+/// Where the watchdog is at home. A forked child has none.
+#[derive(Default)]
 struct Kennel {
-    new: Vec<Arc<Watched>>,
-    is_out: bool,
-    /// The process that it is of: a forked child has no watchdog.
-    process: u32,
+    inside: Mutex<Inside>,
+    /// There is a new runtime.
+    whistle: Condvar,
 }
 
-static KENNEL: Mutex<Kennel> = Mutex::new(Kennel { new: Vec::new(), is_out: false, process: 0 });
-/// There is a new runtime.
-static WHISTLE: Condvar = Condvar::new();
+/// The runtimes that the watchdog has not seen yet, and whether it is there.
+#[derive(Default)]
+struct Inside {
+    new: Vec<Arc<Watched>>,
+    is_out: bool,
+}
 
-/// No stranger's code runs under the lock, so a poisoned one is whole.
-fn kennel() -> MutexGuard<'static, Kennel> {
-    KENNEL.lock().unwrap_or_else(PoisonError::into_inner)
+static KENNEL: PerProcess<Kennel> = PerProcess::new();
+
+impl Kennel {
+    /// No stranger's code runs under the lock, so a poisoned one is whole.
+    fn open(&self) -> MutexGuard<'_, Inside> {
+        self.inside.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Has a runtime watched until what this returns is dropped.
@@ -218,37 +224,33 @@ fn kennel() -> MutexGuard<'static, Kennel> {
 pub(super) fn watch(remote: Arc<Remote>, name: Option<String>, watch: Watch) -> io::Result<Arc<Watched>> {
     stack::prepare()?;
     let watched = Arc::new(Watched { remote, name, watch, inside: Mutex::new(None) });
-    let mut kennel = kennel();
-    if kennel.process != process::id() {
-        // What is there is the parent's, and its threads are not here to drop it.
-        mem::forget(mem::take(&mut kennel.new));
-        (kennel.is_out, kennel.process) = (false, process::id());
-    }
-    if !kennel.is_out {
+    let kennel = KENNEL.get();
+    let mut inside = kennel.open();
+    if !inside.is_out {
         let (reports, told) = mpsc::channel();
         thread::Builder::new().name("annulus-stalls".into()).spawn(|| report(told))?;
-        thread::Builder::new().name("annulus-watch".into()).spawn(|| run(reports))?;
-        kennel.is_out = true;
+        thread::Builder::new().name("annulus-watch".into()).spawn(|| run(kennel, reports))?;
+        inside.is_out = true;
     }
-    kennel.new.push(watched.clone());
-    drop(kennel);
-    WHISTLE.notify_one();
+    inside.new.push(watched.clone());
+    drop(inside);
+    kennel.whistle.notify_one();
     Ok(watched)
 }
 
 /// The watchdog, which ends when there is nobody to watch.
-fn run(reports: Sender<Report>) {
+fn run(kennel: &Kennel, reports: Sender<Report>) {
     let mut charges: Vec<Charge> = Vec::new();
     let mut looked = Instant::now();
     loop {
-        let mut kennel = kennel();
-        let new = kennel.new.drain(..);
+        let mut inside = kennel.open();
+        let new = inside.new.drain(..);
         charges.extend(new.map(|watched| Charge { watched, poll: None, lasted: Duration::ZERO, told: false }));
         let Some(pace) = charges.iter().map(|charge| charge.watched.watch.pace()).min() else {
-            kennel.is_out = false;
+            inside.is_out = false;
             return;
         };
-        let waited = WHISTLE.wait_timeout(kennel, pace.saturating_sub(looked.elapsed()));
+        let waited = kennel.whistle.wait_timeout(inside, pace.saturating_sub(looked.elapsed()));
         drop(waited.unwrap_or_else(PoisonError::into_inner));
         let passed = looked.elapsed();
         if passed < pace {
@@ -262,5 +264,19 @@ fn run(reports: Sender<Report>) {
         // With the last one, the hook goes that the user gave.
         let gone: Vec<Charge> = gone;
         gone.into_iter().for_each(|charge| quietly(|| drop(charge)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::KENNEL;
+    use crate::testing::in_child;
+
+    /// Red when it has its parent's, which the watchdog may hold at the fork.
+    #[test]
+    fn a_forked_child_has_a_kennel_of_its_own() {
+        let held = KENNEL.get().open();
+        assert!(in_child(|| drop(KENNEL.get().open())));
+        drop(held);
     }
 }

@@ -9,7 +9,7 @@
 //! that comes late makes that one look at the counter, and no more. There are as many bells for a signal as there ever
 //! were runtimes that listened for it at the same time.
 
-use crate::sys::unix;
+use crate::sys::{per_process::PerProcess, unix};
 use std::{
     io::{self, Read},
     os::{
@@ -34,7 +34,7 @@ pub(super) struct Line {
     /// The first of the bells.
     bells: AtomicPtr<Bell>,
     /// Whether the handler is installed. Held while that, or the list, changes.
-    installed: Mutex<bool>,
+    installed: PerProcess<Mutex<bool>>,
     /// What the process did at this signal before.
     former: OnceLock<libc::sigaction>,
 }
@@ -56,7 +56,7 @@ pub(super) fn listen(signal: i32) -> io::Result<(&'static Line, &'static Bell)> 
     let none = || io::Error::new(io::ErrorKind::InvalidInput, format!("{signal} is no signal that can be heard here"));
     let line = usize::try_from(signal).ok().and_then(|signal| LINES.get(signal)).ok_or_else(none)?;
     // What is guarded is whole at any time, so a poisoned lock is as good as another.
-    let mut installed = line.installed.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut installed = line.installed.get().lock().unwrap_or_else(PoisonError::into_inner);
     // First the bell: a signal that is taken from the process, and that nobody hears, would be lost.
     let idle = line.bells().find(|bell| !bell.taken.load(Ordering::Relaxed));
     let made = if idle.is_none() { Some(Bell::new(line.bells().next())?) } else { None };
@@ -85,7 +85,7 @@ impl Line {
         Line {
             count: AtomicUsize::new(0),
             bells: AtomicPtr::new(std::ptr::null_mut()),
-            installed: Mutex::new(false),
+            installed: PerProcess::new(),
             former: OnceLock::new(),
         }
     }
@@ -144,10 +144,25 @@ extern "C" fn handle(signal: i32, info: *mut libc::siginfo_t, context: *mut libc
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::in_child;
 
     fn raise(signal: i32) {
         // SAFETY: Plain call: the signal has a handler, which returns.
         assert_eq!(unsafe { libc::raise(signal) }, 0);
+    }
+
+    /// Red when a child has its parent's lock, which another thread may hold at the fork.
+    #[test]
+    fn a_forked_child_can_listen() {
+        let (line, _) = listen(libc::SIGWINCH).unwrap();
+        let held = line.installed.get().lock();
+        let heard = || {
+            let (line, before) = (listen(libc::SIGWINCH).unwrap().0, line.count());
+            raise(libc::SIGWINCH);
+            assert_eq!(line.count(), before + 1);
+        };
+        assert!(in_child(heard));
+        drop(held);
     }
 
     /// Red when the handler does not put `errno` back: the bell is full, so its call fails.

@@ -21,6 +21,7 @@ pub mod fake;
 pub(crate) mod kqueue;
 #[cfg(not(annulus_kqueue))]
 pub(crate) mod linux;
+pub(crate) mod per_process;
 pub(crate) mod recvmsg_out;
 #[cfg(not(annulus_kqueue))]
 pub(crate) mod registrations;

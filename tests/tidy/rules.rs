@@ -31,6 +31,7 @@ pub(crate) const GATE_EXCEPTIONS: &[(&str, &str, &str)] = &[
 /// The files that may name an atomic ordering; each says there whom it pairs with.
 pub(crate) const ORDERINGS: &[&str] = &[
     "src/sys/buf_ring.rs",
+    "src/sys/per_process.rs",
     "src/ring/word.rs",
     "src/ring/fork.rs",
     "src/ring/number.rs",

@@ -16,6 +16,9 @@ use std::{
     time::Duration,
 };
 
+/// The driver has a turn meanwhile: a thread is not kept from its work for so long.
+const A_MOMENT: Duration = Duration::from_millis(20);
+
 /// Panics with one of everything on its stack, under way.
 async fn panics(fd: Fd, dropped: Rc<Cell<usize>>) {
     let mut receiving = Box::pin(op::recv(&fd, vec![0; 8]));
@@ -53,7 +56,7 @@ fn t20_a_task_that_panics_lets_go_of_everything() {
         runtime.block_on(async {
             let error = spawn(panics(fd, dropped)).await.unwrap_err();
             assert_eq!(error.to_string(), "the task panicked: on purpose");
-            sleep(Duration::from_millis(5)).await;
+            sleep(A_MOMENT).await;
             is_closed(&mut peer);
         });
         assert_eq!((seen.get(), runtime.metrics().unawaited_panics), (1, 0));
@@ -69,7 +72,7 @@ fn t20_a_main_future_that_panics_lets_go_of_everything() {
         let seen = Rc::clone(&dropped);
         let run = AssertUnwindSafe(|| runtime.block_on(panics(fd, dropped)));
         assert_eq!(*catch_unwind(run).unwrap_err().downcast::<&str>().unwrap(), "on purpose");
-        runtime.block_on(sleep(Duration::from_millis(5)));
+        runtime.block_on(sleep(A_MOMENT));
         assert_eq!(seen.get(), 1);
         is_closed(&mut peer);
     });
@@ -106,7 +109,7 @@ fn t20_a_payload_that_panics_in_its_drop() {
             drop(spawn(async move { std::panic::panic_any(payload()) }));
             drop(spawn_blocking(move || std::panic::panic_any(payload())));
             let mut kept: JoinHandle<()> = spawn(async move { std::panic::panic_any(payload()) });
-            sleep(Duration::from_millis(5)).await;
+            sleep(A_MOMENT).await;
             let error = match poll(&mut kept) {
                 std::task::Poll::Ready(answer) => answer.unwrap_err(),
                 std::task::Poll::Pending => panic!("it ended long ago"),

@@ -147,7 +147,8 @@ fn t21_a_forked_child_may_drop_what_it_inherited() {
 }
 
 /// T21. A child has none of its parent's threads: what needs one makes its own. Red when the child takes the watchdog
-/// or the reaper that it knows of for its own.
+/// or the reaper that it knows of for its own. (Whether it may wait for a lock that one of them has, the tests of each
+/// say: here that takes luck.)
 #[cfg(not(annulus_kqueue))]
 #[test]
 fn t21_a_forked_child_has_threads_of_its_own() {

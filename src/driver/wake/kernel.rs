@@ -193,19 +193,8 @@ mod tests {
         let bell = driver.wake_handle();
         // What another thread may have at the moment of a fork.
         let lock = bell.0.lock();
-        // SAFETY: Plain call: the child asks for one thing and leaves.
-        let child = unsafe { libc::fork() };
-        if child == 0 {
-            // SAFETY: Plain call: the child ends itself when it hangs.
-            unsafe { libc::alarm(20) };
-            let refused = driver.turn(Wait::Forever, &mut Batch::default()).is_err();
-            // SAFETY: Plain call: nothing of the parent's is touched on the way out.
-            unsafe { libc::_exit(i32::from(!refused)) };
-        }
+        let refused = || assert!(driver.turn(Wait::Forever, &mut Batch::default()).is_err());
+        assert!(crate::testing::in_child(refused));
         drop(lock);
-        let mut status = 0;
-        // SAFETY: Plain call: it writes one number, which lives through it.
-        unsafe { libc::waitpid(child, &mut status, 0) };
-        assert_eq!(status, 0, "signal {}", status & 127);
     }
 }
