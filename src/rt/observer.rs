@@ -159,6 +159,7 @@ pub(super) fn strike(remote: &Arc<Remote>) {
 }
 
 /// The process's runtimes that were given a [name](super::Builder::name) and have not ended, oldest first.
+/// A forked child begins with none.
 #[must_use]
 pub fn runtimes() -> Vec<Observer> {
     let alive =
