@@ -79,7 +79,8 @@ impl Source {
 
     /// Calls the twins of those who wait, in their order, until one has to wait on.
     fn serve(&mut self, interest: Interest, desk: &mut Desk<'_>) {
-        while let Some(key) = self.waiting.front(interest).map(|waiter| waiter.key) {
+        let mut next = self.waiting.front(interest);
+        while let Some(key) = next {
             if let Some(slot) = desk.slots.get(key) {
                 desk.counters.twins_ready += 1;
                 let cqe = desk.groups.call(slot);
@@ -93,7 +94,7 @@ impl Source {
                 let is_plain = slot.is_plain();
                 desk.answer(key, cqe, is_plain);
             }
-            self.waiting.pop_front(interest);
+            next = self.waiting.pop_front(interest);
         }
     }
 }
@@ -343,7 +344,7 @@ impl Poll {
     fn end(&mut self, index: u32, done: &mut Vec<Cqe>) {
         let source = &mut self.sources[index as usize];
         let waiting = source.waiting.drain();
-        done.extend(waiting.map(|waiter| Cqe::new(waiter.key.user_data(), -libc::EBADF)));
+        done.extend(waiting.map(|key| Cqe::new(key.user_data(), -libc::EBADF)));
         self.remove(index);
     }
 
@@ -382,7 +383,7 @@ impl Poll {
         // A number has one source at a time, where all wait who wait for it.
         let Some(id) = self.find(fd, None) else { return false };
         let waiting = &mut self.sources[id.index as usize].waiting;
-        let was_first = waiting.front(interest).is_some_and(|first| first.key == key);
+        let was_first = waiting.front(interest) == Some(key);
         if !waiting.remove(interest, key) {
             return false;
         }

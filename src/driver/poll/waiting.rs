@@ -13,6 +13,9 @@ pub(super) struct Waiter {
     pub(super) in_turn: bool,
 }
 
+/// One for either direction.
+type Queues = [VecDeque<Waiter>; 2];
+
 /// Two queues.
 #[derive(Debug, Default)]
 pub(super) enum Waiting {
@@ -20,7 +23,7 @@ pub(super) enum Waiting {
     Nobody,
     One(Waiter),
     /// There were two at the same time once; the room for them is kept.
-    Queues(Box<[VecDeque<Waiter>; 2]>),
+    Queues(Box<Queues>),
 }
 
 // Each source has one, and of most it is the larger half.
@@ -33,6 +36,35 @@ fn place(interest: Interest) -> usize {
     }
 }
 
+// Few sources have them, so they are no part of what becomes of the many.
+#[inline(never)]
+fn front(queues: &Queues, interest: Interest) -> Option<Key> {
+    queues[place(interest)].front().map(|waiter| waiter.key)
+}
+
+#[inline(never)]
+fn queues(waiters: [Waiter; 2]) -> Box<Queues> {
+    let mut queues = Box::<Queues>::default();
+    waiters.into_iter().for_each(|waiter| push_back(&mut queues, waiter));
+    queues
+}
+
+#[inline(never)]
+fn push_back(queues: &mut Queues, waiter: Waiter) {
+    queues[place(waiter.interest)].push_back(waiter);
+}
+
+#[inline(never)]
+fn pop_front(queues: &mut Queues, interest: Interest) -> Option<Key> {
+    queues[place(interest)].pop_front();
+    front(queues, interest)
+}
+
+#[inline(never)]
+fn is_queue(queues: &Queues, interest: Interest) -> bool {
+    queues[place(interest)].iter().any(|waiter| waiter.in_turn)
+}
+
 impl Waiting {
     #[inline]
     pub(super) fn is_empty(&self, interest: Interest) -> bool {
@@ -40,11 +72,11 @@ impl Waiting {
     }
 
     #[inline]
-    pub(super) fn front(&self, interest: Interest) -> Option<Waiter> {
+    pub(super) fn front(&self, interest: Interest) -> Option<Key> {
         match self {
-            Waiting::One(waiter) if waiter.interest == interest => Some(*waiter),
-            Waiting::Queues(queues) => queues[place(interest)].front().copied(),
-            _ => None,
+            Waiting::Nobody => None,
+            Waiting::One(waiter) => (waiter.interest == interest).then_some(waiter.key),
+            Waiting::Queues(queues) => front(queues, interest),
         }
     }
 
@@ -52,38 +84,33 @@ impl Waiting {
     pub(super) fn push_back(&mut self, waiter: Waiter) {
         match self {
             Waiting::Nobody => *self = Waiting::One(waiter),
-            &mut Waiting::One(first) => *self = Waiting::queues([first, waiter]),
-            Waiting::Queues(queues) => queues[place(waiter.interest)].push_back(waiter),
+            &mut Waiting::One(first) => *self = Waiting::Queues(queues([first, waiter])),
+            Waiting::Queues(queues) => push_back(queues, waiter),
         }
     }
 
-    #[inline(never)]
-    fn queues(waiters: [Waiter; 2]) -> Waiting {
-        let mut queues = Box::<[VecDeque<Waiter>; 2]>::default();
-        waiters.into_iter().for_each(|waiter| queues[place(waiter.interest)].push_back(waiter));
-        Waiting::Queues(queues)
-    }
-
+    /// Takes the first one out, and gives the next one.
     #[inline]
-    pub(super) fn pop_front(&mut self, interest: Interest) {
+    pub(super) fn pop_front(&mut self, interest: Interest) -> Option<Key> {
         match self {
             Waiting::One(waiter) if waiter.interest == interest => *self = Waiting::Nobody,
-            Waiting::Queues(queues) => drop(queues[place(interest)].pop_front()),
+            Waiting::Queues(queues) => return pop_front(queues, interest),
             _ => {}
         }
+        None
     }
 
     /// Takes back what was pushed last.
     pub(super) fn pop_back(&mut self, interest: Interest) {
         match self {
             Waiting::Queues(queues) => drop(queues[place(interest)].pop_back()),
-            _ => self.pop_front(interest),
+            _ => _ = self.pop_front(interest),
         }
     }
 
     /// Takes `key` out; true if it was there.
     pub(super) fn remove(&mut self, interest: Interest, key: Key) -> bool {
-        if self.front(interest).is_some_and(|first| first.key == key) {
+        if self.front(interest) == Some(key) {
             self.pop_front(interest);
             return true;
         }
@@ -100,17 +127,17 @@ impl Waiting {
         match self {
             Waiting::Nobody => false,
             Waiting::One(waiter) => waiter.interest == interest && waiter.in_turn,
-            Waiting::Queues(queues) => queues[place(interest)].iter().any(|waiter| waiter.in_turn),
+            Waiting::Queues(queues) => is_queue(queues, interest),
         }
     }
 
     /// Takes all out, of both queues.
-    pub(super) fn drain(&mut self) -> impl Iterator<Item = Waiter> {
+    pub(super) fn drain(&mut self) -> impl Iterator<Item = Key> {
         iter::from_fn(|| {
-            let interest = [Interest::Read, Interest::Write].into_iter().find(|&interest| !self.is_empty(interest))?;
-            let waiter = self.front(interest);
+            let of = |interest| self.front(interest).map(|key| (interest, key));
+            let (interest, key) = of(Interest::Read).or_else(|| of(Interest::Write))?;
             self.pop_front(interest);
-            waiter
+            Some(key)
         })
     }
 }
@@ -147,7 +174,8 @@ mod tests {
                     assert_eq!(waiting.remove(interest, key), model.remove(at).is_some());
                 }
                 _ if n % 32 == 0 => {
-                    let all: Vec<_> = models.iter_mut().flat_map(|model| model.drain(..)).collect();
+                    let all: Vec<_> =
+                        models.iter_mut().flat_map(|model| model.drain(..).map(|waiter| waiter.key)).collect();
                     assert_eq!(waiting.drain().collect::<Vec<_>>(), all);
                     waiting = Waiting::default();
                 }
@@ -157,7 +185,7 @@ mod tests {
                 let model = &models[place(interest)];
                 assert_eq!(
                     (waiting.front(interest), waiting.is_empty(interest)),
-                    (model.front().copied(), model.is_empty())
+                    (model.front().map(|waiter| waiter.key), model.is_empty())
                 );
                 assert_eq!(waiting.is_queue(interest), model.iter().any(|waiter| waiter.in_turn));
             }
