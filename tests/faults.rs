@@ -36,8 +36,8 @@ fn cpu() -> Duration {
 #[test]
 fn the_meter_sees_a_spin() {
     let (before, start) = (cpu(), std::time::Instant::now());
-    while start.elapsed() < Duration::from_millis(100) {
-        std::hint::spin_loop();
+    // Others may have the processor meanwhile.
+    while cpu() - before < Duration::from_millis(20) {
+        assert!(start.elapsed() < Duration::from_secs(20), "{:?}", cpu() - before);
     }
-    assert!(cpu() - before > Duration::from_millis(20), "{:?}", cpu() - before);
 }
