@@ -70,6 +70,7 @@ pub(crate) fn await_gone(fd: &impl AsRawFd) {
 pub(crate) fn in_child(code: impl FnOnce()) -> bool {
     // SAFETY: Plain call: the child does what it is asked for and leaves.
     let child = unsafe { libc::fork() };
+    assert!(child >= 0, "{}", std::io::Error::last_os_error());
     if child == 0 {
         // SAFETY: Plain call: the child ends itself when it hangs.
         unsafe { libc::alarm(20) };

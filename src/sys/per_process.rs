@@ -2,6 +2,9 @@
 //!
 //! A lock may be held by another thread while this one forks. The child does not have that thread, so nobody would ever
 //! unlock its copy. So a child never looks into its parent's: it has another.
+//!
+//! A child is known by its number. One that has its parent's, as the first process of a container has that forks the
+//! first of another, is taken for its parent.
 
 use std::{
     process, ptr,
