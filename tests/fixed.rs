@@ -4,6 +4,8 @@
 #[cfg(not(annulus_kqueue))]
 #[path = "outside/again.rs"]
 mod again;
+#[path = "outside/child.rs"]
+mod child;
 #[cfg(not(annulus_kqueue))]
 #[path = "outside/limits.rs"]
 mod limits;
@@ -11,6 +13,7 @@ mod limits;
 mod sound;
 
 use annulus::{Builder, DriverKind, buf::IoBuf, op, pool::FixedPool, spawn};
+use child::in_child;
 use sound::{alone, peek, poll_once, terminal};
 use std::{
     io::Write,
@@ -131,20 +134,11 @@ async fn a_forked_child_has_memory_of_its_own() {
     let pool = FixedPool::builder().class(4096, 1).build().unwrap();
     let mut buf = pool.take(4096).await.unwrap();
     buf.resize(4096, b'p');
-    // SAFETY: the child calls only what is its own, and leaves by `_exit`.
-    let child = unsafe { libc::fork() };
-    assert!(child >= 0);
-    if child == 0 {
+    assert!(in_child(|| {
         let plausible = buf.iter().all(|&byte| byte == b'p' || byte == 0);
         buf.fill(b'c');
-        let written = buf.iter().all(|&byte| byte == b'c');
-        // SAFETY: Plain call: it ends the process.
-        unsafe { libc::_exit(if plausible && written { 0 } else { 1 }) };
-    }
-    let mut status = 0;
-    // SAFETY: Kernel's word: the status is written before the call returns.
-    assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
-    assert!(libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0, "the child ended with {status:#x}");
+        plausible && buf.iter().all(|&byte| byte == b'c')
+    }));
     assert!(buf.iter().all(|&byte| byte == b'p'));
     // The registered pages are still those that the parent sees.
     let (rx, mut tx) = std::io::pipe().unwrap();

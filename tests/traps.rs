@@ -20,6 +20,9 @@
 
 #[path = "outside/again.rs"]
 mod again;
+#[cfg(all(target_os = "linux", not(annulus_kqueue)))]
+#[path = "outside/child.rs"]
+mod child;
 #[cfg(all(target_os = "linux", not(annulus_kqueue)))] // which has seccomp; a kqueue is waited for by other calls
 #[path = "traps/failure.rs"]
 mod failure;

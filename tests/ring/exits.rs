@@ -1,6 +1,9 @@
 //! Threads and processes that end while their requests are in flight.
 
-use crate::common::{LONG, NOBODY, answers, pending_read, push, results, ring, ring_or_skip};
+use crate::{
+    child::status_of,
+    common::{LONG, NOBODY, answers, pending_read, push, results, ring, ring_or_skip},
+};
 use annulus::{
     entry::Interest,
     ring::{Ring, SetupFlags, Sqe, SqeFlags},
@@ -11,29 +14,9 @@ use std::{
     fs::File,
     io::{PipeReader, PipeWriter, Read, Write, pipe},
     os::fd::AsRawFd,
-    panic::{AssertUnwindSafe, catch_unwind},
     ptr, thread,
-    time::{Duration, Instant},
+    time::Instant,
 };
-
-/// Forks, runs `child` there, and says with which status the child left; with a limit, as it is the end that may hang.
-fn status_of(child: impl FnOnce() -> i32) -> i32 {
-    // SAFETY: the child runs `child` alone and leaves with `_exit`, or with another program.
-    let pid = unsafe { libc::fork() };
-    if pid == 0 {
-        let status = catch_unwind(AssertUnwindSafe(child)).unwrap_or(99);
-        // SAFETY: ends the child at once.
-        unsafe { libc::_exit(status) };
-    }
-    assert!(pid > 0);
-    let (begun, mut status) = (Instant::now(), -1);
-    // SAFETY: Kernel's word: the status is one integer.
-    while unsafe { libc::waitpid(pid, &mut status, libc::WNOHANG) } != pid {
-        assert!(begun.elapsed() < LONG, "the child does not end");
-        thread::sleep(Duration::from_millis(1));
-    }
-    if libc::WIFEXITED(status) { libc::WEXITSTATUS(status) } else { 128 + libc::WTERMSIG(status) }
-}
 
 /// What keeps requests pending: to be held as long.
 type Ends = ((PipeReader, PipeWriter), (PipeReader, PipeWriter));

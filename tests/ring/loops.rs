@@ -154,8 +154,10 @@ fn an_overflow_makes_a_ring_readable() {
 /// A ring that is asked to watch itself answers nothing, and keeps nobody from going: neither the ring nor the process.
 #[test]
 fn a_ring_that_watches_itself_lets_its_process_end() {
+    // Where there is no ring, the child is not asked for one.
+    let _ = ring!("a_ring_that_watches_itself", 4);
     assert!(in_child(|| {
-        let Some(mut ring) = ring_or_skip("a_ring_that_watches_itself", 4, SetupFlags::empty()) else { return true };
+        let mut ring = ring_or_skip("a_ring_that_watches_itself", 4, SetupFlags::empty()).unwrap();
         let own = ring.as_raw_fd();
         push(&mut ring, Sqe::poll_add(own, Interest::Read).user_data(1)).unwrap();
         nops(&mut ring, 2..3);

@@ -1,5 +1,7 @@
 //! Other processes: what they inherit, what a forked child may do to its parent, and their ends.
 
+#[cfg(not(annulus_kqueue))]
+use super::child::in_child;
 use super::{
     again::{again, passes, role},
     on_both, pair, poll,
@@ -84,33 +86,6 @@ fn t21_no_descriptor_survives_an_exec() {
     });
 }
 
-/// Runs `code` in a forked child, and says whether it was done, without a panic.
-#[cfg(not(annulus_kqueue))]
-fn in_child(code: impl FnOnce()) -> bool {
-    // SAFETY: the process has two threads, and the other one holds no lock: it waits for this one.
-    let child = unsafe { libc::fork() };
-    assert!(child >= 0);
-    if child == 0 {
-        let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(code)).is_ok();
-        // SAFETY: ends the child, and nothing else of it is run.
-        unsafe { libc::_exit(i32::from(!done)) };
-    }
-    let mut status = 0;
-    for _ in 0..2000 {
-        // SAFETY: Kernel's word: `status` is written before the call returns.
-        match unsafe { libc::waitpid(child, &mut status, libc::WNOHANG) } {
-            0 => std::thread::sleep(Duration::from_millis(10)),
-            pid => {
-                assert_eq!(pid, child);
-                return status == 0;
-            }
-        }
-    }
-    // SAFETY: Plain call: the child is not waited for yet, so the number is its.
-    unsafe { libc::kill(child, libc::SIGKILL) };
-    panic!("the child hangs");
-}
-
 /// T21. A child that drops what it inherited takes nothing from its parent: no answer, no watch, no wake, no timer.
 /// Red when a child takes its parent's watch out of the queue that both have. (A kqueue is not inherited, but its
 /// emulation is.)
@@ -128,7 +103,10 @@ fn t21_a_forked_child_may_drop_what_it_inherited() {
         });
         let mut all = Some((receiving, sleeping, fd, runtime));
         let begun = Instant::now();
-        assert!(in_child(|| drop(all.take())));
+        assert!(in_child(|| {
+            drop(all.take());
+            true
+        }));
         assert!(begun.elapsed() < Duration::from_secs(3), "the child waits for what it does not have");
         let (receiving, sleeping, _fd, runtime) = all.unwrap();
         runtime.block_on(async {
@@ -183,6 +161,7 @@ fn t21_a_forked_child_has_threads_of_its_own() {
             std::thread::sleep(Duration::from_millis(200));
             assert!(told.load(SeqCst) > 0, "nobody watches a child");
             gone(runtime.block_on(async { orphan() }));
+            true
         }));
         gone(mine);
         assert!(told.load(SeqCst) > 0);
