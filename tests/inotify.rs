@@ -1,7 +1,8 @@
-//! A descriptor that cannot promise for one call that it will not block: Linux's inotify is one.
+//! Descriptors that cannot promise for one call that they will not block: Linux's inotify is one, and so are terminals
+//! and what is written to an eventfd.
 #![cfg(target_os = "linux")]
 
-use annulus::{Fd, op};
+use annulus::{Fd, buf::VecBuf, op};
 use std::{
     ffi::CString,
     fs::{self, File},
@@ -65,4 +66,26 @@ async fn what_cannot_promise_says_what_read_says() {
         assert_eq!(n.unwrap(), 32, "one event with a name of up to 16 bytes");
         fs::remove_dir_all(dir).unwrap();
     }
+}
+
+/// Red when a twin asks for a place in what has none.
+#[annulus::test]
+async fn a_terminal_and_a_counter_have_no_places() {
+    // SAFETY: Plain call: it makes a descriptor.
+    let counter = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC) };
+    assert!(counter >= 0, "{}", std::io::Error::last_os_error());
+    // SAFETY: Fresh descriptor: the kernel just made it.
+    let counter = Fd::new(unsafe { OwnedFd::from_raw_fd(counter) });
+    assert_eq!(op::write_at(&counter, 7u64.to_ne_bytes().to_vec(), 5).await.0.unwrap(), 8);
+    let more = VecBuf::from(vec![2u64.to_ne_bytes().to_vec()]);
+    assert_eq!(op::writev_at(&counter, more, 5).await.0.unwrap(), 8);
+    assert_eq!(op::read_at(&counter, Vec::with_capacity(8), 5).await.1, 9u64.to_ne_bytes());
+    // SAFETY: Plain call: it makes a descriptor.
+    let terminal = unsafe { libc::posix_openpt(libc::O_RDWR | libc::O_NOCTTY | libc::O_CLOEXEC) };
+    assert!(terminal >= 0, "{}", std::io::Error::last_os_error());
+    // SAFETY: Fresh descriptor: the kernel just made it.
+    let terminal = Fd::new(unsafe { OwnedFd::from_raw_fd(terminal) });
+    assert_eq!(op::write_at(&terminal, b"a\n".to_vec(), 5).await.0.unwrap(), 2);
+    // What was typed is shown.
+    assert_eq!(op::read_at(&terminal, Vec::with_capacity(8), 5).await.1, b"a\r\n");
 }

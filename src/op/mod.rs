@@ -110,6 +110,7 @@ pub use write::{Write, write, write_at};
 pub use writev::{Writev, writev, writev_at};
 pub use zero_copy::{Usage, ZC_FROM, ZcBuf, ZeroCopy, ZeroCopyOp};
 
+use crate::{driver::Fd, entry::Twin, sys::unix::Kind};
 use std::{ffi::CString, io, os::unix::ffi::OsStrExt, path::Path};
 
 /// The most bytes that the kernel moves in one call; longer requests are cut, not refused.
@@ -138,10 +139,61 @@ pub(crate) fn place(offset: u64) -> u64 {
     offset.min(HERE - 1)
 }
 
+/// What the ring answers to an offset that no file has.
+static NO_OFFSET: Twin = Twin::here(|_, _| -libc::EINVAL);
+/// What it answers to a place in a socket.
+static NO_PLACES: Twin = Twin::here(|_, _| -libc::ESPIPE);
+
+/// The twin of a read or a write, of those for a file, a stream and a socket: by what the descriptor is, and by how the
+/// ring takes an offset there. For a stream it does not matter, a socket has its beginning alone.
+pub(crate) fn by_kind(fd: &Fd, offset: u64, twins: [&'static Twin; 3]) -> &'static Twin {
+    let [file, stream, socket] = twins;
+    match fd.kind() {
+        Kind::File => file,
+        Kind::Stream | Kind::Socket if offset != HERE && i64::try_from(offset).is_err() => &NO_OFFSET,
+        Kind::Stream => stream,
+        Kind::Socket if matches!(offset, HERE | 0) => socket,
+        Kind::Socket => &NO_PLACES,
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use crate::entry::OPCODES;
-    use std::{collections::BTreeSet, fs};
+    use super::*;
+    use crate::{buf::VecBuf, entry::OPCODES, testing::socket_pair, time::timeout};
+    use std::{collections::BTreeSet, fs, time::Duration};
+
+    /// What was not written comes never.
+    async fn soon<F: Future>(reading: F) -> Option<F::Output> {
+        timeout(Duration::from_secs(5), reading).await.ok()
+    }
+
+    /// What a write, a vectored write, and two reads of what they wrote give at this place.
+    async fn at(place: u64, from: &Fd, to: &Fd) -> [i32; 4] {
+        let given = |n: io::Result<usize>| n.map_or_else(|e| -e.raw_os_error().unwrap(), |n| n as i32);
+        // So much as an eventfd takes.
+        let one = 1u64.to_ne_bytes().to_vec();
+        let written = given(write_at(to, one.clone(), place).await.0);
+        let read = soon(read_at(from, vec![0; 8], place)).await.map_or(0, |done| given(done.0));
+        let written_too = given(writev_at(to, VecBuf::from(vec![one]), place).await.0);
+        let read_too =
+            soon(readv_at(from, VecBuf::from(vec![vec![0; 8]]), place)).await.map_or(0, |done| given(done.0));
+        [written, written_too, read, read_too]
+    }
+
+    /// Red when a twin asks for a place where a ring does not care, or does not where one does.
+    #[crate::test]
+    async fn what_has_no_places_is_read_and_written_where_it_is() {
+        let (reader, writer) = io::pipe().unwrap();
+        let (here, there) = (Fd::new(reader.into()), Fd::new(writer.into()));
+        let (near, far) = socket_pair();
+        let far = Fd::new(far.into());
+        for (place, of_socket) in [(0, 8), (5, -libc::ESPIPE), (HERE, -libc::EINVAL)] {
+            let of_pipe = if place == HERE { -libc::EINVAL } else { 8 };
+            assert_eq!(at(place, &here, &there).await, [of_pipe; 4], "a pipe at {place}");
+            assert_eq!(at(place, &near, &far).await, [of_socket; 4], "a socket at {place}");
+        }
+    }
 
     /// The opcodes that a file's entries have.
     fn opcodes(text: &str) -> BTreeSet<String> {

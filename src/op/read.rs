@@ -6,10 +6,10 @@ use crate::{
     buf::{BufResult, Fixed, IoBufMut},
     driver::Fd,
     entry::{BufIndex, Cqe, Interest, Sqe, Target, Twin},
-    op::{HERE, Op, Submit, clamp, place, submit},
+    op::{HERE, Op, Submit, by_kind, clamp, place, submit},
     sys::{
         self,
-        unix::{self, Kind, ret},
+        unix::{self, ret},
     },
 };
 use std::os::fd::AsRawFd;
@@ -47,23 +47,15 @@ static CACHED: Twin = Twin::here(call_cached);
 static ON_SOCKET: Twin = Twin::ready(Interest::Read, call_socket);
 static ON_STREAM: Twin = Twin::ready(Interest::Read, call_stream).or(&ON_FILE);
 
-/// The twin for what the descriptor is.
-fn twin(fd: &Fd) -> &'static Twin {
-    match fd.kind() {
-        Kind::File => &ON_FILE,
-        Kind::Socket => &ON_SOCKET,
-        Kind::Stream => &ON_STREAM,
-    }
-}
-
 unsafe fn call(sqe: &Sqe, _attempt: u32) -> i32 {
     let (buf, len) = (sqe.addr as *mut libc::c_void, sqe.len as usize);
-    ret(match sqe.off {
-        // SAFETY: Lent: `addr..addr + len` is writable until completion.
-        HERE => unsafe { libc::read(sqe.fd, buf, len) },
+    // SAFETY: Lent: `addr..addr + len` is writable until completion.
+    let here = || unsafe { libc::read(sqe.fd, buf, len) };
+    match sqe.off {
+        HERE => ret(here()),
         // SAFETY: Lent: the same bytes, read at a place of their own.
-        offset => unsafe { libc::pread(sqe.fd, buf, len, unix::offset(offset)) },
-    })
+        offset => unix::or_here(unsafe { libc::pread(sqe.fd, buf, len, unix::offset(offset)) }, here),
+    }
 }
 
 unsafe fn call_cached(sqe: &Sqe, _attempt: u32) -> i32 {
@@ -103,7 +95,7 @@ unsafe impl<B: IoBufMut> Op for Read<B> {
     type Output = BufResult<usize, B>;
 
     fn twin(&self) -> &'static Twin {
-        twin(&self.fd)
+        by_kind(&self.fd, self.offset, [&ON_FILE, &ON_STREAM, &ON_SOCKET])
     }
 
     fn fd(&self) -> Option<&Fd> {
@@ -148,8 +140,8 @@ pub fn read<B: IoBufMut>(fd: &Fd, buf: B) -> Submit<Read<B>> {
 /// may be overtaken.
 ///
 /// # Errors
-/// Those of `pread(2)`, with the buffer: `EINVAL` for an offset that no file has. What has no places (a pipe, a socket)
-/// reads where it is, or answers `ESPIPE`.
+/// Those of `pread(2)`, with the buffer: `EINVAL` for an offset that no file has. What has no places (a pipe, a
+/// terminal) is read where it is; a socket is at 0 alone, and answers `ESPIPE` elsewhere.
 ///
 /// # Cancellation
 /// **Clean**: the file keeps what was read.

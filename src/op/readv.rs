@@ -5,10 +5,10 @@ use crate::{
     buf::{BufResult, IoVecBufMut, iovecs_mut},
     driver::Fd,
     entry::{Cqe, Interest, Sqe, Target, Twin},
-    op::{HERE, MAX_IOVECS, Op, Submit, place, submit},
+    op::{HERE, MAX_IOVECS, Op, Submit, by_kind, place, submit},
     sys::{
         self,
-        unix::{self, Kind, ret},
+        unix::{self, ret},
     },
 };
 use std::os::fd::AsRawFd;
@@ -33,12 +33,13 @@ static ON_SOCKET: Twin = Twin::ready(Interest::Read, call_socket);
 
 unsafe fn call(sqe: &Sqe, _attempt: u32) -> i32 {
     let (iov, count) = (sqe.addr as *const libc::iovec, sqe.len as i32);
-    ret(match sqe.off {
-        // SAFETY: Lent: the array and the buffers that it names stay until completion.
-        HERE => unsafe { libc::readv(sqe.fd, iov, count) },
+    // SAFETY: Lent: the array and the buffers that it names stay until completion.
+    let here = || unsafe { libc::readv(sqe.fd, iov, count) };
+    match sqe.off {
+        HERE => ret(here()),
         // SAFETY: Lent: the same buffers, read at a place of their own.
-        offset => unsafe { libc::preadv(sqe.fd, iov, count, unix::offset(offset)) },
-    })
+        offset => unix::or_here(unsafe { libc::preadv(sqe.fd, iov, count, unix::offset(offset)) }, here),
+    }
 }
 
 unsafe fn call_cached(sqe: &Sqe, _attempt: u32) -> i32 {
@@ -77,13 +78,9 @@ unsafe impl<B: IoVecBufMut> Op for Readv<B> {
     type Output = BufResult<usize, B>;
 
     fn twin(&self) -> &'static Twin {
-        match self.fd.kind() {
-            Kind::File => &ON_FILE,
-            Kind::Stream => &ON_STREAM,
-            // Without room a receive would wait for data; the kernel's readv answers 0 at once.
-            Kind::Socket if self.len > 0 => &ON_SOCKET,
-            Kind::Socket => &ON_STREAM,
-        }
+        // Without room a receive would wait for data; the kernel's readv answers 0 at once.
+        let on_socket = if self.len > 0 { &ON_SOCKET } else { &ON_STREAM };
+        by_kind(&self.fd, self.offset, [&ON_FILE, &ON_STREAM, on_socket])
     }
 
     fn fd(&self) -> Option<&Fd> {
@@ -122,7 +119,7 @@ pub fn readv<B: IoVecBufMut>(fd: &Fd, buf: B) -> Submit<Readv<B>> {
 /// Reads into several buffers what a file has at `offset`, in bytes; the file's own position stays.
 ///
 /// # Errors
-/// Those of `preadv(2)`, with the buffers.
+/// Those of `preadv(2)`, with the buffers; what has no places is as for [`read_at`](crate::op::read_at).
 ///
 /// # Cancellation
 /// **Clean**: the file keeps what was read.

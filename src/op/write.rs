@@ -5,10 +5,10 @@ use crate::{
     buf::{BufResult, Fixed, IoBuf},
     driver::Fd,
     entry::{BufIndex, Cqe, Interest, Sqe, Target, Twin},
-    op::{HERE, Op, Submit, clamp, place, submit},
+    op::{HERE, Op, Submit, by_kind, clamp, place, submit},
     sys::{
         self,
-        unix::{self, Kind, ret},
+        unix::{self, ret},
     },
 };
 use std::os::fd::AsRawFd;
@@ -44,23 +44,15 @@ static ON_FILE: Twin = Twin::pool(call);
 static ON_SOCKET: Twin = Twin::ready(Interest::Write, call_socket);
 static ON_STREAM: Twin = Twin::ready(Interest::Write, call_stream).or(&ON_FILE);
 
-/// The twin for what the descriptor is.
-fn twin(fd: &Fd) -> &'static Twin {
-    match fd.kind() {
-        Kind::File => &ON_FILE,
-        Kind::Socket => &ON_SOCKET,
-        Kind::Stream => &ON_STREAM,
-    }
-}
-
 unsafe fn call(sqe: &Sqe, _attempt: u32) -> i32 {
     let (buf, len) = (sqe.addr as *const libc::c_void, sqe.len as usize);
-    ret(match sqe.off {
-        // SAFETY: Lent: `addr..addr + len` is readable and unchanged until completion.
-        HERE => unsafe { libc::write(sqe.fd, buf, len) },
+    // SAFETY: Lent: `addr..addr + len` is readable and unchanged until completion.
+    let here = || unsafe { libc::write(sqe.fd, buf, len) };
+    match sqe.off {
+        HERE => ret(here()),
         // SAFETY: Lent: the same bytes, written to a place of their own.
-        offset => unsafe { libc::pwrite(sqe.fd, buf, len, unix::offset(offset)) },
-    })
+        offset => unix::or_here(unsafe { libc::pwrite(sqe.fd, buf, len, unix::offset(offset)) }, here),
+    }
 }
 
 unsafe fn call_socket(sqe: &Sqe, _attempt: u32) -> i32 {
@@ -88,7 +80,7 @@ unsafe impl<B: IoBuf> Op for Write<B> {
     type Output = BufResult<usize, B>;
 
     fn twin(&self) -> &'static Twin {
-        twin(&self.fd)
+        by_kind(&self.fd, self.offset, [&ON_FILE, &ON_STREAM, &ON_SOCKET])
     }
 
     fn fd(&self) -> Option<&Fd> {
@@ -130,7 +122,8 @@ pub fn write<B: IoBuf>(fd: &Fd, buf: B) -> Submit<Write<B>> {
 ///
 /// # Errors
 /// Those of `pwrite(2)`, with the buffer: `EINVAL` for an offset that no file has. What has no places (a pipe, a
-/// socket) writes where it is, or answers `ESPIPE`; a file opened to append (`O_APPEND`) writes at its end.
+/// terminal) is written where it is; a socket is at 0 alone, and answers `ESPIPE` elsewhere. A file opened to append
+/// (`O_APPEND`) is written at its end.
 ///
 /// # Cancellation
 /// **Lossy**: bytes may have been written, and nobody learns how many.

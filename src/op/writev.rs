@@ -5,10 +5,10 @@ use crate::{
     buf::{BufResult, IoVecBuf},
     driver::Fd,
     entry::{Cqe, Interest, Sqe, Target, Twin},
-    op::{HERE, MAX_IOVECS, Op, Submit, place, submit},
+    op::{HERE, MAX_IOVECS, Op, Submit, by_kind, place, submit},
     sys::{
         self,
-        unix::{self, Kind, ret},
+        unix::{self, ret},
     },
 };
 use std::os::fd::AsRawFd;
@@ -31,12 +31,13 @@ static ON_SOCKET: Twin = Twin::ready(Interest::Write, call_socket);
 
 unsafe fn call(sqe: &Sqe, _attempt: u32) -> i32 {
     let (iov, count) = (sqe.addr as *const libc::iovec, sqe.len as i32);
-    ret(match sqe.off {
-        // SAFETY: Lent: the array and the bytes that it names stay, unchanged, until completion.
-        HERE => unsafe { libc::writev(sqe.fd, iov, count) },
+    // SAFETY: Lent: the array and the bytes that it names stay, unchanged, until completion.
+    let here = || unsafe { libc::writev(sqe.fd, iov, count) };
+    match sqe.off {
+        HERE => ret(here()),
         // SAFETY: Lent: the same bytes, written to a place of their own.
-        offset => unsafe { libc::pwritev(sqe.fd, iov, count, unix::offset(offset)) },
-    })
+        offset => unix::or_here(unsafe { libc::pwritev(sqe.fd, iov, count, unix::offset(offset)) }, here),
+    }
 }
 
 unsafe fn call_stream(sqe: &Sqe, _attempt: u32) -> i32 {
@@ -62,11 +63,7 @@ unsafe impl<B: IoVecBuf> Op for Writev<B> {
     type Output = BufResult<usize, B>;
 
     fn twin(&self) -> &'static Twin {
-        match self.fd.kind() {
-            Kind::File => &ON_FILE,
-            Kind::Stream => &ON_STREAM,
-            Kind::Socket => &ON_SOCKET,
-        }
+        by_kind(&self.fd, self.offset, [&ON_FILE, &ON_STREAM, &ON_SOCKET])
     }
 
     fn fd(&self) -> Option<&Fd> {
@@ -98,7 +95,7 @@ pub fn writev<B: IoVecBuf>(fd: &Fd, buf: B) -> Submit<Writev<B>> {
 /// Writes several buffers into a file at `offset`, in bytes; the file's own position stays.
 ///
 /// # Errors
-/// Those of `pwritev(2)`, with the buffers.
+/// Those of `pwritev(2)`, with the buffers; what has no places is as for [`write_at`](crate::op::write_at).
 ///
 /// # Cancellation
 /// **Lossy**: bytes may have been written, and nobody learns how many.

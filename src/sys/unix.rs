@@ -198,6 +198,14 @@ pub(crate) fn offset(place: u64) -> libc::off_t {
     libc::off_t::try_from(place).unwrap_or(libc::off_t::MIN)
 }
 
+/// What a call at a place gave; what has no places (a terminal, a pipe) is read and written where it is, as by a ring.
+pub(crate) fn or_here(at_place: isize, here: impl FnOnce() -> isize) -> i32 {
+    match ret(at_place) {
+        refused if refused == -libc::ESPIPE => ret(here()),
+        n => n,
+    }
+}
+
 pub(crate) use flagged::{SOCK_CLOEXEC, SOCK_NONBLOCK, accept_cloexec, new_socket};
 
 /// Sockets that are born with their flags.
