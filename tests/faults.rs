@@ -18,6 +18,9 @@ mod peers;
 mod signals;
 #[path = "sound/mod.rs"]
 mod sound;
+#[cfg(all(target_os = "linux", not(annulus_kqueue)))] // whose ring it is
+#[path = "faults/workers.rs"]
+mod workers;
 
 use std::{mem::MaybeUninit, time::Duration};
 

@@ -19,7 +19,7 @@ use crate::{
         uring::{REPORT_USAGE, Uring},
     },
     entry::{Cqe, CqeFlags, FixedFile, Place, Sqe, SqeFlags, Twin},
-    sys::unix::Kind as FdKind,
+    sys::{self, unix::Kind as FdKind},
 };
 use std::{
     io, mem,
@@ -37,6 +37,18 @@ const INLINE: u32 = 128;
 
 /// So many completions of a turn have room from the start.
 const DONE: usize = 64;
+
+/// How often an entry without a twin is tried again that the kernel had no thread for.
+const TRIES: u32 = 3;
+/// What a worker does where the descriptor cannot promise not to block.
+const READS_AND_WRITES: [u32; 6] = [
+    sys::IORING_OP_READ,
+    sys::IORING_OP_READ_FIXED,
+    sys::IORING_OP_READV,
+    sys::IORING_OP_WRITE,
+    sys::IORING_OP_WRITE_FIXED,
+    sys::IORING_OP_WRITEV,
+];
 
 /// So many completions a turn brings of late, in sixteenths, or more where calls cost more than entries: sends from the
 /// first number on, receives from the third, and again below the second. Measured with the echo at fixed rates.
@@ -910,7 +922,7 @@ impl Core {
         let by_readiness = matches!(slot.twin.place, Place::Ready(_) | Place::Retry);
         let refused = slot.stage == Stage::Native && by_readiness && cqe.res == -libc::EAGAIN && cqe.is_final();
         if !waited && !refused && !cannot_wait {
-            return Some(cqe);
+            return if slot.lacked_a_worker(cqe) && self.open { self.do_without(key, threads) } else { Some(cqe) };
         }
         if slot.cancelled || !self.open {
             // Cancel is never lost: the request came for the step that has just ended, so none follows.
@@ -920,6 +932,37 @@ impl Core {
             (_, true) => self.start(key, threads),
             (true, _) => self.start_twin(key, threads),
             _ => self.call(key, threads),
+        }
+        None
+    }
+
+    /// Performs an entry that the kernel gave up before it began: it had no thread for it, because too many are there
+    /// already, or because signals kept it from making its first one (`create_worker_cont` in `io_uring/io-wq.c`). The
+    /// pool may have one; what has no twin is tried again.
+    fn do_without(&mut self, key: Key, threads: &Threads) -> Option<Cqe> {
+        let slot = self.slots.get(key)?;
+        let given_up = Cqe::new(key.user_data(), -libc::ECANCELED);
+        match slot.twin.place {
+            Place::Pool => self.start_on_pool(key, threads),
+            Place::Here if !direct::stands_for(slot.twin) => self.call(key, threads),
+            Place::Here if direct::ends(slot.twin) && slot.attempt < TRIES => {
+                slot.attempt += 1;
+                self.start(key, threads);
+            }
+            // What cannot promise not to block is given to a worker once it is ready. If it is not, somebody else's
+            // entry has cancelled this one.
+            Place::Ready(_) if READS_AND_WRITES.contains(&slot.sqe.opcode.into()) => {
+                let cqe = self.groups.call(slot);
+                match (-cqe.res, slot.twin.otherwise) {
+                    (libc::EAGAIN, _) => return Some(given_up),
+                    (libc::EOPNOTSUPP, Some(otherwise)) => {
+                        slot.twin = otherwise;
+                        self.start_twin(key, threads);
+                    }
+                    _ => return Some(cqe),
+                }
+            }
+            _ => return Some(given_up),
         }
         None
     }

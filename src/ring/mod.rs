@@ -514,6 +514,9 @@ impl Ring {
     /// time (on files; 4 for each CPU by default), and for those that may not (on what is no file). 0 changes nothing.
     /// Gives what held before. Since Linux 5.15.
     ///
+    /// Where the kernel cannot make even the first one, since the user's or the group's limit of threads is reached or
+    /// signals interrupt it each time, the requests that need one end with `ECANCELED`, and nothing of them was done.
+    ///
     /// # Errors
     /// `EINVAL` before Linux 5.15; `Other` in a forked child.
     pub fn set_max_workers(&self, bounded: u32, unbounded: u32) -> io::Result<(u32, u32)> {

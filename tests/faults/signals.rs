@@ -262,7 +262,8 @@ fn signals_interrupt_nothing() {
             for (name, task) in tasks {
                 rounds.push((name, task.await.unwrap_or_else(|e| panic!("{kind}, {name}: {e}"))));
             }
-            assert_eq!(annulus::metrics().pool.twins_run > 0, kind == DriverKind::Poll);
+            // The kernel may be kept from making its first worker, and then the pool has to do.
+            assert!(annulus::metrics().pool.twins_run > 0 || kind == DriverKind::Uring);
             rounds
         });
         super::sound::end(a, "a storm of signals");
