@@ -249,12 +249,14 @@ fn cc(arguments: &[&str]) -> Result<String, String> {
 /// What the machine's own header says, for everything of ours that it has; and what ours says of the layouts.
 fn installed(header: &str, names: &[&str], layouts: &Layouts<'_>) -> (HashMap<String, u64>, BTreeMap<String, u64>) {
     let (source, ours) = program(header, names, layouts);
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    let (c, binary) = (folder.join("abi.c"), folder.join("abi"));
+    // By its own name: a program that another run of this test has open cannot be written.
+    let name = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("abi-{}", std::process::id()));
+    let (c, binary) = (name.with_extension("c"), name.with_extension("out"));
     fs::write(&c, source).expect("a writable folder");
     let path = |path: &Path| path.to_str().expect("a UTF-8 path").to_owned();
     cc(&["-w", "-o", &path(&binary), &path(&c)]).unwrap_or_else(|e| panic!("the program does not compile: {e}"));
     let output = Command::new(&binary).output().expect("the program runs").stdout;
+    [c, binary].into_iter().for_each(|file| fs::remove_file(file).expect("it is there"));
     let output = String::from_utf8(output).expect("ASCII");
     let lines = output.lines().map(|line| line.split_once(' ').expect("name and value"));
     (lines.map(|(name, value)| (name.into(), value.parse().expect("a number"))).collect(), ours)

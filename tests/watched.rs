@@ -35,7 +35,9 @@ fn on_ring() -> bool {
 fn watches() -> bool {
     let hidden = env::var("ANNULUS_HIDE_OPS").unwrap_or_default();
     let hides = |name: &str| matches!(name, "INLINE" | "POLL_ADD" | "POLL_ADD_MULTI" | "RECV" | "SENDMSG_ZC");
-    on_ring() && !hidden.split(',').any(hides)
+    // Since Linux 6.1, which is known by this opcode.
+    let knows = || annulus::probe().ring().is_ok_and(|ring| ring.supports(annulus::sys::IORING_OP_SENDMSG_ZC as u8));
+    on_ring() && knows() && !hidden.split(',').any(hides)
 }
 
 /// A runtime on this driver; where there is none, says why its half of a test is left out.

@@ -7,6 +7,7 @@ mod report;
 mod sample;
 mod stats;
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use std::{env, fs, io};
@@ -66,12 +67,22 @@ fn refuse_unknown(families: &[&Family]) -> io::Result<()> {
     Ok(())
 }
 
-fn list() {
+/// All names. Who has read enough may close the pipe.
+fn list() -> io::Result<()> {
+    let mut text = String::new();
     for family in FAMILIES {
-        println!("{}: {}", family.name, family.title);
+        text += &format!("{}: {}\n", family.name, family.title);
         let mark = |extra| if extra { " (with --all)" } else { "" };
-        family.workloads.iter().for_each(|it| println!("    {:20} {}{}", it.name, it.title, mark(it.extra)));
-        family.contenders.iter().for_each(|it| println!("    {}{}", it.name, mark(it.extra)));
+        for it in family.workloads {
+            text += &format!("    {:20} {}{}\n", it.name, it.title, mark(it.extra));
+        }
+        for it in family.contenders {
+            text += &format!("    {}{}\n", it.name, mark(it.extra));
+        }
+    }
+    match io::stdout().write_all(text.as_bytes()) {
+        Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written,
     }
 }
 
@@ -203,8 +214,7 @@ fn main() -> io::Result<()> {
         return Ok(());
     }
     if flag("--list") {
-        list();
-        return Ok(());
+        return list();
     }
     let every = named("--family", "all") == Some(true);
     let chosen = |family: &&&Family| every || named("--family", family.name).unwrap_or(family.name == "echo");
