@@ -952,6 +952,7 @@ impl Core {
             // What cannot promise not to block is given to a worker once it is ready. If it is not, somebody else's
             // entry has cancelled this one.
             Place::Ready(_) if READS_AND_WRITES.contains(&slot.sqe.opcode.into()) => {
+                self.counters.twins_ready += 1;
                 let cqe = self.groups.call(slot);
                 match (-cqe.res, slot.twin.otherwise) {
                     (libc::EAGAIN, _) => return Some(given_up),

@@ -91,7 +91,8 @@ impl Sqe {
     /// *Result*: 0, or with [`Cancel::all`] and [`Cancel::any`] how many were met (of a futex or for a child always);
     /// `ENOENT` if none was (but 0 with the latter), `EALREADY` for what a worker thread does, which may end early or
     /// not; `EBADF` for what is no file. *Since* Linux 5.5. *Cancel*: nothing to cancel. *Twin*: none; operations are
-    /// cancelled through [`op::cancel`](crate::op::cancel()).
+    /// cancelled through [`op::cancel`](crate::op::cancel()). One that only such an entry has cancelled, before a
+    /// worker began with it, may be done all the same: a kernel that has no worker answers likewise.
     #[must_use]
     pub fn cancel(whom: Cancel) -> Sqe {
         let (op_flags, fd, addr, opcode) = whom.words();
