@@ -9,6 +9,9 @@ mod closed;
 mod descriptors;
 #[path = "faults/idle.rs"]
 mod idle;
+#[cfg(all(target_os = "linux", not(annulus_kqueue)))] // for the test of workers
+#[path = "outside/inotify.rs"]
+mod inotify;
 #[path = "outside/limits.rs"]
 mod limits;
 #[path = "faults/peers.rs"]

@@ -2,33 +2,20 @@
 //! and what is written to an eventfd.
 #![cfg(target_os = "linux")]
 
+#[path = "outside/inotify.rs"]
+mod inotify;
+
 use annulus::{Fd, buf::VecBuf, op};
+use inotify::inotify;
 use std::{
-    ffi::CString,
     fs::{self, File},
     future::{Future, poll_fn},
-    os::{
-        fd::{AsRawFd, FromRawFd, OwnedFd},
-        unix::ffi::OsStrExt,
-    },
-    path::{Path, PathBuf},
+    os::fd::{FromRawFd, OwnedFd},
+    path::PathBuf,
     pin::pin,
     task::Poll,
     time::Duration,
 };
-
-/// An inotify that tells of `events` at `path`.
-fn inotify(flags: i32, path: &Path, events: u32) -> Fd {
-    // SAFETY: Plain call: flags and nothing else.
-    let raw = unsafe { libc::inotify_init1(libc::IN_CLOEXEC | flags) };
-    assert!(raw >= 0, "{}", std::io::Error::last_os_error());
-    // SAFETY: Fresh descriptor: the kernel just made it.
-    let fd = Fd::new(unsafe { OwnedFd::from_raw_fd(raw) });
-    let path = CString::new(path.as_os_str().as_bytes()).unwrap();
-    // SAFETY: Lent: the name is there until the call returns.
-    assert!(unsafe { libc::inotify_add_watch(fd.as_raw_fd(), path.as_ptr(), events) } >= 0);
-    fd
-}
 
 fn temp(name: &str) -> PathBuf {
     let thread = std::thread::current().id();

@@ -25,6 +25,7 @@ use std::{
     io, mem,
     ops::Range,
     os::fd::RawFd,
+    ptr,
     rc::Rc,
     sync::Arc,
     task::Waker,
@@ -944,10 +945,15 @@ impl Core {
         let given_up = Cqe::new(key.user_data(), -libc::ECANCELED);
         match slot.twin.place {
             Place::Pool => self.start_on_pool(key, threads),
-            Place::Here if !direct::stands_for(slot.twin) => self.call(key, threads),
-            Place::Here if direct::ends(slot.twin) && slot.attempt < TRIES => {
+            Place::Here if ptr::eq(slot.twin, &raw const RING_ONLY) && slot.attempt < TRIES => {
                 slot.attempt += 1;
                 self.start(key, threads);
+            }
+            Place::Here => {
+                self.counters.twins_here += 1;
+                let cqe = self.groups.call(slot);
+                // What is no twin cannot know whether somebody else's entry has cancelled this one.
+                return Some(if cqe.res == -libc::EOPNOTSUPP { given_up } else { cqe });
             }
             // What cannot promise not to block is given to a worker once it is ready. If it is not, somebody else's
             // entry has cancelled this one.

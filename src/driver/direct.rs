@@ -42,11 +42,6 @@ pub(crate) static RING_ONLY: Twin = Twin::here(|_, _| -libc::EOPNOTSUPP);
 /// The same for an operation that may wait for ever.
 static RING_WAITS: Twin = Twin::here(|_, _| -libc::EOPNOTSUPP);
 
-/// Whether it stands for the twin that a direct descriptor does not have.
-pub(super) fn stands_for(twin: &'static Twin) -> bool {
-    [&raw const RING_ONLY, &raw const RING_WAITS].contains(&ptr::from_ref(twin))
-}
-
 /// Whether an operation of this twin ends by itself.
 pub(super) fn ends(twin: &'static Twin) -> bool {
     matches!(twin.place, Place::Here | Place::Pool) && !ptr::eq(twin, &raw const RING_WAITS)

@@ -201,24 +201,21 @@ impl Slot {
         self.stream.is_none() && self.lending == Lending::No
     }
 
+    /// Whether a completion is its entry's only answer.
+    fn is_answered_once(&self, cqe: Cqe) -> bool {
+        self.stage == Stage::Native && self.is_plain() && !self.selects() && cqe.is_final()
+    }
+
     /// Whether a completion is its only answer, and needs no look at what it may mean: EAGAIN may be that of a
     /// descriptor that does not block, EINVAL that of a flag, and ECANCELED that of a kernel without a thread.
     pub(crate) fn is_answered_by(&self, cqe: Cqe) -> bool {
-        self.stage == Stage::Native
-            && self.is_plain()
-            && !self.selects()
-            && cqe.is_final()
+        self.is_answered_once(cqe)
             && !(cqe.res < 0 && [-libc::EAGAIN, -libc::EINVAL, -libc::ECANCELED].contains(&cqe.res))
     }
 
     /// Whether its entry ended before it began, though nobody asked for that.
     pub(crate) fn lacked_a_worker(&self, cqe: Cqe) -> bool {
-        cqe.res == -libc::ECANCELED
-            && self.stage == Stage::Native
-            && !self.cancelled
-            && self.is_plain()
-            && !self.selects()
-            && cqe.is_final()
+        cqe.res == -libc::ECANCELED && !self.cancelled && self.is_answered_once(cqe)
     }
 
     /// Who counts the buffers that it takes: itself, if it is a stream that may only have so many.

@@ -24,7 +24,7 @@ pub(crate) fn status_of(child: impl FnOnce() -> i32) -> i32 {
     assert!(pid > 0);
     let (begun, mut status) = (Instant::now(), -1);
     // SAFETY: Kernel's word: the status is one integer.
-    while unsafe { libc::waitpid(pid, &mut status, libc::WNOHANG) } != pid {
+    while unsafe { libc::waitpid(pid, &mut status, libc::WNOHANG) } == 0 {
         if begun.elapsed() > LIMIT {
             // SAFETY: Plain call: the child is not waited for yet, so the number is its.
             unsafe { libc::kill(pid, libc::SIGKILL) };
@@ -32,6 +32,7 @@ pub(crate) fn status_of(child: impl FnOnce() -> i32) -> i32 {
         }
         thread::sleep(Duration::from_millis(1));
     }
+    assert_ne!(status, -1, "somebody else has waited for the child");
     if libc::WIFEXITED(status) { libc::WEXITSTATUS(status) } else { 128 + libc::WTERMSIG(status) }
 }
 
