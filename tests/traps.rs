@@ -20,7 +20,7 @@
 
 #[path = "outside/again.rs"]
 mod again;
-#[cfg(all(target_os = "linux", not(annulus_kqueue)))]
+#[cfg(all(target_os = "linux", not(annulus_kqueue)))] // for processes; a kqueue is not inherited
 #[path = "outside/child.rs"]
 mod child;
 #[cfg(all(target_os = "linux", not(annulus_kqueue)))] // which has seccomp; a kqueue is waited for by other calls

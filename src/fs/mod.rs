@@ -1,7 +1,9 @@
 //! Files and directories. Each method is one line over an operation of [`op`](crate::op), or a few.
 //!
 //! On the ring they are the kernel's work as far as it has the opcode; for the rest, and on the poll driver, a thread
-//! of the pool makes the system call. What that means is the same, and so are the errors.
+//! of the pool makes the system call, as it does where the kernel cannot make one of its own. What that means is the
+//! same, and so are the errors: `EAGAIN` where the pool has no thread either, and gets none (`RLIMIT_NPROC`,
+//! `pids.max`).
 //!
 //! ```
 //! use annulus::fs;

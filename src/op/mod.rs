@@ -171,8 +171,7 @@ mod tests {
     /// What a write, a vectored write, and two reads of what they wrote give at this place.
     async fn at(place: u64, from: &Fd, to: &Fd) -> [i32; 4] {
         let given = |n: io::Result<usize>| n.map_or_else(|e| -e.raw_os_error().unwrap(), |n| n as i32);
-        // So much as an eventfd takes.
-        let one = 1u64.to_ne_bytes().to_vec();
+        let one = vec![1; 8];
         let written = given(write_at(to, one.clone(), place).await.0);
         let read = soon(read_at(from, vec![0; 8], place)).await.map_or(0, |done| given(done.0));
         let written_too = given(writev_at(to, VecBuf::from(vec![one]), place).await.0);
