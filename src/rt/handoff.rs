@@ -40,17 +40,19 @@ impl<N: Linked> Stack<N> {
     pub(crate) unsafe fn push(&self, node: NonNull<N>) -> bool {
         // SAFETY: Linked: the caller keeps the node valid until the owner took it.
         let link = unsafe { node.as_ref() }.link();
-        // Relaxed: only compared; nothing behind it is read.
+        // Relaxed: only compared, and asked for again if it is the end.
         let mut head = self.0.load(Ordering::Relaxed);
         while head != closed() {
             // Relaxed: published by the exchange below.
             link.store(head, Ordering::Relaxed);
-            // Release: pairs with `swap`, which hands over every node pushed so far.
+            // Release: pairs with `take` and `close`, which hand over every node pushed so far.
             match self.0.compare_exchange_weak(head, node.as_ptr(), Ordering::Release, Ordering::Relaxed) {
                 Ok(_) => return true,
                 Err(seen) => head = seen,
             }
         }
+        // Acquire: pairs with `close`: what the owner did with the node before is over. The caller may be who frees it.
+        self.0.load(Ordering::Acquire);
         false
     }
 
@@ -64,17 +66,17 @@ impl<N: Linked> Stack<N> {
     pub(crate) fn take(&self) -> Chain<N> {
         // Relaxed: a hint; the swap is what takes. Whoever takes is also who closes, so this cannot miss that.
         let head = self.0.load(Ordering::Relaxed);
-        if head.is_null() || head == closed() { Chain(ptr::null_mut()) } else { self.swap(ptr::null_mut()) }
+        if head.is_null() || head == closed() {
+            return Chain(ptr::null_mut());
+        }
+        // Acquire: pairs with every `push` since the last one.
+        Chain(reverse(self.0.swap(ptr::null_mut(), Ordering::Acquire)))
     }
 
     /// Takes all nodes and refuses later ones.
     pub(crate) fn close(&self) -> Chain<N> {
-        self.swap(closed())
-    }
-
-    fn swap(&self, head: *mut N) -> Chain<N> {
-        // Acquire: pairs with every `push` since the last swap.
-        let taken = self.0.swap(head, Ordering::Acquire);
+        // Acquire: pairs with every `push` since the last `take`. Release: pairs with a `push` that comes too late.
+        let taken = self.0.swap(closed(), Ordering::AcqRel);
         Chain(if taken == closed() { ptr::null_mut() } else { reverse(taken) })
     }
 }
@@ -84,7 +86,7 @@ fn reverse<N: Linked>(mut from: *mut N) -> *mut N {
     let mut to = ptr::null_mut();
     // SAFETY: Linked: a taken node is valid, and it is the taker's alone.
     while let Some(node) = unsafe { from.as_ref() } {
-        // Relaxed: both steps are the taker's own, after the Acquire of `swap`.
+        // Relaxed: both steps are the taker's own, after the Acquire of `take` or `close`.
         let next = node.link().load(Ordering::Relaxed);
         node.link().store(to, Ordering::Relaxed);
         to = from;
@@ -104,7 +106,7 @@ impl<N: Linked> Iterator for Chain<N> {
         let node = NonNull::new(self.0)?;
         // SAFETY: Linked: a taken node is valid until the iterator has yielded it.
         let link = unsafe { node.as_ref() }.link();
-        // Relaxed: the taker's own, after the Acquire of `swap`.
+        // Relaxed: the taker's own, after the Acquire of `take` or `close`.
         self.0 = link.load(Ordering::Relaxed);
         Some(node)
     }

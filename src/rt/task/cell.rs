@@ -179,7 +179,7 @@ unsafe fn discard<F, T>(header: NonNull<Header>) {
     // SAFETY: Owner: the handle was gone when the task finished, so the output is the finisher's, once.
     let output = unsafe { output.read() };
     if let Some(panic) = output.as_ref().err().filter(|error| error.is_panic()) {
-        // SAFETY: Typed: the finisher still holds a reference.
+        // SAFETY: Typed: the finisher, or the queue that it empties later, still holds a reference.
         let header = unsafe { header.as_ref() };
         header.remote.unawaited_panic(&header.about, panic);
     }

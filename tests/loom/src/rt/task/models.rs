@@ -9,7 +9,7 @@ use crate::rt::{
 use loom::{cell::UnsafeCell, sync::Arc, thread};
 use std::ptr::{self, NonNull};
 
-pub(crate) const ALL: [(&str, fn()); 15] = [
+pub(crate) const ALL: [(&str, fn()); 16] = [
     ("a shard sleeps only if somebody will wake it", no_lost_wake),
     ("every node is taken once, in its pusher's order", fifo),
     ("what was written before a push is seen by whoever takes", published),
@@ -22,6 +22,7 @@ pub(crate) const ALL: [(&str, fn()); 15] = [
     ("an abort from afar is heard", abort_is_heard),
     ("an abort from afar against a wake and the run", abort_and_wake),
     ("an abort from afar against the end of the runtime", abort_and_end),
+    ("a wake from afar against the end of the runtime", wake_and_end),
     ("the shared half goes with the last task, or with the runtime", shared_half),
     ("a wake at home in one step, against one from afar", wake_here),
     ("a wake at home in one step, against a handle that is dropped afar", wake_here_last),
@@ -426,6 +427,19 @@ fn abort_and_end() {
     let other = thread::spawn(move || far.abort());
     let finished = home.run();
     home.end(finished);
+    other.join().unwrap();
+    assert_eq!(home.task.freed.load(Relaxed), 1);
+}
+
+/// Nobody has the handle. The runtime drops the output while a push is on its way that will find the stack closed, and
+/// frees the task.
+fn wake_and_end() {
+    let home = Home::new();
+    home.task.state.retain();
+    home.task.drop_handle();
+    let far = home.clone();
+    let other = thread::spawn(move || far.wake());
+    home.end(false);
     other.join().unwrap();
     assert_eq!(home.task.freed.load(Relaxed), 1);
 }
