@@ -108,11 +108,11 @@ pub(super) struct Core {
     /// Streams that go on in this turn.
     fed: Vec<Key>,
     /// There from when a twin first goes to the pool.
-    replies: Option<Arc<Replies>>,
+    pub(super) replies: Option<Arc<Replies>>,
     bell: WakeHandle,
     inbox: Vec<Cqe>,
     /// Twins that the pool owes an answer.
-    on_pool: usize,
+    pub(super) on_pool: usize,
     /// False once the teardown has begun.
     open: bool,
     /// Reads of what is in memory may be calls on the ring.
@@ -563,7 +563,7 @@ impl Core {
     /// Closes a number whose last reference is gone; `false` if that has to happen elsewhere.
     pub(super) fn push_close(&mut self, fd: RawFd, kind: impl Fn() -> FdKind, threads: &Threads) -> bool {
         match &self.backend {
-            _ if !self.open => return false,
+            _ if !self.open || !self.bell.is_here() => return false,
             Backend::Poll(_) if kind() != FdKind::File => return false,
             _ => {}
         }
@@ -783,6 +783,8 @@ impl Core {
 
     /// See [`Driver::turn`](super::Driver::turn).
     pub(super) fn turn(&mut self, wait: Wait, batch: &mut Batch, threads: &Threads) -> io::Result<()> {
+        // First: a child may find each lock held for good that its parent's other threads take.
+        self.bell.check_here()?;
         self.counters.turns += 1;
         let before = self.counters.cqes;
         (self.inline_left, self.copied_left) = (INLINE, COPIED);
@@ -825,7 +827,7 @@ impl Core {
 
     /// How long there is nothing to do, unless the descriptor is readable. `None`: there is something now.
     pub(super) fn rests(&mut self) -> Option<Wait> {
-        if !self.done.is_empty() || self.groups.is_fed() || self.has_replies() {
+        if !self.bell.is_here() || !self.done.is_empty() || self.groups.is_fed() || self.has_replies() {
             return None;
         }
         let backend = match &mut self.backend {

@@ -1,7 +1,7 @@
 //! What the drivers owe to their callers, seen from above.
 
 use crate::{
-    driver::Fd,
+    driver::{Batch, Driver, Fd, Wait, threads::Replies},
     entry::{Cqe, Interest, Sqe, Twin},
     op::{Op, Submit, submit},
     sys::unix::ret,
@@ -370,4 +370,26 @@ async fn what_is_tried_in_vain_is_remembered_whatever_is_left_of_the_turn() {
     for one in all {
         assert_eq!(one.await.unwrap(), 1);
     }
+}
+
+/// T21. Red when a child that has a turn looks for what its parent's threads owe: one may have had the lock.
+#[crate::test]
+async fn a_forked_child_has_no_turn() {
+    let driver = Driver::current().unwrap();
+    let replies = Replies::new(|| ());
+    {
+        let mut core = driver.core.borrow_mut();
+        (core.replies, core.on_pool) = (Some(replies.clone()), 1);
+    }
+    let held = replies.lock();
+    assert!(testing::in_child(|| {
+        for wait in [Wait::Not, Wait::Forever] {
+            let error = driver.turn(wait, &mut Batch::default()).unwrap_err();
+            assert!(error.to_string().contains("forked child"), "{error}");
+        }
+        assert_eq!(driver.rests(), None);
+    }));
+    drop(held);
+    let mut core = driver.core.borrow_mut();
+    (core.replies, core.on_pool) = (None, 0);
 }

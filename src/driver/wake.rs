@@ -33,6 +33,17 @@ impl WakeHandle {
         self.0.ring();
     }
 
+    /// Whether this is the process whose driver it is, and not a child that was forked since.
+    pub(crate) fn is_here(&self) -> bool {
+        self.0.is_here()
+    }
+
+    /// The same as a result.
+    pub(crate) fn check_here(&self) -> io::Result<()> {
+        let refusal = || io::Error::other("a forked child cannot use its parent's runtime: make another");
+        if self.is_here() { Ok(()) } else { Err(refusal()) }
+    }
+
     /// Takes back all rings so far.
     pub(crate) fn clear(&self) {
         self.0.clear();

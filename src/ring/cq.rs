@@ -147,7 +147,7 @@ impl Cq {
     pub(crate) fn mute(&mut self, muted: bool) -> bool {
         let here = self.birth.is_here();
         match self.flags {
-            Some(word) if here => word.publish(if muted { sys::IORING_CQ_EVENTFD_DISABLED } else { 0 }),
+            Some(word) if here => word.say(if muted { sys::IORING_CQ_EVENTFD_DISABLED } else { 0 }),
             _ => return false,
         }
         true

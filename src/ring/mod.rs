@@ -83,6 +83,7 @@ mod restrictions;
 mod ring_fd;
 mod shadow;
 mod sq;
+mod sync;
 mod sync_cancel;
 mod tag;
 mod waits;

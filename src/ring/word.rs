@@ -6,10 +6,8 @@
 //! has no maps, stops at its [`Birth`](super::fork::Birth) before it comes here. No reference to memory that the
 //! kernel writes is ever made, except to an atomic.
 
-use std::{
-    ptr::NonNull,
-    sync::atomic::{AtomicU32, Ordering, fence},
-};
+use super::sync::{AtomicU32, Ordering, fence};
+use std::ptr::NonNull;
 
 /// A stretch of memory that somebody else writes too.
 #[derive(Clone, Copy)]
@@ -89,12 +87,20 @@ impl Word {
         self.get().load(Ordering::Relaxed)
     }
 
-    /// Takes back or gives a hint of the kernel's, which it sets and clears bit by bit. Relaxed: whoever does this
-    /// enters the kernel next.
+    /// Says something that the kernel asks for after it has moved its tail, and before whoever calls looks at that. The
+    /// fence (SeqCst) pairs with the kernel's full barrier between the two: either it hears this, or we see its tail.
+    pub(crate) fn say(&self, bits: u32) {
+        self.get().store(bits, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
+    }
+
+    /// Takes back or gives a hint of the kernel's, which it sets and clears bit by bit. Acquire: whoever takes it back
+    /// enters the kernel next, to look for what it stood for; that is not to be before this, or a hint that was set in
+    /// between would be taken for one that was answered.
     pub(crate) fn hint(&self, bits: u32, on: bool) {
         match on {
-            true => self.get().fetch_or(bits, Ordering::Relaxed),
-            false => self.get().fetch_and(!bits, Ordering::Relaxed),
+            true => self.get().fetch_or(bits, Ordering::Acquire),
+            false => self.get().fetch_and(!bits, Ordering::Acquire),
         };
     }
 

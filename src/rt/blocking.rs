@@ -146,6 +146,10 @@ impl<R> Future for Answer<R> {
 
 impl<R> Drop for Answer<R> {
     fn drop(&mut self) {
+        if !self.0.remote.is_here() {
+            // A forked child has no thread that would answer, and one of its parent's may have the lock.
+            return;
+        }
         let before = mem::replace(&mut *self.0.lock(), Slot::Closed);
         // A panic that came before the task's end and was never looked at: nobody else can tell of it.
         if let Slot::Answered(outcome) = &before {
@@ -158,8 +162,24 @@ impl<R> Drop for Answer<R> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::driver::Driver;
-    use std::time::Duration;
+    use crate::{
+        driver::Driver,
+        rt::{Class, task::Ids},
+        testing::in_child,
+    };
+    use std::{panic::Location, time::Duration};
+
+    /// T21. Red when a child that drops what waits for a closure looks for an answer: a thread may have had the lock.
+    #[test]
+    fn a_forked_child_asks_for_no_answer() {
+        let runtime = crate::Runtime::new().unwrap();
+        let about = About::new(Ids::new().next(), Class::Latency, Location::caller(), None);
+        let (job, answer) = pair(|| (), about, runtime.core.remote().clone());
+        let (shared, mut answer) = (answer.0.clone(), Some(answer));
+        let held = shared.lock();
+        assert!(in_child(|| drop(answer.take())));
+        drop((held, job));
+    }
 
     #[crate::test]
     async fn without_a_thread_the_handle_says_so_and_the_closure_is_dropped() {

@@ -347,12 +347,20 @@ impl Core {
         observer::list(&self.observer());
     }
 
+    /// In a forked child, nobody looks who did: observers are its parent's, and one may have had the lock.
+    fn leave_observers(&self) {
+        if !self.remote.is_here() {
+            self.remote.pulse().unwatch();
+        }
+    }
+
     /// Says where the runtime is from now on. Who looks at it while nobody is inside gets what is told here.
     fn set_phase(&self, phase: Phase) {
         let pulse = self.remote.pulse();
-        pulse.set_phase(phase);
         if phase != Phase::Running && pulse.is_watched() {
-            pulse.answer(|| self.metrics());
+            pulse.rest(phase, || self.metrics());
+        } else {
+            pulse.set_phase(phase);
         }
     }
 
@@ -540,6 +548,7 @@ impl Core {
             return;
         }
         let _enter = current::enter(self);
+        self.leave_observers();
         self.driver.close();
         let tasks = mem::take(&mut *self.tasks.borrow_mut());
         for task in tasks {
@@ -580,6 +589,7 @@ struct Inside<'a>(&'a Core);
 
 impl Inside<'_> {
     fn enter(core: &Core) -> Inside<'_> {
+        core.leave_observers();
         core.set_phase(Phase::Running);
         core.watched.iter().for_each(|watched| watched.enter());
         Inside(core)

@@ -192,6 +192,19 @@ mod tests {
         drop(held);
     }
 
+    /// Red when it is told that a runtime rests before the answer is there that goes with it.
+    #[test]
+    fn who_rests_has_answered() {
+        let runtime = Runtime::new().unwrap();
+        let pulse = runtime.core.remote().pulse();
+        pulse.set_phase(Phase::Running);
+        pulse.rest(Phase::Resting, || {
+            assert_eq!(pulse.phase(), Phase::Running);
+            runtime.metrics()
+        });
+        assert_eq!(pulse.phase(), Phase::Resting);
+    }
+
     /// Awaits what another thread does, and lets this one's tasks run meanwhile.
     async fn elsewhere<R: Send + 'static>(work: impl FnOnce() -> R + Send + 'static) -> R {
         crate::spawn_blocking(work).await.unwrap()

@@ -17,7 +17,7 @@ use crate::driver::{
 };
 use std::{
     collections::VecDeque,
-    fmt, io,
+    fmt, io, process,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -84,7 +84,8 @@ impl fmt::Debug for BlockingJob {
 /// A pool of threads for closures, which several runtimes can share: clones are the same pool.
 ///
 /// It makes threads as jobs need them, up to a number, and lets them go after ten idle seconds. Dropping all clones
-/// stops nothing: what was taken in is run first.
+/// stops nothing: what was taken in is run first. Its threads are this process's: a forked child has none of them, and
+/// makes a pool of its own.
 ///
 /// ```
 /// let pool = annulus::rt::ThreadPool::new(4)?;
@@ -266,11 +267,13 @@ impl fmt::Debug for Pool {
 pub(super) struct Outside {
     pool: Pool,
     tally: Arc<Tally>,
+    /// The process whose runtime this is. In a child nothing runs of what its parent's runs.
+    process: u32,
 }
 
 impl Outside {
     fn new(pool: Pool) -> Outside {
-        Outside { pool, tally: Arc::default() }
+        Outside { pool, tally: Arc::default(), process: process::id() }
     }
 
     /// Hands a closure over. A pool that panics has dropped it, or will run it: that shows.
@@ -283,6 +286,9 @@ impl Outside {
 
     /// Waits until none of this runtime's closures runs there, or `limit` has passed. Returns how many do then.
     fn wait(&self, limit: Duration) -> usize {
+        if self.process != process::id() {
+            return 0;
+        }
         let until = Instant::now().checked_add(limit);
         let mut running = self.tally.lock();
         while *running > 0 {
@@ -333,7 +339,11 @@ impl Drop for Running<'_> {
 mod tests {
     use super::*;
     use crate::{
-        Builder, DriverKind, JoinHandle, Runtime, fs::File, net::lookup_host, spawn_blocking, testing::temp_file,
+        Builder, DriverKind, JoinHandle, Runtime,
+        fs::File,
+        net::lookup_host,
+        spawn_blocking,
+        testing::{in_child, temp_file},
         time::timeout,
     };
     use std::{
@@ -679,6 +689,19 @@ mod tests {
             assert!(seen.try_recv().is_err() && Arc::strong_count(&held) == 1);
             drop(wanted);
         });
+    }
+
+    /// T21. Red when a child waits for closures that its parent runs.
+    #[test]
+    fn a_forked_child_waits_for_nobody() {
+        let (schedule, jobs) = aside();
+        let outside = Outside::new(Pool(Arc::new(Liar(schedule))));
+        outside.schedule(Box::new(|| ())).unwrap();
+        let _running = Running::begin(&outside.tally);
+        let held = outside.tally.lock();
+        let has_ended = in_child(|| assert_eq!(outside.wait(LONG), 0));
+        drop((held, jobs));
+        assert!(has_ended);
     }
 
     /// What runs is waited for; what takes longer than the deadline runs on, and its answer goes to nobody.

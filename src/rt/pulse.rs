@@ -58,7 +58,7 @@ pub(super) struct Pulse {
 
 /// What was seen of a runtime.
 #[derive(Debug, Default)]
-struct Seen {
+pub(super) struct Seen {
     /// The latest answer.
     metrics: Option<Box<Metrics>>,
     answers: u64,
@@ -152,8 +152,13 @@ impl Pulse {
 
     pub(super) fn set_phase(&self, phase: Phase) {
         self.task.store(NOTHING, Ordering::Relaxed);
-        // Relaxed: what an observer reads with it is under the lock.
+        // Relaxed: what an observer reads with it is under the lock, which `rest` takes.
         self.phase.store(phase as u8, Ordering::Relaxed);
+    }
+
+    /// Leaves a last answer, for as long as nobody is there to give one.
+    pub(super) fn rest(&self, phase: Phase, metrics: impl FnOnce() -> Metrics) {
+        self.answer_and(metrics, || self.set_phase(phase));
     }
 
     pub(super) fn phase(&self) -> Phase {
@@ -181,13 +186,19 @@ impl Pulse {
     }
 
     /// No stranger's code runs under the lock, so a poisoned one is whole.
-    fn lock(&self) -> MutexGuard<'_, Seen> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Seen> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// From now on somebody may ask. False if that was so before.
     pub(super) fn watch(&self) -> bool {
         !self.watched.swap(true, Ordering::Relaxed)
+    }
+
+    /// Nobody asks any more.
+    pub(super) fn unwatch(&self) {
+        self.watched.store(false, Ordering::Relaxed);
+        self.asked.store(false, Ordering::Relaxed);
     }
 
     /// Whether somebody may ask.
@@ -217,6 +228,11 @@ impl Pulse {
 
     /// Tells `metrics` to whoever asked before they were taken.
     pub(super) fn answer(&self, metrics: impl FnOnce() -> Metrics) {
+        self.answer_and(metrics, || ());
+    }
+
+    /// The same, and does something that is seen together with the answer.
+    fn answer_and(&self, metrics: impl FnOnce() -> Metrics, also: impl FnOnce()) {
         self.asked.store(false, Ordering::Relaxed);
         let metrics = metrics();
         let mut seen = self.lock();
@@ -225,6 +241,7 @@ impl Pulse {
             none => *none = Some(Box::new(metrics)),
         }
         seen.answers = seen.answers.wrapping_add(1);
+        also();
         drop(seen);
         self.answered.notify_all();
     }

@@ -62,6 +62,11 @@ impl Remote {
         }
     }
 
+    /// Whether this is the runtime's process, and not a child that was forked since.
+    pub(super) fn is_here(&self) -> bool {
+        self.driver.is_here()
+    }
+
     /// Rings if the runtime sleeps: there is something for it that no wake told.
     pub(super) fn rouse(&self) {
         if self.sleep.must_wake() {

@@ -11,10 +11,10 @@
 use crate::sys::{per_process::PerProcess, unix};
 use std::{
     fmt::Write,
-    io, ptr,
+    io, mem, ptr,
     sync::{
         Mutex, OnceLock, PoisonError,
-        atomic::{AtomicU8, AtomicUsize, Ordering},
+        atomic::{AtomicUsize, Ordering},
     },
     thread,
     time::{Duration, Instant},
@@ -25,16 +25,15 @@ const DEPTH: usize = 192;
 /// How long a thread may take to answer. It is stuck anyway.
 const PATIENCE: Duration = Duration::from_millis(500);
 
-/// The question's states: there is none; it waits for the thread; the thread writes; the answer is there.
-const NONE: u8 = 0;
-const ASKED: u8 = 1;
-const WRITING: u8 = 2;
-const ANSWERED: u8 = 3;
+/// The question's states: there is none; the thread writes; the answer is there. Any other is the `pthread_t` of the
+/// thread that is asked, a pointer: who is meant and that he is asked is one word, so that a thread that comes late
+/// does not take the question of another.
+const NONE: usize = 0;
+const WRITING: usize = 1;
+const ANSWERED: usize = 2;
 
-/// The one question there can be at a time. Whoever brings it to ASKED owns it from NONE on, and from ANSWERED on.
-static STATE: AtomicU8 = AtomicU8::new(NONE);
-/// Who is meant: a `pthread_t`, which is a number or a pointer.
-static THREAD: AtomicUsize = AtomicUsize::new(0);
+/// The one question there can be at a time. Whoever asks owns it from NONE on, and from ANSWERED on.
+static STATE: AtomicUsize = AtomicUsize::new(NONE);
 static FRAMES: [AtomicUsize; DEPTH] = [const { AtomicUsize::new(0) }; DEPTH];
 static LENGTH: AtomicUsize = AtomicUsize::new(0);
 
@@ -59,10 +58,8 @@ extern "C" fn on_signal(signal: i32, info: *mut libc::siginfo_t, context: *mut l
 
 /// Whether this thread was asked, and nobody has answered for it. Then it has to.
 fn is_meant() -> bool {
-    // Relaxed: only compared; the exchange is what takes the question.
-    THREAD.load(Ordering::Relaxed) == Thread::here().0
-        // Acquire: pairs with the Release of `ask`, so that the frames are ours.
-        && STATE.compare_exchange(ASKED, WRITING, Ordering::Acquire, Ordering::Relaxed).is_ok()
+    // Acquire: pairs with the Release of `ask`, so that the frames are ours.
+    STATE.compare_exchange(Thread::here().0, WRITING, Ordering::Acquire, Ordering::Relaxed).is_ok()
 }
 
 /// Writes down where this thread is.
@@ -116,17 +113,20 @@ pub(super) struct Stack(Vec<usize>);
 
 /// Asks a thread where it is. `alive` runs what it is given while the thread is sure to live.
 pub(super) fn ask(thread: Thread, alive: impl FnOnce(&dyn Fn())) -> Option<Stack> {
-    static ONE: PerProcess<Mutex<()>> = PerProcess::new();
-    let _one = ONE.get().lock().unwrap_or_else(PoisonError::into_inner);
+    static ONE: PerProcess<Mutex<bool>> = PerProcess::new();
+    let mut begun = ONE.get().lock().unwrap_or_else(PoisonError::into_inner);
+    if !mem::replace(&mut *begun, true) {
+        // A forked child may have a copy of its parent's question, which nobody here will answer.
+        STATE.store(NONE, Ordering::Relaxed);
+    }
     // Acquire: pairs with the Release of the handler. An answer that came too late is nobody's.
     let free = STATE.load(Ordering::Acquire);
     if free != NONE && free != ANSWERED {
         // A thread began to answer, and has not come to the end of it.
         return None;
     }
-    THREAD.store(thread.0, Ordering::Relaxed);
     // Release: pairs with the Acquire of the handler.
-    STATE.store(ASKED, Ordering::Release);
+    STATE.store(thread.0, Ordering::Release);
     alive(&|| {
         // SAFETY: Plain call: the caller answers for the thread, which lives.
         unsafe { libc::pthread_kill(thread.0 as libc::pthread_t, libc::SIGURG) };
@@ -136,7 +136,7 @@ pub(super) fn ask(thread: Thread, alive: impl FnOnce(&dyn Fn())) -> Option<Stack
     while STATE.load(Ordering::Acquire) != ANSWERED {
         if Instant::now() > until {
             // Who writes already is let finish, and answers nobody.
-            let withdrawn = STATE.compare_exchange(ASKED, NONE, Ordering::Relaxed, Ordering::Relaxed);
+            let withdrawn = STATE.compare_exchange(thread.0, NONE, Ordering::Relaxed, Ordering::Relaxed);
             if withdrawn.is_ok() || STATE.load(Ordering::Relaxed) == WRITING {
                 return None;
             }
@@ -195,3 +195,25 @@ impl Stack {
 
 /// The functions from which a task, or a main future, is polled.
 const LOOP: [&str; 2] = ["annulus::rt::task::cell::poll", "annulus::rt::core::Core::slice"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::in_child;
+
+    /// Red when a thread takes a question that is another's, and when a child waits for the answer to its parent's.
+    #[test]
+    fn a_question_is_one_threads_and_one_processs() {
+        prepare().unwrap();
+        let here = Thread::here();
+        // Of another thread, and then of this one.
+        STATE.store(here.0 + 64, Ordering::Relaxed);
+        assert!(!is_meant());
+        STATE.store(here.0, Ordering::Relaxed);
+        assert!(is_meant());
+        // The parent's thread writes at the moment of the fork.
+        assert_eq!(STATE.load(Ordering::Relaxed), WRITING);
+        assert!(in_child(|| assert!(ask(here, |ask| ask()).is_some())));
+        STATE.store(NONE, Ordering::Relaxed);
+    }
+}

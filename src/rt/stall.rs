@@ -109,12 +109,19 @@ impl Watched {
 
     /// This thread enters the runtime.
     pub(super) fn enter(&self) {
-        *self.inside() = Some(Thread::here());
+        self.is(Some(Thread::here()));
     }
 
     /// It leaves it.
     pub(super) fn leave(&self) {
-        *self.inside() = None;
+        self.is(None);
+    }
+
+    /// Who is inside now. Not in a forked child: nobody asks there, and the watchdog may have had the lock.
+    fn is(&self, inside: Option<Thread>) {
+        if self.remote.is_here() {
+            *self.inside() = inside;
+        }
     }
 
     /// What the thread inside does now.
@@ -269,14 +276,31 @@ fn run(kennel: &Kennel, reports: Sender<Report>) {
 
 #[cfg(test)]
 mod tests {
-    use super::KENNEL;
-    use crate::testing::in_child;
+    use super::{KENNEL, Watch, watch};
+    use crate::{Builder, testing::in_child};
+    use std::time::Duration;
 
     /// Red when it has its parent's, which the watchdog may hold at the fork.
     #[test]
     fn a_forked_child_has_a_kennel_of_its_own() {
         let held = KENNEL.get().open();
         assert!(in_child(|| drop(KENNEL.get().open())));
+        drop(held);
+    }
+
+    /// Red when a child that enters its parent's runtime, and leaves it, tells whoever looks at it there.
+    #[test]
+    fn a_forked_child_tells_nobody_where_it_is() {
+        let runtime = Builder::new().build().unwrap();
+        let _observer = runtime.observer();
+        let remote = runtime.core.remote().clone();
+        let watched = watch(remote.clone(), None, Watch::new(Duration::from_secs(1000))).unwrap();
+        let held = (watched.inside(), remote.pulse().lock());
+        assert!(in_child(|| {
+            watched.enter();
+            runtime.block_on(async {});
+            watched.leave();
+        }));
         drop(held);
     }
 }

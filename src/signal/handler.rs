@@ -70,12 +70,12 @@ pub(super) fn listen(signal: i32) -> io::Result<(&'static Line, &'static Bell)> 
     }
     let bell = idle.unwrap_or_else(|| {
         let bell: &'static Bell = Box::leak(Box::new(made.expect("made, as there was none")));
-        // Pairs with the walk: whoever finds the bell finds it made.
-        line.bells.store(std::ptr::from_ref(bell).cast_mut(), Ordering::Release);
+        // Pairs with the walk: whoever finds the bell finds it made. SeqCst: see below.
+        line.bells.store(std::ptr::from_ref(bell).cast_mut(), Ordering::SeqCst);
         bell
     });
-    // Before the caller looks at the counter. The handler counts before it looks at this: so it rings the bell, or the
-    // caller has seen the signal (SeqCst on both sides).
+    // Before the caller looks at the counter. The handler counts before it looks at the list, and at this: so it rings
+    // the bell, or the caller has seen the signal (SeqCst on both sides, at each step).
     bell.taken.store(true, Ordering::SeqCst);
     Ok((line, bell))
 }
@@ -97,7 +97,7 @@ impl Line {
 
     fn bells(&self) -> impl Iterator<Item = &'static Bell> {
         // Pairs with the store in `listen`.
-        let first = self.bells.load(Ordering::Acquire).cast_const();
+        let first = self.bells.load(Ordering::SeqCst).cast_const();
         // SAFETY: Lasting: the pointer is null, or that of a bell, which is never freed nor changed but by atomics.
         let first: Option<&'static Bell> = unsafe { first.as_ref() };
         std::iter::successors(first, |bell| bell.next)

@@ -9,7 +9,7 @@ use std::{
     io,
     mem::{self, MaybeUninit},
     os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd},
-    ptr,
+    process, ptr,
     time::Duration,
 };
 
@@ -83,18 +83,28 @@ impl Event {
     }
 }
 
-/// A kernel queue.
+/// A kernel queue. A forked child does not inherit it: the number is nobody's there, or another's by now.
 #[derive(Debug)]
-pub(crate) struct Kqueue(OwnedFd);
+pub(crate) struct Kqueue {
+    /// Until it is dropped.
+    fd: Option<OwnedFd>,
+    process: u32,
+}
 
 impl Kqueue {
     pub(crate) fn new() -> io::Result<Kqueue> {
         // SAFETY: Plain call: it makes a descriptor.
         let fd = unix::check(unsafe { native::kqueue() })?;
         // SAFETY: Fresh descriptor: the queue was just made, and only here is its number known.
-        let kqueue = Kqueue(unsafe { OwnedFd::from_raw_fd(fd) });
-        unix::keep_from_children(fd)?;
+        let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+        let kqueue = Kqueue { fd: Some(fd), process: process::id() };
+        unix::keep_from_children(kqueue.as_raw_fd())?;
         Ok(kqueue)
+    }
+
+    /// Whether this is the process that made it.
+    pub(crate) fn is_here(&self) -> bool {
+        self.process == process::id()
     }
 
     /// Carries out `changes`, each whatever becomes of the others. The answers are 0 or error numbers.
@@ -102,6 +112,9 @@ impl Kqueue {
     /// # Errors
     /// That of the queue itself. It is not known then what was carried out.
     pub(crate) fn change<const N: usize>(&self, changes: [Event; N]) -> io::Result<[i32; N]> {
+        if !self.is_here() {
+            return Err(io::Error::from_raw_os_error(libc::EBADF));
+        }
         let mut answers = changes;
         loop {
             // With room for as many answers as there are changes, nothing is waited for.
@@ -129,13 +142,46 @@ impl Kqueue {
         let (answer, len) = (room.as_mut_ptr().cast::<Kevent>(), room.len());
         // SAFETY: Kernel's word: both arrays have as many kevents as is said, `Event` being nothing else, and they and
         // the limit live until the call returns.
-        let n = unsafe { native::kevent(self.0.as_raw_fd(), ask, asked as _, answer, len as _, limit) };
+        let n = unsafe { native::kevent(self.as_raw_fd(), ask, asked as _, answer, len as _, limit) };
         usize::try_from(n).map_err(|_| io::Error::from_raw_os_error(errno()))
     }
 }
 
 impl AsRawFd for Kqueue {
     fn as_raw_fd(&self) -> RawFd {
-        self.0.as_raw_fd()
+        self.fd.as_ref().map_or(-1, AsRawFd::as_raw_fd)
+    }
+}
+
+impl Drop for Kqueue {
+    fn drop(&mut self) {
+        let fd = self.fd.take();
+        if !self.is_here() {
+            mem::forget(fd);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::in_child;
+
+    /// T21. Red when a child closes, or asks, what has the number of its parent's queue there.
+    #[test]
+    fn a_forked_child_leaves_the_number_alone() {
+        let queue = Kqueue::new().unwrap();
+        let number = queue.as_raw_fd();
+        let mut queue = Some(queue);
+        assert!(in_child(|| {
+            // It takes the number.
+            // SAFETY: Plain call: two numbers that the kernel checks.
+            assert_eq!(unsafe { libc::dup2(0, number) }, number);
+            let queue = queue.take().unwrap();
+            assert!(queue.change([Event::change(Filter::User, 0, ADD, 7)]).is_err());
+            drop(queue);
+            unix::is_open(number).unwrap();
+        }));
+        assert!(queue.unwrap().change([Event::change(Filter::User, 0, ADD, 7)]).is_ok());
     }
 }

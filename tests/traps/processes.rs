@@ -87,8 +87,8 @@ fn t21_no_descriptor_survives_an_exec() {
 }
 
 /// T21. A child that drops what it inherited takes nothing from its parent: no answer, no watch, no wake, no timer.
-/// Red when a child takes its parent's watch out of the queue that both have. (A kqueue is not inherited, but its
-/// emulation is.)
+/// Red when a child takes its parent's watch out of the queue that both have, and when it leaves a file open. (A kqueue
+/// is not inherited, but its emulation is.)
 #[cfg(not(annulus_kqueue))]
 #[test]
 fn t21_a_forked_child_may_drop_what_it_inherited() {
@@ -101,17 +101,25 @@ fn t21_a_forked_child_may_drop_what_it_inherited() {
             spawn_blocking(|| ()).await.unwrap();
             [sleeping]
         });
+        let file = runtime.block_on(File::open("Cargo.toml")).unwrap();
         let mut all = Some((receiving, sleeping, fd, runtime));
         let begun = Instant::now();
+        let mut file = Some(file);
         assert!(in_child(|| {
+            // Its number is the child's to close: nobody else will.
+            let number = std::os::fd::AsRawFd::as_raw_fd(file.as_ref().unwrap());
+            all.as_ref().unwrap().3.block_on(async { drop(file.take()) });
+            let closed = flags(number) < 0;
             drop(all.take());
-            true
+            closed
         }));
+        let file = file.unwrap();
         assert!(begun.elapsed() < Duration::from_secs(3), "the child waits for what it does not have");
         let (receiving, sleeping, _fd, runtime) = all.unwrap();
         runtime.block_on(async {
             let begun = Instant::now();
             peer.write_all(b"abc").unwrap();
+            assert!(file.read_at(vec![0; 8], 0).await.0.unwrap() > 0, "the child closed it here");
             let (n, buf) = timeout(Duration::from_secs(20), receiving).await.expect("the child took it");
             assert_eq!((n.unwrap(), &buf[..3]), (3, &b"abc"[..]));
             // Less than the poll driver takes to find a watch that is gone.

@@ -6,7 +6,6 @@ use crate::{
         Wait,
         wake::{BELL, DEAF, WakeHandle},
     },
-    ring::Birth,
     sys::{
         linux::{epoll_pwait2, is_tcp},
         unix::{check, errno, timespec},
@@ -39,7 +38,6 @@ pub(super) struct Selector {
     ready: usize,
     /// `epoll_pwait2` is there (Linux 5.11); without it, waits are rounded up to a millisecond.
     precise: bool,
-    birth: Birth,
 }
 
 impl Selector {
@@ -60,8 +58,6 @@ impl Selector {
             events: Vec::new(),
             ready: 0,
             precise: true,
-            // Before Linux 4.14 there is no way to know.
-            birth: Birth::now().unwrap_or_else(|_| Birth::anywhere()),
         })
     }
 
@@ -79,7 +75,7 @@ impl Selector {
 
     #[cold]
     fn make(&mut self) -> io::Result<RawFd> {
-        self.refuse_children()?;
+        self.bell.check_here()?;
         let epoll = self.epoll.insert(create()?);
         self.events = vec![libc::epoll_event { events: 0, u64: 0 }; EVENTS];
         Ok(epoll.as_raw_fd())
@@ -101,7 +97,7 @@ impl Selector {
     /// Makes a wait find an event of [`ALARM`] after `time`, once. What it was set to before is forgotten. `false`:
     /// there is no descriptor left for a timer.
     pub(super) fn alarm(&mut self, time: Duration) -> bool {
-        if !self.birth.is_here() {
+        if !self.bell.is_here() {
             return true;
         }
         let Ok(timer) = self.timer() else { return false };
@@ -168,7 +164,7 @@ impl Selector {
     }
 
     fn control(&mut self, what: i32, fd: RawFd, token: u64, watch: Watch) -> io::Result<()> {
-        self.refuse_children()?;
+        self.bell.check_here()?;
         let epoll = self.instance()?;
         let mut events = if watch.once { libc::EPOLLONESHOT } else { libc::EPOLLET };
         events |= if watch.read { libc::EPOLLIN | ODD } else { 0 };
@@ -178,15 +174,9 @@ impl Selector {
         check(unsafe { libc::epoll_ctl(epoll, what, fd, &mut event) }).map(drop)
     }
 
-    fn refuse_children(&self) -> io::Result<()> {
-        let refusal = || io::Error::other("a forked child cannot use its parent's runtime: make another");
-        if self.birth.is_here() { Ok(()) } else { Err(refusal()) }
-    }
-
     /// Waits for events; [`Selector::event`] has them afterwards. A signal ends the wait early.
     pub(super) fn wait(&mut self, wait: Wait) -> io::Result<()> {
         self.ready = 0;
-        self.refuse_children()?;
         if wait == Wait::Not && self.epoll.is_none() {
             return Ok(());
         }

@@ -82,8 +82,8 @@ pub(crate) struct Threads {
     next_look: Cell<Option<Instant>>,
     /// Until when a stall is not told.
     hushed: Cell<Option<Instant>>,
-    /// The process that this handle has pushed in, if it has: its threads are there. A forked child has none of them,
-    /// would wait for them in vain, and may find the lock held for good.
+    /// The process that this handle has pushed in, if it has: its threads are there. A forked child would wait for them
+    /// in vain.
     process: Cell<Option<u32>>,
 }
 
@@ -105,7 +105,7 @@ impl Common {
 }
 
 /// What the pool has and has done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PoolCounts {
     /// Threads alive, busy or not.
@@ -186,8 +186,16 @@ impl Threads {
         Err(error)
     }
 
+    /// Whether this process has the threads: a forked child has not, and one of them may have had the lock.
+    fn is_here(&self) -> bool {
+        self.process.get().is_none_or(|process| process == process::id())
+    }
+
     /// Removes a twin that has not been started. It gets no reply: `true` tells the driver to answer it.
     pub(crate) fn cancel(&self, user_data: u64, reply: &Arc<Replies>) -> bool {
+        if !self.is_here() {
+            return false;
+        }
         let removed = self.shared.lock().remove(user_data, reply);
         removed.is_some()
     }
@@ -199,6 +207,9 @@ impl Threads {
         let (due, now, pace) = (self.next_look.get()?, Instant::now(), self.shared.pace);
         if now < due {
             return Some(due - now);
+        }
+        if !self.is_here() {
+            return None;
         }
         let mut state = self.shared.lock();
         if state.queued() == 0 {
@@ -224,10 +235,9 @@ impl Threads {
     /// Refuses new jobs, drops what is queued, and waits until the threads have ended or `deadline` has passed.
     /// Returns how many closures are still running; twins are the driver's to count.
     ///
-    /// Queued twins are answered by ECANCELED, queued closures are dropped here. In a forked child nothing is done: the
-    /// threads are its parent's, and one of them may have had the lock.
+    /// Queued twins are answered by ECANCELED, queued closures are dropped here. In a forked child nothing is done.
     pub(crate) fn shutdown(&self, deadline: Duration) -> usize {
-        if self.process.get().is_some_and(|process| process != process::id()) {
+        if !self.is_here() {
             return 0;
         }
         let mut state = self.shared.lock();
@@ -252,8 +262,11 @@ impl Threads {
         state.running(Some(Kind::Closure))
     }
 
-    /// What the pool has and has done.
+    /// What the pool has and has done. A forked child has none.
     pub(crate) fn counts(&self) -> PoolCounts {
+        if !self.is_here() {
+            return PoolCounts::default();
+        }
         let now = Instant::now();
         let state = self.shared.lock();
         let (twins_run, closures_run) = state.begun();

@@ -19,7 +19,7 @@ pub(crate) struct Replies {
 }
 
 #[derive(Default)]
-struct Inbox {
+pub(in crate::driver) struct Inbox {
     ready: Vec<Cqe>,
     asked: bool,
 }
@@ -58,7 +58,7 @@ impl Replies {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inbox> {
+    pub(in crate::driver) fn lock(&self) -> MutexGuard<'_, Inbox> {
         self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,8 +1,10 @@
 //! The pool, by itself.
 
 use super::*;
-use crate::entry::{Cqe, Sqe, Twin};
-
+use crate::{
+    entry::{Cqe, Sqe, Twin},
+    testing::in_child,
+};
 use std::{
     io::{PipeReader, PipeWriter, Write, pipe},
     os::fd::AsRawFd,
@@ -478,4 +480,21 @@ fn draining_swaps_two_vectors_and_allocates_nothing() {
     let mut steady = places[2..].to_vec();
     steady.dedup();
     assert_eq!(steady.len(), 2, "the same two vectors all the time");
+}
+
+/// T21. Red when a child asks for a lock that one of its parent's threads may have had at the fork.
+#[test]
+fn a_forked_child_leaves_the_pool_alone() {
+    let pool = Threads::with_pace(1, Pace { look: Duration::ZERO, ..PACE });
+    let (go, stuck) = stuck_closure();
+    pool.push(stuck).unwrap();
+    pool.push(closure(|| ())).unwrap();
+    assert!(pool.next_look.get().is_some(), "a job waits");
+    let held = pool.shared.lock();
+    assert!(in_child(|| {
+        assert_eq!((pool.cancel(7, &silent()), pool.tend(), pool.shutdown(LONG)), (false, None, 0));
+        assert_eq!(pool.counts(), PoolCounts::default());
+    }));
+    drop((held, go));
+    rest(&pool);
 }

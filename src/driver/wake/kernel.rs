@@ -56,9 +56,13 @@ impl Bell {
         Ok(Bell { birth, state: Mutex::default(), counter: OnceLock::new() })
     }
 
+    pub(super) fn is_here(&self) -> bool {
+        self.birth.is_here()
+    }
+
     /// Rings in the cheapest way that works, if anybody is there.
     pub(super) fn ring(&self) {
-        if !self.birth.is_here() {
+        if !self.is_here() {
             return;
         }
         let mut state = self.lock();
@@ -121,7 +125,7 @@ impl WakeHandle {
 
     /// No more messages. Those under way have arrived when this returns.
     pub(crate) fn leave(&self) {
-        if self.0.birth.is_here() {
+        if self.is_here() {
             let mut state = self.0.lock();
             (state.ring, state.gone) = (None, true);
         }

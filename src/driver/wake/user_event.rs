@@ -37,7 +37,14 @@ impl Bell {
         }
     }
 
+    pub(super) fn is_here(&self) -> bool {
+        self.queue.is_here()
+    }
+
     pub(super) fn ring(&self) {
+        if !self.is_here() {
+            return;
+        }
         // What is full rings just as well, and there is no other way to fail that could be mended here.
         let _ = match &self.wire {
             None => self.queue.change([Event::trigger(NUMBER, BELL)]).map(drop),

@@ -3,7 +3,8 @@
 //! Who may do what follows from the flags alone:
 //!
 //! - `NOTIFIED`: the task is in a queue, or somebody is about to put it there. Setting it where neither it nor `DONE`
-//!   was set is the permission to push, so a task is in one queue at most, and its link has one writer.
+//!   was set is the permission to push, so a task is in one queue at most. Its link goes with that: whoever takes the
+//!   task out of its queue has done with the link before the flag goes, and whoever sets it comes after.
 //! - `DONE`: the future is gone. Before it the owner's thread alone touches the stage; after it the handle alone does.
 //! - `HANDLE`: the `JoinHandle` lives and will take or drop the output.
 //! - `JOINER`: the slot of the join waker is lent to whoever finishes the task; without it, it is the handle's.
@@ -79,8 +80,8 @@ impl State {
     /// Marks the task for a run; true if the caller has to put it into a queue.
     pub(super) fn notify(&self) -> bool {
         // Release: pairs with `begin`, so that the poll sees what was written before the wake, also when somebody
-        // else queued the task.
-        self.0.fetch_or(NOTIFIED, Ordering::Release) & (NOTIFIED | DONE) == 0
+        // else queued the task. Acquire: pairs with `begin`, which hands the link over.
+        self.0.fetch_or(NOTIFIED, Ordering::AcqRel) & (NOTIFIED | DONE) == 0
     }
 
     /// `notify` and `release` in one step, for a waker that goes with its wake.
@@ -91,7 +92,7 @@ impl State {
         let mut now = self.0.load(Ordering::Relaxed);
         loop {
             let next = (now | NOTIFIED) - REF;
-            // Release: as in `notify`, and as in `release`. Acquire: as in `release`, for the last one.
+            // Both: as in `notify`. Release: as in `release`; Acquire: as there, for the last one.
             match self.0.compare_exchange_weak(now, next, Ordering::AcqRel, Ordering::Relaxed) {
                 Ok(_) if now & (NOTIFIED | DONE) == 0 => return Gone::Push,
                 Ok(_) if next / REF == 0 => return Gone::Last,
@@ -103,15 +104,16 @@ impl State {
 
     /// Asks for the end of the task; true if the caller has to put it into a queue.
     pub(super) fn abort(&self) -> bool {
-        // Release: as in `notify`.
-        self.0.fetch_or(NOTIFIED | ABORTED, Ordering::Release) & (NOTIFIED | DONE) == 0
+        // Both: as in `notify`.
+        self.0.fetch_or(NOTIFIED | ABORTED, Ordering::AcqRel) & (NOTIFIED | DONE) == 0
     }
 
     /// The task left its queue.
     pub(super) fn begin(&self) -> Begin {
-        // Acquire: pairs with `notify` and `abort`. The flag is set, as the task was queued, so taking it away is a
-        // subtraction: one step, where a mask would be a loop of two.
-        let was = self.0.fetch_sub(NOTIFIED, Ordering::Acquire);
+        // Acquire: pairs with `notify` and `abort`, of which the poll is to see all. Release: pairs with them too; the
+        // link is theirs from now on. The flag is set, as the task was queued, so taking it away is a subtraction: one
+        // step, where a mask would be a loop of two.
+        let was = self.0.fetch_sub(NOTIFIED, Ordering::AcqRel);
         debug_assert!(was & NOTIFIED != 0, "it was in no queue");
         match was {
             _ if was & DONE != 0 => Begin::Spent,

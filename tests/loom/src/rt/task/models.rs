@@ -9,7 +9,7 @@ use crate::rt::{
 use loom::{cell::UnsafeCell, sync::Arc, thread};
 use std::ptr::{self, NonNull};
 
-pub(crate) const ALL: [(&str, fn()); 16] = [
+pub(crate) const ALL: [(&str, fn()); 17] = [
     ("a shard sleeps only if somebody will wake it", no_lost_wake),
     ("every node is taken once, in its pusher's order", fifo),
     ("what was written before a push is seen by whoever takes", published),
@@ -23,6 +23,7 @@ pub(crate) const ALL: [(&str, fn()); 16] = [
     ("an abort from afar against a wake and the run", abort_and_wake),
     ("an abort from afar against the end of the runtime", abort_and_end),
     ("a wake from afar against the end of the runtime", wake_and_end),
+    ("whoever notifies a task that has begun has its link", link_is_handed_over),
     ("the shared half goes with the last task, or with the runtime", shared_half),
     ("a wake at home in one step, against one from afar", wake_here),
     ("a wake at home in one step, against a handle that is dropped afar", wake_here_last),
@@ -166,6 +167,25 @@ fn wakes_are_seen() {
     wakers.into_iter().for_each(|waker| waker.join().unwrap());
     poll();
     assert_eq!(seen, [true; 2]);
+}
+
+/// The owner had the link when it turned its chain around; whoever notifies the task after it has begun has it next.
+/// A link is an atomic, and a stale one no race to a sanitizer; so here it is a cell.
+fn link_is_handed_over() {
+    for aborts in [false, true] {
+        let (state, node) = (Arc::new(State::new()), Arc::new(Node::new()));
+        let other = {
+            let (state, node) = (state.clone(), node.clone());
+            thread::spawn(move || {
+                if if aborts { state.abort() } else { state.notify() } {
+                    node.value.with_mut(|link| unsafe { *link = 2 });
+                }
+            })
+        };
+        node.value.with_mut(|link| unsafe { *link = 1 });
+        state.begin();
+        other.join().unwrap();
+    }
 }
 
 /// The end of a runtime against a wake: the runtime's reference is released once, by one of them.
