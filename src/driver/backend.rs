@@ -783,8 +783,6 @@ impl Core {
 
     /// See [`Driver::turn`](super::Driver::turn).
     pub(super) fn turn(&mut self, wait: Wait, batch: &mut Batch, threads: &Threads) -> io::Result<()> {
-        // First: a child may find each lock held for good that its parent's other threads take.
-        self.bell.check_here()?;
         self.counters.turns += 1;
         let before = self.counters.cqes;
         (self.inline_left, self.copied_left) = (INLINE, COPIED);
@@ -803,7 +801,7 @@ impl Core {
             }
             Backend::Gone => Ok(()),
         };
-        if let Some(replies) = self.replies.as_ref().filter(|_| self.on_pool > 0) {
+        if let Some(replies) = self.replies.as_ref().filter(|_| self.awaits_replies()) {
             replies.drain(&mut self.inbox);
             self.on_pool -= self.inbox.len();
             self.done.append(&mut self.inbox);
@@ -820,9 +818,14 @@ impl Core {
         turned
     }
 
+    /// Whether the pool owes answers. Not to a forked child: nobody gives them there, and who does may have the lock.
+    fn awaits_replies(&self) -> bool {
+        self.on_pool > 0 && self.bell.is_here()
+    }
+
     /// Whether the pool has answered. If it owes an answer and has not, the next one rings.
     fn has_replies(&self) -> bool {
-        self.on_pool > 0 && self.replies.as_ref().is_some_and(|replies| !replies.ask())
+        self.awaits_replies() && self.replies.as_ref().is_some_and(|replies| !replies.ask())
     }
 
     /// How long there is nothing to do, unless the descriptor is readable. `None`: there is something now.
@@ -840,6 +843,7 @@ impl Core {
 
     /// What is readable when the backend has something to tell.
     pub(super) fn descriptor(&mut self) -> io::Result<RawFd> {
+        self.bell.check_here()?;
         match &mut self.backend {
             Backend::Uring(uring) => uring.descriptor(),
             Backend::Poll(poll) => poll.descriptor(),

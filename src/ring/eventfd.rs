@@ -87,9 +87,10 @@ impl Ring {
 
     /// Asks the kernel not to raise the counter for now, or to do so again: no system call, but a flag that both see.
     /// So a thread that is awake anyway spares the kernel the signals. Look for completions after turning it on again,
-    /// and before sleeping: those that came meanwhile raised nothing. None is missed between the two. On a ring with
-    /// `DEFER_TASKRUN` that look is a [`submit`](Ring::submit), also of nothing: completions wait for an enter there,
-    /// and behind one that waits already no other raises the counter. Since Linux 5.8.
+    /// and before sleeping: those that came meanwhile raised nothing. None is missed between the two (since Linux 5.11,
+    /// whose part is in order, too). On a ring with `DEFER_TASKRUN` that look is a [`submit`](Ring::submit), also of
+    /// nothing: completions wait for an enter there, and while one waits that raised nothing, no other raises anything.
+    /// Since Linux 5.8.
     ///
     /// # Errors
     /// `Unsupported` before Linux 5.8, whose rings have no such flag; `Other` in a forked child.

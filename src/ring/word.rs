@@ -95,8 +95,8 @@ impl Word {
     }
 
     /// Takes back or gives a hint of the kernel's, which it sets and clears bit by bit. Acquire: whoever takes it back
-    /// enters the kernel next, to look for what it stood for; that is not to be before this, or a hint that was set in
-    /// between would be taken for one that was answered.
+    /// enters the kernel next, to look for what it stood for. If that look came first, a hint that the kernel sets in
+    /// between would be taken back unanswered.
     pub(crate) fn hint(&self, bits: u32, on: bool) {
         match on {
             true => self.get().fetch_or(bits, Ordering::Acquire),

@@ -347,13 +347,6 @@ impl Core {
         observer::list(&self.observer());
     }
 
-    /// In a forked child, nobody looks who did: observers are its parent's, and one may have had the lock.
-    fn leave_observers(&self) {
-        if !self.remote.is_here() {
-            self.remote.pulse().unwatch();
-        }
-    }
-
     /// Says where the runtime is from now on. Who looks at it while nobody is inside gets what is told here.
     fn set_phase(&self, phase: Phase) {
         let pulse = self.remote.pulse();
@@ -499,7 +492,7 @@ impl Core {
         for task in self.remote.take().map(RawTask::from_header) {
             self.queue.push(task, task.about());
         }
-        if pulse.is_asked() {
+        if pulse.is_asked() && pulse.is_watched() {
             pulse.answer(|| self.metrics());
         }
         if sleeps && self.clock.stopped().is_some() {
@@ -548,7 +541,6 @@ impl Core {
             return;
         }
         let _enter = current::enter(self);
-        self.leave_observers();
         self.driver.close();
         let tasks = mem::take(&mut *self.tasks.borrow_mut());
         for task in tasks {
@@ -564,7 +556,8 @@ impl Core {
         let (leaked, inside) = self.driver.drain(deadline);
         let left = began.map_or(deadline, |began| deadline.saturating_sub(began.elapsed()));
         let closures = inside + self.closures.wait(left);
-        if leaked > 0 {
+        // A forked child says nothing: its parent waits, and another thread may have had the lock of that as well.
+        if leaked > 0 && self.remote.is_here() {
             tell(&format!("{leaked} operations did not end within {deadline:?}; leaked"));
         }
         if closures > 0 {
@@ -589,7 +582,6 @@ struct Inside<'a>(&'a Core);
 
 impl Inside<'_> {
     fn enter(core: &Core) -> Inside<'_> {
-        core.leave_observers();
         core.set_phase(Phase::Running);
         core.watched.iter().for_each(|watched| watched.enter());
         Inside(core)

@@ -8,6 +8,7 @@ use super::{
     metrics::Metrics,
     task::{About, Id},
 };
+use crate::driver::WakeHandle;
 use std::{
     collections::BTreeMap,
     fmt,
@@ -42,6 +43,7 @@ pub(super) enum Phase {
 #[derive(Debug)]
 #[repr(align(128))]
 pub(super) struct Pulse {
+    home: WakeHandle,
     turns: AtomicU64,
     polls: AtomicU64,
     task: AtomicU64,
@@ -107,8 +109,10 @@ fn count(counter: &AtomicU64) {
 }
 
 impl Pulse {
-    pub(super) fn new() -> Pulse {
+    /// The pulse of a runtime whose driver is woken by `home`.
+    pub(super) fn new(home: WakeHandle) -> Pulse {
         Pulse {
+            home,
             turns: AtomicU64::new(0),
             polls: AtomicU64::new(0),
             task: AtomicU64::new(NOTHING),
@@ -195,15 +199,10 @@ impl Pulse {
         !self.watched.swap(true, Ordering::Relaxed)
     }
 
-    /// Nobody asks any more.
-    pub(super) fn unwatch(&self) {
-        self.watched.store(false, Ordering::Relaxed);
-        self.asked.store(false, Ordering::Relaxed);
-    }
-
-    /// Whether somebody may ask.
+    /// Whether somebody may ask. Nobody does in a forked child: observers are its parent's, and one may have had the
+    /// lock at the fork.
     pub(super) fn is_watched(&self) -> bool {
-        self.watched.load(Ordering::Relaxed)
+        self.watched.load(Ordering::Relaxed) && self.home.is_here()
     }
 
     /// Notes the name of a new task, if it has one.

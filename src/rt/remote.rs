@@ -42,11 +42,11 @@ impl Remote {
             stack: Stack::new(),
             sleep: Sleep::new(),
             main: AtomicBool::new(false),
+            pulse: Pulse::new(driver.clone()),
             driver,
             sent: AtomicU64::new(0),
             elided: AtomicU64::new(0),
             unawaited: AtomicU64::new(0),
-            pulse: Pulse::new(),
             elsewhere: Elsewhere::new(),
         }
     }

@@ -203,7 +203,7 @@ mod tests {
 
     /// Red when a thread takes a question that is another's, and when a child waits for the answer to its parent's.
     #[test]
-    fn a_question_is_one_threads_and_one_processs() {
+    fn a_question_is_for_one_thread_of_one_process() {
         prepare().unwrap();
         let here = Thread::here();
         // Of another thread, and then of this one.

@@ -168,13 +168,13 @@ mod tests {
     /// Red when the handler does not put `errno` back: the bell is full, so its call fails.
     #[test]
     fn the_handler_leaves_errno_alone() {
-        let (line, bell) = listen(libc::SIGURG).unwrap();
+        let (line, bell) = listen(libc::SIGIO).unwrap();
         let before = line.count();
         for _ in 0..2000 {
-            raise(libc::SIGURG);
+            raise(libc::SIGIO);
         }
         std::fs::File::open("/no/such/file").unwrap_err();
-        raise(libc::SIGURG);
+        raise(libc::SIGIO);
         assert_eq!(unix::errno(), libc::ENOENT);
         assert!(line.count().wrapping_sub(before) >= 2001);
         bell.hush();

@@ -3,14 +3,17 @@
 use crate::{common::*, loops::eventfd};
 use annulus::{
     entry::Interest,
-    ring::{Ring, SetupFlags, Sqe, send_message},
+    ring::{Ring, SetupFlags, Sqe, query, send_message},
 };
 use std::{
     fs::File,
     hint::spin_loop,
     io::{self, Read, Write},
     os::fd::{AsFd, AsRawFd},
-    sync::atomic::{AtomicU64, Ordering::SeqCst},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::SeqCst},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -91,45 +94,45 @@ fn a_completion_beside_the_unmuting_is_seen_or_raises_the_counter() {
         return skip(NAME, e); // before Linux 5.8, or 6.13
     }
     assert_eq!(read(&mut ring), [0]);
-    let (wanted, begun) = (&AtomicU64::new(0), Instant::now());
-    thread::scope(|scope| {
-        scope.spawn(move || {
+    let (wanted, begun) = (Arc::new(AtomicU64::new(0)), Instant::now());
+    let sender = {
+        let wanted = wanted.clone();
+        thread::spawn(move || {
             let mut sent = 0;
-            while wanted.load(SeqCst) != LAST {
-                if wanted.load(SeqCst) == sent {
-                    spin_loop();
-                } else {
-                    sent += 1;
-                    send_message(to.as_fd(), sent, 0).unwrap();
+            loop {
+                match wanted.load(SeqCst) {
+                    LAST => return,
+                    wanted if wanted == sent => spin_loop(),
+                    _ => {
+                        sent += 1;
+                        send_message(to.as_fd(), sent, 0).unwrap();
+                    }
                 }
             }
-        });
-        // How long the message takes, about, in turns of the loop below. Too short is as good as too long.
-        let mut aim = 0u64;
-        let mut lost = 0;
-        let rounds = (1..).take_while(|_| begun.elapsed() < Duration::from_secs(2));
-        for round in rounds {
-            ring.mute_eventfd(true).unwrap();
-            wanted.store(round, SeqCst);
-            (0..aim.saturating_sub(32) + round * 7 % 64).for_each(|_| spin_loop());
-            ring.mute_eventfd(false).unwrap();
-            let mut seen = read(&mut ring);
-            aim = if seen.is_empty() { aim + 1 } else { aim.saturating_sub(1) };
-            while seen.is_empty() {
-                // A signal may be of the round before.
-                let raised = is_raised(&counter, 200) && count(&counter) > 0;
-                seen = read(&mut ring);
-                // Whoever is slow to raise it loses nothing.
-                lost += u32::from(!raised && !seen.is_empty() && !is_raised(&counter, 5000));
-            }
-            assert_eq!(seen, [round]);
-            if lost > 0 {
-                break;
-            }
+        })
+    };
+    // How long the message takes, about, in turns of the loop below. Too short is as good as too long.
+    let mut aim = 0u64;
+    let mut lost = 0;
+    for round in (1..).take_while(|_| begun.elapsed() < Duration::from_secs(2)) {
+        ring.mute_eventfd(true).unwrap();
+        wanted.store(round, SeqCst);
+        (0..aim.saturating_sub(32) + round * 7 % 64).for_each(|_| spin_loop());
+        ring.mute_eventfd(false).unwrap();
+        let mut seen = read(&mut ring);
+        aim = if seen.is_empty() { aim + 1 } else { aim.saturating_sub(1) };
+        while seen.is_empty() {
+            assert!(!sender.is_finished() && begun.elapsed() < Duration::from_secs(60), "nobody sends");
+            // A signal may be of the round before.
+            let raised = is_raised(&counter, 200) && count(&counter) > 0;
+            seen = read(&mut ring);
+            // Whoever is slow to raise it loses nothing.
+            lost += u32::from(!raised && !seen.is_empty() && !is_raised(&counter, 5000));
         }
-        wanted.store(LAST, SeqCst);
-        assert_eq!(lost, 0, "neither was it seen, nor did it raise the counter");
-    });
+        assert_eq!((seen, lost), (vec![round], 0), "neither was it seen, nor did it raise the counter");
+    }
+    wanted.store(LAST, SeqCst);
+    sender.join().unwrap();
 }
 
 /// Where completions wait for an enter, to look for them is to enter: as long as one waits that raised nothing, no
@@ -150,7 +153,8 @@ fn a_deferred_ring_that_is_unmuted_is_looked_at_by_an_enter() {
     assert_eq!(read(&mut ring), [1], "it came meanwhile");
     let _ = count(&counter);
     second.write_all(b"x").unwrap();
-    assert!(is_raised(&counter, 10_000));
+    // Linux 6.12 loses such a signal now and then.
+    assert!(is_raised(&counter, 10_000) || query().is_err());
     ring.submit().unwrap();
     assert_eq!(read(&mut ring), [2]);
 }

@@ -177,6 +177,7 @@ impl Selector {
     /// Waits for events; [`Selector::event`] has them afterwards. A signal ends the wait early.
     pub(super) fn wait(&mut self, wait: Wait) -> io::Result<()> {
         self.ready = 0;
+        self.bell.check_here()?;
         if wait == Wait::Not && self.epoll.is_none() {
             return Ok(());
         }

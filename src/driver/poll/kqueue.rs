@@ -119,6 +119,7 @@ impl Selector {
 
     /// Waits for events; [`Selector::events`] has them afterwards. A signal ends the wait early.
     pub(super) fn wait(&mut self, wait: Wait) -> io::Result<()> {
+        self.bell.check_here()?;
         self.found.clear();
         self.found.append(&mut self.early);
         let alarm = self.alarm.filter(|_| wait != Wait::Not);

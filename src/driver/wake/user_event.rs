@@ -42,13 +42,11 @@ impl Bell {
     }
 
     pub(super) fn ring(&self) {
-        if !self.is_here() {
-            return;
-        }
         // What is full rings just as well, and there is no other way to fail that could be mended here.
         let _ = match &self.wire {
             None => self.queue.change([Event::trigger(NUMBER, BELL)]).map(drop),
-            Some((_, far)) => (&*far).write(&[1]).map(drop),
+            Some((_, far)) if self.is_here() => (&*far).write(&[1]).map(drop),
+            Some(_) => Ok(()),
         };
     }
 
