@@ -818,7 +818,8 @@ impl Core {
         turned
     }
 
-    /// Whether the pool owes answers. Not to a forked child: nobody gives them there, and who does may have the lock.
+    /// Whether the pool owes answers. Not to a forked child: nobody gives them there, and whoever gives them to its
+    /// parent may have had the lock at the fork.
     fn awaits_replies(&self) -> bool {
         self.on_pool > 0 && self.bell.is_here()
     }

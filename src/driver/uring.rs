@@ -472,6 +472,7 @@ impl Uring {
         counters.overflows += u64::from(self.ring.cq_overflow());
         self.push_backlog();
         if wait != Wait::Not {
+            // First: a child may find the bell's lock held for good.
             self.ring.check_alive()?;
         }
         let wait = if wait == Wait::Not { wait } else { wait.at_most(self.watch_bell(counters)) };
